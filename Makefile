@@ -1,0 +1,57 @@
+# Everything here works on a fresh clone: .venv is made when a target needs it.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format protos protos-check bench wheel-check clean distclean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SOURCES := protos training exporter serving clients tests benchmarks
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## Train, export, serve and fetch handwritten digits, in a few minutes
+	$(BIN)/ganserve demo
+
+test: $(INSTALLED) ## Run the whole test suite
+	$(BIN)/pytest
+
+check: $(INSTALLED) protos-check ## Lint, types, import rules, protobuf rules and generated code
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+
+format: $(INSTALLED) ## Format the code
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+protos: $(INSTALLED) ## Generate the protobuf code again
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I protos \
+		--python_out=protos --mypy_out=quiet,readable_stubs:protos protos/ganserve/v1/*.proto
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I protos \
+		--grpc_python_out=protos --mypy_grpc_out=quiet:protos protos/ganserve/v1/generator.proto
+
+protos-check: protos ## Fail where the checked-in protobuf code is not what the protos give
+	git diff --exit-code --stat -- protos/ganserve/v1
+
+bench: $(INSTALLED) ## Measure the server against one-by-one runs of the same model
+	$(BIN)/python benchmarks/serving.py
+
+wheel-check: ## Build the wheel and try it, an extra at a time, in environments of its own
+	$(PYTHON) .ci/wheel_check.py
+
+clean: ## Remove what runs left behind, but not .venv
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean ## Remove .venv too
+	rm -rf $(VENV)

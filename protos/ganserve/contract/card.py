@@ -1,0 +1,61 @@
+"""The model card: its JSON form, its checks, and the few questions that every component asks of it."""
+
+from __future__ import annotations
+
+from google.protobuf import json_format
+
+from ganserve.contract.errors import ArtifactError
+from ganserve.v1.model_pb2 import ModelCard
+
+LATENT_SCHEME = "philox4x64-as241-v1"
+MAX_LATENT_DIM = 65_536
+MAX_IMAGE_SIDE = 16_384
+
+
+def to_json(card: ModelCard) -> str:
+    """The card as JSON with sorted keys, so that equal cards give equal text."""
+    return json_format.MessageToJson(card, preserving_proto_field_name=True, sort_keys=True, indent=2)
+
+
+def from_json(text: str, *, source: str) -> ModelCard:
+    """Reads and checks a card; `source` names the file it came from. Raises ArtifactError.
+
+    Unknown fields are ignored, so that an older ganserve reads a newer card.
+    """
+    try:
+        card = json_format.Parse(text, ModelCard(), ignore_unknown_fields=True)
+    except json_format.ParseError as error:
+        raise ArtifactError(f"{source}: the model card cannot be read ({error})") from error
+    check(card, source=source)
+    return card
+
+
+def check(card: ModelCard, *, source: str) -> None:
+    """Raises ArtifactError where the card cannot describe a generator."""
+
+    def require(condition: bool, fault: str) -> None:
+        if not condition:
+            raise ArtifactError(f"{source}: the model card is not usable: {fault}")
+
+    height, width, channels = image_shape(card)
+    require(1 <= card.latent_dim <= MAX_LATENT_DIM, f"latent_dim is {card.latent_dim}, not 1 to {MAX_LATENT_DIM}")
+    require(
+        1 <= height <= MAX_IMAGE_SIDE and 1 <= width <= MAX_IMAGE_SIDE,
+        f"the image is {height}×{width}, not 1 to {MAX_IMAGE_SIDE} a side",
+    )
+    require(channels in (1, 3), f"the image has {channels} channels, not 1 or 3")
+    require(len(set(card.class_names)) == len(card.class_names), "two classes have the same name")
+    require(
+        card.latent_scheme == LATENT_SCHEME,
+        f"its latent scheme is {card.latent_scheme!r}, and this ganserve knows {LATENT_SCHEME!r}",
+    )
+
+
+def is_conditional(card: ModelCard) -> bool:
+    """Whether the generator takes a label."""
+    return len(card.class_names) > 0
+
+
+def image_shape(card: ModelCard) -> tuple[int, int, int]:
+    """Height, width and channels of one image."""
+    return card.image.height, card.image.width, card.image.channels

@@ -1,0 +1,150 @@
+"""One tree of errors, and the one table between request errors and gRPC statuses.
+
+    GanserveError                     exit code
+    ├── ConfigError                   2   a flag, a config value or a missing extra
+    ├── ArtifactError                 3   a file or folder that is missing, torn, altered or not what it should be
+    │   ├── DatasetError              3
+    │   └── ParityError               4   an exported model that differs from its generator
+    └── RequestError                  5   a request that was not answered; each subclass names its gRPC status
+        ├── InvalidRequestError           INVALID_ARGUMENT
+        ├── NotFoundError                 NOT_FOUND
+        ├── PreconditionError             FAILED_PRECONDITION
+        ├── OverloadedError               RESOURCE_EXHAUSTED
+        ├── DeadlineError                 DEADLINE_EXCEEDED
+        ├── CancelledError                CANCELLED
+        ├── UnavailableError              UNAVAILABLE
+        ├── UnsupportedError              UNIMPLEMENTED
+        ├── AccessError                   UNAUTHENTICATED, PERMISSION_DENIED
+        └── ServerError                   INTERNAL and every other status
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GanserveError(Exception):
+    """Base of all errors that ganserve raises on purpose. Its text says what is wrong, where, and how to mend it."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(GanserveError):
+    """A flag or config value that cannot be used, or an extra that is not installed."""
+
+    exit_code = 2
+
+
+class ArtifactError(GanserveError):
+    """A file or folder that is missing, torn, altered or not what it should be."""
+
+    exit_code = 3
+
+
+class DatasetError(ArtifactError):
+    """Images that cannot be trained on. The text lists the offending files."""
+
+
+class ParityError(ArtifactError):
+    """An exported model whose images differ from its generator's."""
+
+    exit_code = 4
+
+
+class RequestError(GanserveError):
+    """A request that was not answered.
+
+    Attributes:
+        field: dotted path of the request field at fault, such as ``query.address.count``; empty where there is none.
+        retry_after_s: seconds after which the server suggests another try, or None.
+    """
+
+    exit_code = 5
+    status: ClassVar[str] = "UNKNOWN"
+
+    def __init__(self, message: str, *, field: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequestError(RequestError):
+    """The request itself is wrong; sending it again cannot help."""
+
+    status = "INVALID_ARGUMENT"
+
+
+class NotFoundError(RequestError):
+    """The server holds no such model or version."""
+
+    status = "NOT_FOUND"
+
+
+class PreconditionError(RequestError):
+    """The server is not in the state that the request needs, such as a model of another digest."""
+
+    status = "FAILED_PRECONDITION"
+
+
+class OverloadedError(RequestError):
+    """The server has more work than it may queue. Try again after `retry_after_s`."""
+
+    status = "RESOURCE_EXHAUSTED"
+
+
+class DeadlineError(RequestError):
+    """The time allowed ran out, or would have before the work could be done."""
+
+    status = "DEADLINE_EXCEEDED"
+
+
+class CancelledError(RequestError):
+    """The caller took the request back."""
+
+    status = "CANCELLED"
+
+
+class UnavailableError(RequestError):
+    """No server answered, or it is stopping."""
+
+    status = "UNAVAILABLE"
+
+
+class UnsupportedError(RequestError):
+    """The server does not know the method; it is not a ganserve server, or an older one."""
+
+    status = "UNIMPLEMENTED"
+
+
+class AccessError(RequestError):
+    """The server wants other credentials."""
+
+    status = "PERMISSION_DENIED"
+
+
+class ServerError(RequestError):
+    """The server failed in a way that it did not foresee."""
+
+    status = "INTERNAL"
+
+
+_BY_STATUS: dict[str, type[RequestError]] = {
+    error.status: error
+    for error in (
+        InvalidRequestError,
+        NotFoundError,
+        PreconditionError,
+        OverloadedError,
+        DeadlineError,
+        CancelledError,
+        UnavailableError,
+        UnsupportedError,
+        AccessError,
+        ServerError,
+    )
+} | {"UNAUTHENTICATED": AccessError, "OUT_OF_RANGE": InvalidRequestError}
+
+
+def request_error_type(status: str) -> type[RequestError]:
+    """The error that stands for a gRPC status name such as ``NOT_FOUND``; `ServerError` for one without its own."""
+    return _BY_STATUS.get(status, ServerError)
