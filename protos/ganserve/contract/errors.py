@@ -1,21 +1,21 @@
 """One tree of errors, and the one table between request errors and gRPC statuses.
 
-    GanserveError                     exit code
-    ├── ConfigError                   2   a flag, a config value or a missing extra
-    ├── ArtifactError                 3   a file or folder that is missing, torn, altered or not what it should be
-    │   ├── DatasetError              3
-    │   └── ParityError               4   an exported model that differs from its generator
-    └── RequestError                  5   a request that was not answered; each subclass names its gRPC status
-        ├── InvalidRequestError           INVALID_ARGUMENT
-        ├── NotFoundError                 NOT_FOUND
-        ├── PreconditionError             FAILED_PRECONDITION
-        ├── OverloadedError               RESOURCE_EXHAUSTED
-        ├── DeadlineError                 DEADLINE_EXCEEDED
-        ├── CancelledError                CANCELLED
-        ├── UnavailableError              UNAVAILABLE
-        ├── UnsupportedError              UNIMPLEMENTED
-        ├── AccessError                   UNAUTHENTICATED, PERMISSION_DENIED
-        └── ServerError                   INTERNAL and every other status
+GanserveError                     exit code
+├── ConfigError                   2   a flag, a config value or a missing extra
+├── ArtifactError                 3   a file or folder that is missing, torn, altered or not what it should be
+│   ├── DatasetError              3
+│   └── ParityError               4   an exported model that differs from its generator
+└── RequestError                  5   a request that was not answered; each subclass names its gRPC status
+    ├── InvalidRequestError           INVALID_ARGUMENT
+    ├── NotFoundError                 NOT_FOUND
+    ├── PreconditionError             FAILED_PRECONDITION
+    ├── OverloadedError               RESOURCE_EXHAUSTED
+    ├── DeadlineError                 DEADLINE_EXCEEDED
+    ├── CancelledError                CANCELLED
+    ├── UnavailableError              UNAVAILABLE
+    ├── UnsupportedError              UNIMPLEMENTED
+    ├── AccessError                   UNAUTHENTICATED, PERMISSION_DENIED
+    └── ServerError                   INTERNAL and every other status
 """
 
 from __future__ import annotations
@@ -128,21 +128,23 @@ class ServerError(RequestError):
     status = "INTERNAL"
 
 
+_OWN_STATUS: tuple[type[RequestError], ...] = (
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionError,
+    OverloadedError,
+    DeadlineError,
+    CancelledError,
+    UnavailableError,
+    UnsupportedError,
+    AccessError,
+    ServerError,
+)
 _BY_STATUS: dict[str, type[RequestError]] = {
-    error.status: error
-    for error in (
-        InvalidRequestError,
-        NotFoundError,
-        PreconditionError,
-        OverloadedError,
-        DeadlineError,
-        CancelledError,
-        UnavailableError,
-        UnsupportedError,
-        AccessError,
-        ServerError,
-    )
-} | {"UNAUTHENTICATED": AccessError, "OUT_OF_RANGE": InvalidRequestError}
+    **{error.status: error for error in _OWN_STATUS},
+    "UNAUTHENTICATED": AccessError,
+    "OUT_OF_RANGE": InvalidRequestError,
+}
 
 
 def request_error_type(status: str) -> type[RequestError]:

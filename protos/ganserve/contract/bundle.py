@@ -1,0 +1,161 @@
+"""The model bundle: a folder `models/<name>/<version>/`, described by its manifest.
+
+model.onnx      one file: weights, pixels and model card
+manifest.json   SHA-256 and size of every other file, signature, parity report, golden samples
+README.md       a model card for people
+samples.png     the golden samples as a grid
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ganserve.contract.card import image_shape, is_conditional
+from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.v1.model_pb2 import ModelCard
+
+FORMAT: Final = "ganserve-bundle/1"
+MODEL_FILE: Final = "model.onnx"
+MANIFEST_FILE: Final = "manifest.json"
+README_FILE: Final = "README.md"
+SAMPLES_FILE: Final = "samples.png"
+
+CARD_KEY: Final = "ganserve.card"
+LATENTS_INPUT: Final = "latents"
+LABELS_INPUT: Final = "labels"
+IMAGES_OUTPUT: Final = "images"
+BATCH_AXIS: Final = "batch"
+
+MODEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """A file of the bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorSpec:
+    """An input or output of the ONNX file; a name in the shape stands for a free axis."""
+
+    dtype: str
+    shape: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """Inputs and outputs of the ONNX file, by name."""
+
+    inputs: Mapping[str, TensorSpec]
+    outputs: Mapping[str, TensorSpec]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenSamples:
+    """Samples `0 … len(sha256) - 1` of a seed, without truncation, balanced over the classes where there are any.
+
+    `sha256` are the digests of the pixels, each uint8 (height, width, channels).
+    """
+
+    seed: int
+    sha256: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How far the exported model is from the generator in PyTorch, over all compared images."""
+
+    num_images: int
+    max_float_error: float
+    num_values: int
+    num_values_off_by_one: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What the bundle holds."""
+
+    name: str
+    version: int
+    files: Mapping[str, FileEntry]
+    signature: Signature
+    golden: GoldenSamples
+    parity: Parity
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the ONNX file: the model's digest."""
+        return self.files[MODEL_FILE].sha256
+
+
+def signature_of(card: ModelCard) -> Signature:
+    """The signature that a generator with this card must have."""
+    inputs = {LATENTS_INPUT: TensorSpec(dtype="float32", shape=(BATCH_AXIS, card.latent_dim))}
+    if is_conditional(card):
+        inputs[LABELS_INPUT] = TensorSpec(dtype="int64", shape=(BATCH_AXIS,))
+    images = TensorSpec(dtype="uint8", shape=(BATCH_AXIS, *image_shape(card)))
+    return Signature(inputs=inputs, outputs={IMAGES_OUTPUT: images})
+
+
+def sha256(data: bytes | memoryview) -> str:
+    """Lower-case hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def check_model_name(name: str) -> None:
+    """Raises ConfigError for a name that a repository cannot hold."""
+    if not MODEL_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} is no model name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+        )
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Writes `manifest.json` into the bundle's folder."""
+    text = json.dumps({"format": FORMAT} | asdict(manifest), indent=2, sort_keys=True)
+    (folder / MANIFEST_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads the manifest of a bundle's folder. Raises ArtifactError where it is missing or not one."""
+    path = folder / MANIFEST_FILE
+    try:
+        return _parse(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing; {folder} is not a model bundle") from error
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{path} is not a {FORMAT} manifest ({error!r}); export the model again") from error
+
+
+def _parse(content: dict[str, Any]) -> Manifest:
+    if content["format"] != FORMAT:
+        raise ValueError(f"its format is {content['format']!r}")
+    manifest = Manifest(
+        name=str(content["name"]),
+        version=int(content["version"]),
+        files={str(name): FileEntry(**entry) for name, entry in content["files"].items()},
+        signature=Signature(
+            inputs=_parse_tensors(content["signature"]["inputs"]),
+            outputs=_parse_tensors(content["signature"]["outputs"]),
+        ),
+        golden=GoldenSamples(seed=int(content["golden"]["seed"]), sha256=tuple(content["golden"]["sha256"])),
+        parity=Parity(**content["parity"]),
+    )
+    if MODEL_FILE not in manifest.files or SAMPLES_FILE not in manifest.files or not manifest.golden.sha256:
+        raise ValueError(f"it must list {MODEL_FILE}, {SAMPLES_FILE} and golden samples")
+    return manifest
+
+
+def _parse_tensors(content: dict[str, Any]) -> dict[str, TensorSpec]:
+    return {str(name): TensorSpec(dtype=spec["dtype"], shape=tuple(spec["shape"])) for name, spec in content.items()}
