@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cyclopts
+import pytest
+
+from ganserve.contract.errors import ConfigError
+from ganserve.training import checkpoint, load_generator
+from ganserve.training.cli import train
+
+TINY = ["--batch-size", "4", "--latent-dim", "8", "--base-width", "4", "--device", "cpu"]
+OTHERS = ["--steps", "2", "--betas", "0", "0.9", "--n-critic", "1", "--seed", "7"]
+MAIN = """
+import sys
+import cyclopts
+app = cyclopts.App()
+app.command("ganserve.training.cli:train", name="train")
+app(sys.argv[1:])
+"""
+
+
+def run(*arguments: object) -> None:
+    app = cyclopts.App(result_action="return_value", exit_on_error=False, print_error=False)
+    app.command(train)
+    app(["train", *map(str, arguments)])
+
+
+def test_flags_reach_the_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "my run"
+    run("--data", "digits", "--out", out, *TINY, "--arch", "mlp", "--loss", "wgan-gp", "--no-conditional", *OTHERS)
+    config = checkpoint.load(out / "checkpoints" / "last.safetensors").config
+    assert (config.arch, config.loss, config.conditional) == ("mlp", "wgan-gp", False)
+    assert (config.steps, config.betas, config.n_critic, config.seed) == (2, (0.0, 0.9), 1, 7)
+    printed = capsys.readouterr().out
+    assert f"ganserve export '{out}' --onnx --models models --name 'my run'" in printed
+    assert str(out / "samples" / "step-000002.png") in printed
+
+
+def test_resume_needs_the_folder_alone_and_takes_a_new_total(tmp_path: Path) -> None:
+    run("--data", "digits", "--out", tmp_path / "run", *TINY, "--steps", 1)
+    run("--resume", tmp_path / "run", "--steps", 3)
+    _, card = load_generator(tmp_path / "run")
+    assert card.images_seen == 12
+
+
+def test_resume_refuses_other_settings(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the run brings its own settings"):
+        run("--resume", tmp_path, "--data", "digits", "--out", tmp_path)
+
+
+def test_no_flags_at_all_gives_an_example() -> None:
+    with pytest.raises(ConfigError, match="try: ganserve train --data digits --out runs/digits"):
+        run()
+
+
+def test_bad_values_name_the_flag(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--batch-size is 1"):
+        run("--data", "digits", "--out", tmp_path, "--batch-size", 1)
+    with pytest.raises(cyclopts.CoercionError, match="--arch"):
+        run("--data", "digits", "--out", tmp_path, "--arch", "resnet")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals, exit_code: int) -> None:
+    out = tmp_path / "run"
+    arguments = ["train", "--data", "digits", "--out", str(out), *TINY, "--steps", "1000000", "--report-every", "1"]
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", MAIN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        stats = out / "stats.jsonl"
+        deadline_s = time.monotonic() + 60
+        while not (stats.is_file() and stats.stat().st_size) and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        process.send_signal(number)
+        printed, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert (process.returncode, errors) == (exit_code, "")
+    assert f"ganserve train --resume {out}" in printed
+    done = re.search(r"trained +([\d,]+) of 1,000,000 steps, stopped by " + number.name, printed)
+    assert done is not None
+    saved = checkpoint.load(out / "checkpoints" / "last.safetensors")
+    assert f"{saved.step:,}" == done.group(1)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ganserve.contract.errors import DatasetError
+from ganserve.training.datasets import load
+
+IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
+LABELS = np.array([1, 0, 2], dtype=np.uint8)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write(folder: Path, images: bytes = idx_bytes(IMAGES), labels: bytes | None = idx_bytes(LABELS)) -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / "train-images-idx3-ubyte").write_bytes(images)
+    if labels is not None:
+        (folder / "train-labels-idx1-ubyte").write_bytes(labels)
+    return str(folder)
+
+
+def test_plain_files(tmp_path: Path) -> None:
+    dataset = load(write(tmp_path / "mnist"))
+    np.testing.assert_array_equal(dataset.images, IMAGES[..., np.newaxis])
+    assert dataset.images.flags.c_contiguous
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [1, 0, 2]
+    assert dataset.labels.dtype == np.int64
+    assert dataset.class_names == ("0", "1", "2")
+    assert dataset.name == "mnist"
+
+
+def test_gzipped_files_give_the_same_digest(tmp_path: Path) -> None:
+    for name, array in (("train-images-idx3-ubyte.gz", IMAGES), ("train-labels-idx1-ubyte.gz", LABELS)):
+        (tmp_path / name).write_bytes(gzip.compress(idx_bytes(array)))
+    assert load(str(tmp_path)).digest == load(write(tmp_path / "plain")).digest
+
+
+def test_labels_may_be_missing(tmp_path: Path) -> None:
+    dataset = load(write(tmp_path, labels=None))
+    assert dataset.labels is None
+    assert dataset.class_names == ()
+
+
+@pytest.mark.parametrize(
+    ("images", "fault"),
+    [
+        (b"", "begins with nothing"),
+        (b"\x00\x00\x08", "begins with 00 00 08"),
+        (b"\x89PNG" + bytes(100), "begins with 89 50 4e 47"),
+        (idx_bytes(LABELS), "with 3 dimensions"),
+        (idx_bytes(IMAGES)[:10], "truncated inside its header"),
+        (idx_bytes(IMAGES)[:-1], "truncated, 59 of the 60 bytes"),
+        (idx_bytes(IMAGES) + b"\x00", "goes on after the 60 bytes"),
+        (bytes((0, 0, 8, 3)) + struct.pack(">3I", 1, 2**31, 2**31), "promises images of"),
+        (bytes((0, 0, 8, 3)) + struct.pack(">3I", 0, 4, 5), "no images"),
+    ],
+)
+def test_bad_images_file(tmp_path: Path, images: bytes, fault: str) -> None:
+    with pytest.raises(DatasetError, match=fault):
+        load(write(tmp_path, images=images, labels=None))
+
+
+def test_counts_that_differ(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"holds 2 labels but train-images-idx3-ubyte holds 3 images"):
+        load(write(tmp_path, labels=idx_bytes(LABELS[:2])))
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-12], lambda data: b"no gzip" + data, lambda data: data[:-4] + bytes(4)]
+)
+def test_bad_gzip(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(spoil(gzip.compress(idx_bytes(IMAGES))))
+    with pytest.raises(DatasetError, match=r"train-images-idx3-ubyte\.gz: cannot be read"):
+        load(str(tmp_path))

@@ -1,0 +1,153 @@
+"""Checkpoints: one safetensors file with every tensor of a run, and the rest as JSON in its metadata. No code in it.
+
+The metadata also holds a SHA-256 over all of it, because a flipped bit of a weight would otherwise load without a word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Adam
+
+from ganserve.contract import card as cards
+from ganserve.contract.errors import ArtifactError
+from ganserve.v1.model_pb2 import ModelCard
+
+from .config import TrainingConfig
+from .ema import averaged_copy
+from .files import replacing
+from .rundir import RunDir
+from .state import TrainingState, generator_for
+
+FORMAT = "ganserve-checkpoint-1"
+_DIGEST = "sha256"
+_NETWORKS = ("generator", "critic", "ema")
+_OPTIMISERS = ("generator_optimiser", "critic_optimiser")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint file holds, read and verified."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    card: ModelCard
+    config: TrainingConfig
+    step: int
+
+    def restore(self, state: TrainingState) -> None:
+        """Puts `state`, fresh from the same config, where the saved run was. Raises ArtifactError."""
+        for name in _NETWORKS:
+            self.restore_network(getattr(state, name), name)
+        for name in _OPTIMISERS:
+            _restore_optimiser(getattr(state, name), self._below(name))
+        state.step = self.step
+        state.images_seen = self.card.images_seen
+        try:
+            state.rng.set_state(self.tensors["rng"])
+        except (RuntimeError, TypeError):
+            # Saved on another kind of device, whose generator has another state; exactness ends there anyway.
+            state.rng.manual_seed(self.config.seed + self.step)
+
+    def restore_network(self, network: nn.Module, name: str) -> None:
+        """Loads the weights saved under `name` (`generator`, `critic`, `ema`). Raises ArtifactError."""
+        try:
+            network.load_state_dict(self._below(name))
+        except RuntimeError as error:
+            raise ArtifactError(f"{self.path}: its {name} is not the network that its config describes") from error
+
+    def _below(self, prefix: str) -> dict[str, Tensor]:
+        return {
+            key.removeprefix(f"{prefix}."): tensor
+            for key, tensor in self.tensors.items()
+            if key.startswith(f"{prefix}.")
+        }
+
+
+def save(path: Path, state: TrainingState, config: TrainingConfig, card: ModelCard) -> None:
+    """Writes all of the run to `path`; the file before it stays until the new one is complete."""
+    tensors = {"rng": state.rng.get_state()}
+    for name in _NETWORKS:
+        tensors |= {f"{name}.{key}": tensor for key, tensor in getattr(state, name).state_dict().items()}
+    for name in _OPTIMISERS:
+        tensors |= {f"{name}.{key}": tensor for key, tensor in _optimiser_tensors(getattr(state, name)).items()}
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    saved_card = ModelCard()
+    saved_card.CopyFrom(card)
+    saved_card.images_seen = state.images_seen
+    metadata = {
+        "format": FORMAT,
+        "card": cards.to_json(saved_card),
+        "config": config.to_json(),
+        "progress": json.dumps({"step": state.step}),
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata | {_DIGEST: _digest(tensors, metadata)})
+
+
+def load(path: Path) -> Checkpoint:
+    """Reads and verifies a checkpoint. Raises ArtifactError for one that is missing, torn, altered or foreign."""
+    if not path.is_file():
+        raise ArtifactError(f"{path}: there is no such checkpoint; the run has not saved one yet")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f"{path}: torn, or not a checkpoint ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise ArtifactError(
+            f"{path}: not a checkpoint of this ganserve (format {metadata.get('format')!r}, not {FORMAT!r})"
+        )
+    if metadata.pop(_DIGEST, None) != _digest(tensors, metadata):
+        raise ArtifactError(f"{path}: altered since it was written (its SHA-256 differs); restore it or train again")
+    return Checkpoint(
+        path=path,
+        tensors=tensors,
+        card=cards.from_json(metadata["card"], source=str(path)),
+        config=TrainingConfig.from_json(metadata["config"], source=str(path)),
+        step=json.loads(metadata["progress"])["step"],
+    )
+
+
+def load_generator(run_dir: Path, checkpoint: str = "last") -> tuple[nn.Module, ModelCard]:
+    """The averaged generator of a run, in eval mode on the CPU, and its card.
+
+    It is called as `generator(z, labels)`: z float32 (N, latent_dim), labels int64 (N,) or None where the card has no
+    classes; the images are float32 (N, C, H, W) in [-1, 1]. Raises ArtifactError for a run or checkpoint that is
+    missing, torn, altered or foreign.
+    """
+    saved = load(RunDir.existing(run_dir).checkpoint(checkpoint))
+    generator = averaged_copy(generator_for(saved.config, saved.card))
+    saved.restore_network(generator, "ema")
+    return generator, saved.card
+
+
+def _optimiser_tensors(optimiser: Adam) -> dict[str, Tensor]:
+    state: dict[int, dict[str, Tensor]] = optimiser.state_dict()["state"]
+    return {f"{index}.{key}": tensor for index, values in state.items() for key, tensor in values.items()}
+
+
+def _restore_optimiser(optimiser: Adam, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = tensor
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+
+
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256, as lower-case hex, over the metadata and then name, dtype, shape and bytes of each tensor, by name."""
+    sha256 = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha256.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return sha256.hexdigest()

@@ -1,0 +1,43 @@
+"""How a class reaches the networks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+_EMBEDDING_DIM = 32
+
+
+class LatentInput(nn.Module):
+    """Joins the latent with a learnt embedding of the class; without classes it passes the latent on."""
+
+    def __init__(self, latent_dim: int, num_classes: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(num_classes, _EMBEDDING_DIM) if num_classes else None
+        self.num_features = latent_dim + (_EMBEDDING_DIM if num_classes else 0)
+
+    def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        """z: (N, latent_dim), labels: (N,) or None -> (N, num_features)."""
+        if self.embedding is None:
+            return z
+        return torch.cat([z, self.embedding(labels)], dim=1)
+
+
+class ProjectionHead(nn.Module):
+    """Features to one logit: a linear layer, plus the inner product with the class's embedding.
+
+    Miyato and Koyama, cGANs with Projection Discriminator, 2018, equation 6. Without classes, the linear layer alone.
+    """
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(num_features, 1)
+        self.embedding = nn.Embedding(num_classes, num_features) if num_classes else None
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """features: (N, num_features), labels: (N,) or None -> (N,)."""
+        logits: Tensor = self.linear(features).squeeze(1)
+        if self.embedding is None:
+            return logits
+        class_vectors: Tensor = self.embedding(labels)
+        return logits + (features * class_vectors).sum(dim=1)

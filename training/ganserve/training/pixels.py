@@ -1,0 +1,16 @@
+"""Between 8-bit levels, which people and files hold, and [-1, 1], which networks do."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def from_levels(levels: Tensor) -> Tensor:
+    """uint8 (N, H, W, C) -> float32 (N, C, H, W) in [-1, 1]: level / 127.5 - 1."""
+    return levels.permute(0, 3, 1, 2).to(torch.float32).div_(127.5).sub_(1)
+
+
+def to_levels(images: Tensor) -> Tensor:
+    """float (N, C, H, W) in [-1, 1] -> uint8 (N, H, W, C): 127.5 * image + 127.5, rounded and clamped."""
+    return images.mul(127.5).add_(127.5).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

@@ -1,0 +1,57 @@
+"""What a person watches while a run goes on."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from .report import Figures
+
+_PLAIN_EVERY_S = 15.0
+
+
+class ProgressView:
+    """A bar with speed, losses and time left; on a console that is no terminal, such as a log, a line now and then."""
+
+    def __init__(self, console: Console, *, step: int, num_steps: int) -> None:
+        self._console = console
+        self._num_steps = num_steps
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("steps {task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("training", total=num_steps, completed=step, figures="")
+        self._next_line_s = time.monotonic() + _PLAIN_EVERY_S
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def on_step(self, step: int) -> None:
+        """One more step is done; its losses are not asked for."""
+        self._bar.update(self._task, completed=step)
+
+    def on_report(self, figures: Figures) -> None:
+        """Shows fresh figures."""
+        text = (
+            f"· {figures.images_per_s:,.0f} images/s "
+            f"· critic {figures.critic_loss:.3f} · generator {figures.generator_loss:.3f}"
+        )
+        self._bar.update(self._task, figures=text)
+        if not self._console.is_terminal and time.monotonic() >= self._next_line_s:
+            self._next_line_s = time.monotonic() + _PLAIN_EVERY_S
+            self._console.print(f"step {figures.step:,} of {self._num_steps:,} {text}", soft_wrap=True)
