@@ -117,7 +117,8 @@ def _weighted(weighted: Weighted, class_names: Sequence[str], seed: int, first_i
     words = draw_words(seed, _LABEL_TAG, first_index, count, 1)[:, 0]
     uniform = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
     last_possible = np.flatnonzero(weights)[-1]  # rounding may carry the largest draws past the last edge
-    return np.searchsorted(edges, uniform * total, side="right").clip(max=last_possible).astype(np.int64)
+    labels: Labels = np.searchsorted(edges, uniform * total, side="right").clip(max=last_possible).astype(np.int64)
+    return labels
 
 
 def _listed(class_names: Sequence[str], most: int = 20) -> str:

@@ -1,0 +1,96 @@
+"""The way from a generator to a bundle: graph, structure check, parity check, bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from torch import nn
+
+from ganserve.contract import card as model_card
+from ganserve.contract.bundle import Parity, check_model_name, sha256
+from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.training.checkpoint import load_generator
+from ganserve.v1.model_pb2 import ModelCard
+
+from .bundle import next_version, write_bundle
+from .onnx_graph import to_onnx
+from .parity import check_parity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """A bundle that was written."""
+
+    folder: Path
+    name: str
+    version: int
+    digest: str
+    size_bytes: int
+    parity: Parity
+
+
+def export_run(
+    run: Path,
+    models_dir: Path,
+    name: str,
+    version: int | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> Export:
+    """Exports the EMA generator of a training run.
+
+    Args:
+        run: the run's folder.
+        models_dir: folder of bundles; made if need be.
+        name: the model's name in it.
+        version: from 1; None takes the next.
+        advance: called after each of the parity check's comparisons.
+
+    Raises:
+        ArtifactError: the checkpoint is missing, torn or altered.
+        ParityError: the ONNX file does not make the generator's images. Nothing is written.
+        ConfigError: the name or version cannot be used.
+    """
+    check_model_name(name)
+    generator, card = load_generator(run)
+    return export(generator, card, models_dir, name, version, advance)
+
+
+def export(
+    generator: nn.Module,
+    card: ModelCard,
+    models_dir: Path,
+    name: str,
+    version: int | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> Export:
+    """Exports a generator of the caller's own; see `export_run`.
+
+    Args:
+        generator: on the CPU; called with latents float32 (N, latent_dim) and labels int64 (N,) or None; gives float32
+            (N, C, H, W) in [-1, 1].
+        card: what it is.
+    """
+    check_model_name(name)
+    model_card.check(card, source="the generator")
+    version = next_version(models_dir, name) if version is None else version
+    if version < 1:
+        raise ConfigError(f"--version is {version}; versions are counted from 1")
+    generator = generator.eval()
+    graph = to_onnx(generator, card)
+    try:
+        onnx.checker.check_model(graph.model, full_check=True)
+    except onnx.checker.ValidationError as error:
+        raise ArtifactError(f"the exported graph is not valid ONNX: {error}") from error
+    parity = check_parity(generator, card, graph, advance)
+    folder = write_bundle(models_dir, name, version, graph.model, card, parity)
+    return Export(
+        folder=folder,
+        name=name,
+        version=version,
+        digest=sha256(graph.model),
+        size_bytes=len(graph.model),
+        parity=parity,
+    )

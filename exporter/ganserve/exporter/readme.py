@@ -1,0 +1,58 @@
+"""The README of a bundle: a model card for people, with Hugging Face front matter."""
+
+from __future__ import annotations
+
+from ganserve.contract.bundle import MODEL_FILE, SAMPLES_FILE, Manifest
+from ganserve.contract.card import image_shape, is_conditional
+from ganserve.v1.model_pb2 import ModelCard
+
+
+def render_readme(card: ModelCard, manifest: Manifest) -> str:
+    """Markdown."""
+    height, width, channels = image_shape(card)
+    colour = "greyscale" if channels == 1 else "RGB"
+    classes = ", ".join(card.class_names) if is_conditional(card) else "none (unconditional)"
+    labels = ', labels="balanced"' if is_conditional(card) else ""
+    parity = manifest.parity
+    metrics = "".join(f"| {name} | {value:.4g} |\n" for name, value in sorted(card.metrics.items()))
+    return f"""\
+---
+library_name: ganserve
+pipeline_tag: unconditional-image-generation
+tags:
+- gan
+- onnx
+- {card.architecture}
+- {card.loss}
+---
+
+# {manifest.name}, version {manifest.version}
+
+A {card.architecture} generator of {height}×{width} {colour} images, trained with the {card.loss} loss on
+{card.dataset.num_images:,} images of `{card.dataset.name}`.
+
+![{len(manifest.golden.sha256)} samples of seed {manifest.golden.seed}]({SAMPLES_FILE})
+
+| | |
+|---|---|
+| classes | {classes} |
+| latent size | {card.latent_dim} |
+| images seen in training | {card.images_seen:,} |
+| sample addressing | {card.latent_scheme} |
+| digest | `{manifest.digest}` |
+| parity with PyTorch | {parity.num_images} images: floats within {parity.max_float_error:.2g}, \
+{parity.num_values_off_by_one} of {parity.num_values} values off by one level |
+{metrics}
+Serve it, and fetch samples:
+
+```python
+from ganserve.client import Client
+
+with Client("127.0.0.1:50051", model="{manifest.name}") as client:
+    images = client.generate(64, seed=7{labels}).numpy()
+```
+
+`{MODEL_FILE}` also runs in any ONNX runtime: its input `latents` is float32 (N, {card.latent_dim})\
+{", its input `labels` int64 (N,)" if is_conditional(card) else ""}, and its output `images` uint8
+(N, {height}, {width}, {channels}).
+"""

@@ -1,0 +1,28 @@
+"""`ganserve serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from .server import Server, ServingConfig
+
+
+def serve(config: Annotated[ServingConfig, Parameter(name="*")]) -> None:
+    """Serve a folder of model bundles over gRPC.
+
+    Every bundle is verified before it is served: digests, operators, signature, and its golden samples made again.
+    SIGTERM and Ctrl-C let the calls under way finish.
+
+    Example: ganserve serve --models models --listen 127.0.0.1:50051
+    """
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    asyncio.run(_serve(config))
+
+
+async def _serve(config: ServingConfig) -> None:
+    await Server(config).serve()

@@ -1,0 +1,121 @@
+"""From a bundle's folder to a model that is proven to make the images its exporter recorded."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ganserve.contract import images
+from ganserve.contract.bundle import MODEL_FILE, SAMPLES_FILE, GoldenSamples, Manifest, read_manifest, sha256
+from ganserve.contract.card import image_shape, is_conditional
+from ganserve.contract.errors import ArtifactError
+from ganserve.contract.labels import sample_labels
+from ganserve.contract.latents import sample_latents
+from ganserve.v1.generator_pb2 import LabelPolicy
+from ganserve.v1.model_pb2 import BucketCost, ModelCard, ModelIdentity, Reproducibility, Runtime
+
+from .device import Device
+from .engine import Engine
+from .onnx_file import read_card
+
+MAX_FILE_BYTES: Final = 2 * 1024**3
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel:
+    """A verified model, ready to run."""
+
+    identity: ModelIdentity
+    card: ModelCard
+    engine: Engine
+    reproducibility: Reproducibility.ValueType
+    load_s: float
+
+    def runtime(self) -> Runtime:
+        """What it runs on, as told to clients."""
+        return Runtime(
+            device=self.engine.device,
+            onnxruntime_version=onnxruntime.__version__,
+            lanes=self.engine.num_lanes,
+            buckets=[BucketCost(rows=rows, run_ms=cost_s * 1e3) for rows, cost_s in self.engine.costs_s.items()],
+        )
+
+
+def load_model(folder: Path, *, device: Device, num_lanes: int, max_batch: int) -> LoadedModel:
+    """Reads, verifies, loads and warms up the bundle in `folder`, which is `…/<name>/<version>`.
+
+    Raises:
+        ArtifactError: a file is missing, torn, altered or not regular; the model is not one that is run here; or it
+            does not make its golden samples.
+        ConfigError: the device cannot be used.
+    """
+    start_s = time.monotonic()
+    manifest = read_manifest(folder)
+    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
+        raise ArtifactError(
+            f"{folder} holds {manifest.name} version {manifest.version}; a bundle lies in <models>/<name>/<version>"
+        )
+    model = _read_file(folder, MODEL_FILE, manifest)
+    card = read_card(model, source=str(folder / MODEL_FILE))
+    golden_images = images.decode(_read_file(folder, SAMPLES_FILE, manifest), card.image.channels)
+    engine = Engine(model, card, device=device, num_lanes=num_lanes, max_batch=max_batch)
+    try:
+        reproducibility = _check_golden_samples(engine, card, manifest.golden, golden_images, str(folder))
+    except BaseException:
+        engine.close()
+        raise
+    return LoadedModel(
+        identity=ModelIdentity(name=manifest.name, version=manifest.version, digest=manifest.digest),
+        card=card,
+        engine=engine,
+        reproducibility=reproducibility,
+        load_s=time.monotonic() - start_s,
+    )
+
+
+def _read_file(folder: Path, name: str, manifest: Manifest) -> bytes:
+    """Reads a regular file once and compares it with the manifest."""
+    path = folder / name
+    entry = manifest.files[name]
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be opened as a regular file: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
+            raise ArtifactError(f"{path} is not a regular file of at most {MAX_FILE_BYTES} bytes")
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) != entry.size_bytes or sha256(data) != entry.sha256:
+        raise ArtifactError(
+            f"{path} is torn or altered: the manifest has {entry.size_bytes} bytes with SHA-256 {entry.sha256[:12]}…, "
+            f"the file {len(data)} bytes with {sha256(data)[:12]}…; export the model again"
+        )
+    return data
+
+
+def _check_golden_samples(
+    engine: Engine, card: ModelCard, golden: GoldenSamples, recorded_grid: NDArray[np.uint8], source: str
+) -> Reproducibility.ValueType:
+    count = len(golden.sha256)
+    latents = sample_latents(golden.seed, 0, count, card.latent_dim)
+    labels = sample_labels(LabelPolicy(), card.class_names, golden.seed, 0, count) if is_conditional(card) else None
+    made = engine.run_all(latents, labels)
+    if all(sha256(image.tobytes()) == digest for image, digest in zip(made, golden.sha256, strict=True)):
+        return Reproducibility.REPRODUCIBILITY_IDENTICAL
+    height, width, _ = image_shape(card)
+    recorded = images.cut_grid(recorded_grid, count, height, width)
+    if int(np.abs(made.astype(np.int16) - recorded).max()) <= 1:
+        return Reproducibility.REPRODUCIBILITY_WITHIN_ONE_LEVEL
+    raise ArtifactError(
+        f"{source}: the model does not make its golden samples on {engine.device} with ONNX Runtime "
+        f"{onnxruntime.__version__}; export it again, or serve it with the version that it was exported with"
+    )

@@ -1,0 +1,105 @@
+"""What an ONNX file must be before its bytes reach ONNX Runtime.
+
+ONNX Runtime runs whatever a file asks for, and loads a file with a changed byte without a word. So the graph is read
+first: it may hold standard operators and its own weights, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from ganserve.contract import card as model_card
+from ganserve.contract.bundle import CARD_KEY, Signature, TensorSpec, signature_of
+from ganserve.contract.errors import ArtifactError
+from ganserve.v1.model_pb2 import ModelCard
+
+MAX_OPSET: Final = onnx.defs.onnx_opset_version()
+MAX_IR_VERSION: Final = int(onnx.IR_VERSION)
+
+
+def read_card(model: bytes, *, source: str) -> ModelCard:
+    """Checks an ONNX file and returns the card that it carries.
+
+    Args:
+        model: the file's bytes.
+        source: the file's path, for messages.
+
+    Raises:
+        ArtifactError: it is no ONNX file, asks for anything but standard operators and its own weights, carries no
+            usable card, or has another signature than its card.
+    """
+    proto = _parse(model, source)
+    _check_versions(proto, source)
+    _check_operators(proto, source)
+    _check_weights(proto.graph, source)
+    texts = [entry.value for entry in proto.metadata_props if entry.key == CARD_KEY]
+    if len(texts) != 1:
+        raise ArtifactError(f"{source} carries no model card under {CARD_KEY!r}; export the generator with ganserve")
+    card = model_card.from_json(texts[0], source=source)
+    _check_signature(proto.graph, card, source)
+    return card
+
+
+def _parse(model: bytes, source: str) -> onnx.ModelProto:
+    try:
+        return onnx.ModelProto.FromString(model)
+    except DecodeError as error:
+        raise ArtifactError(f"{source} is not an ONNX file, or it is torn; export the model again") from error
+
+
+def _check_versions(proto: onnx.ModelProto, source: str) -> None:
+    if not 1 <= proto.ir_version <= MAX_IR_VERSION:
+        raise ArtifactError(
+            f"{source} has ONNX IR version {proto.ir_version}; versions up to {MAX_IR_VERSION} are known"
+        )
+    for opset in proto.opset_import:
+        if opset.domain not in ("", "ai.onnx"):
+            raise ArtifactError(f"{source} uses operators of the domain {opset.domain!r}; only standard ones are run")
+        if not 1 <= opset.version <= MAX_OPSET:
+            raise ArtifactError(f"{source} uses opset {opset.version}; opsets up to {MAX_OPSET} are known")
+
+
+def _check_operators(proto: onnx.ModelProto, source: str) -> None:
+    if proto.functions or proto.training_info:
+        raise ArtifactError(f"{source} defines functions or training steps of its own; only plain graphs are run")
+    for node in proto.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise ArtifactError(f"{source} uses the operator {node.domain}.{node.op_type}; only standard ones are run")
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise ArtifactError(f"{source} uses control flow ({node.op_type}); only plain graphs are run")
+
+
+def _check_weights(graph: onnx.GraphProto, source: str) -> None:
+    in_attributes = (tensor for node in graph.node for attribute in node.attribute for tensor in _tensors(attribute))
+    for tensor in (*graph.initializer, *in_attributes):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+            raise ArtifactError(
+                f"{source} keeps the tensor {tensor.name!r} in another file; only one-file models are read"
+            )
+    if graph.sparse_initializer:
+        raise ArtifactError(f"{source} holds sparse weights, which are not supported")
+
+
+def _tensors(attribute: onnx.AttributeProto) -> Iterable[onnx.TensorProto]:
+    return (attribute.t, *attribute.tensors)
+
+
+def _check_signature(graph: onnx.GraphProto, card: ModelCard, source: str) -> None:
+    found = Signature(inputs=_specs(graph.input), outputs=_specs(graph.output))
+    expected = signature_of(card)
+    if found != expected:
+        raise ArtifactError(f"{source} has the signature {found}, and its model card asks for {expected}")
+
+
+def _specs(values: Iterable[onnx.ValueInfoProto]) -> dict[str, TensorSpec]:
+    return {value.name: _spec(value.type.tensor_type) for value in values}
+
+
+def _spec(tensor_type: onnx.TypeProto.Tensor) -> TensorSpec:
+    known = tensor_type.elem_type in onnx.TensorProto.DataType.values()
+    dtype = str(onnx.helper.tensor_dtype_to_np_dtype(tensor_type.elem_type)) if known and tensor_type.elem_type else "?"
+    return TensorSpec(dtype=dtype, shape=tuple(axis.dim_param or axis.dim_value for axis in tensor_type.shape.dim))

@@ -1,0 +1,97 @@
+"""From a source of rows to images, through a model's batcher. The plane that every protocol shares.
+
+Knows neither gRPC nor how images are encoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final
+
+from ganserve.contract.errors import OverloadedError
+
+from .repository import Model
+from .runners import Images, Labels
+from .sources import Source
+
+_BATCHES_AHEAD: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whom samples are made for.
+
+    Attributes:
+        client: turns are taken between clients.
+        deadline_s: monotonic time, or None.
+    """
+
+    client: str
+    deadline_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled:
+    """Images uint8 (N, H, W, C) of consecutive indices, with their labels int64 (N,) where there are any."""
+
+    first_index: int
+    images: Images
+    labels: Labels | None
+
+
+class Sampler:
+    """Makes the samples of sources. `workers` derive the latents, off the event loop."""
+
+    def __init__(self, workers: Executor) -> None:
+        self._workers = workers
+
+    async def sample(self, model: Model, source: Source, offset: int, count: int, caller: Caller) -> Sampled:
+        """Samples `offset … offset + count - 1` of a source. Raises what `Source.rows` and `Batcher.run` raise."""
+        rows = await asyncio.get_running_loop().run_in_executor(self._workers, source.rows, offset, count)
+        images = await model.batcher.run(*rows, client=caller.client, deadline_s=caller.deadline_s)
+        return Sampled(first_index=source.first_index + offset, images=images, labels=rows.labels)
+
+    async def stream(
+        self, model: Model, source: Source, max_count: int, caller: Caller
+    ) -> AsyncGenerator[Sampled, None]:
+        """All samples of a source in index order, at most `max_count` at a time.
+
+        Enough is started ahead of what is taken to keep every lane busy, and no more. Once the stream has begun, a full
+        queue makes it wait instead of failing it.
+        """
+        engine = model.loaded.engine
+        num_ahead = 1 + -(-_BATCHES_AHEAD * engine.num_lanes * engine.max_batch // max_count)
+        offsets = iter(range(0, source.count, max_count))
+        under_way: deque[asyncio.Task[Sampled]] = deque()
+
+        def start(offset: int, *, patient: bool) -> None:
+            count = min(max_count, source.count - offset)
+            make = self._sample_patiently if patient else self.sample
+            under_way.append(asyncio.create_task(make(model, source, offset, count, caller)))
+
+        try:
+            for offset in itertools.islice(offsets, 1):
+                start(offset, patient=False)
+            for offset in itertools.islice(offsets, num_ahead):
+                start(offset, patient=True)
+            while under_way:
+                yield await under_way[0]
+                under_way.popleft()
+                for offset in itertools.islice(offsets, 1):
+                    start(offset, patient=True)
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _sample_patiently(self, model: Model, source: Source, offset: int, count: int, caller: Caller) -> Sampled:
+        while True:
+            try:
+                return await self.sample(model, source, offset, count, caller)
+            except OverloadedError as error:
+                await asyncio.sleep(error.retry_after_s or 0.0)

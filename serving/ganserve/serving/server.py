@@ -1,0 +1,180 @@
+"""A server's life: startup → main loop → shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from ganserve.contract.card import image_shape
+from ganserve.contract.errors import ConfigError
+from ganserve.v1.model_pb2 import Reproducibility
+
+from .batcher import Batcher
+from .device import DeviceChoice, choose_device, count_physical_cores
+from .loader import LoadedModel, load_model
+from .repository import Model, Repository, find_bundles
+from .service import SERVICE_NAME, GeneratorService
+
+_log = logging.getLogger(__name__)
+
+# A Generate reply stays under gRPC's default limit of 4 MiB, headers and file formats' overhead included.
+_REPLY_BYTES: Final = 3 * 1024**2
+_OVERHEAD_BYTES_PER_SAMPLE: Final = 512
+
+_SERVER_OPTIONS: Final = (
+    # Without this a second server could share the port in silence.
+    ("grpc.so_reuseport", 0),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingConfig:
+    """How to serve.
+
+    Raises ConfigError for values that cannot be used.
+    """
+
+    models: Path
+    """Folder of model bundles, `<name>/<version>/`."""
+
+    listen: str = "127.0.0.1:50051"
+    """Address to listen on, `host:port`. Port 0 takes a free one."""
+
+    device: DeviceChoice = "auto"
+    """What to run on. `auto` takes CUDA where the driver has a GPU."""
+
+    lanes: int = field(default_factory=count_physical_cores)
+    """Runs at once on a CPU. The default is one a physical core."""
+
+    max_batch: int = 32
+    """Most rows of one run."""
+
+    max_queued_rows: int = 16_384
+    """Most rows that wait; beyond it requests are refused with RESOURCE_EXHAUSTED."""
+
+    max_reply_mib: int = 512
+    """Most MiB of replies under way at once."""
+
+    grace_s: float = 30.0
+    """After SIGTERM, seconds that calls under way may take to finish."""
+
+    drain_delay_s: float = 0.0
+    """After SIGTERM, seconds to go on serving while health already says NOT_SERVING."""
+
+    def __post_init__(self) -> None:
+        for name in ("lanes", "max_batch", "max_queued_rows", "max_reply_mib"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
+        for name in ("grace_s", "drain_delay_s"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must not be negative")
+
+
+class Server:
+    """Serves the models of a folder until it is told to stop."""
+
+    def __init__(self, config: ServingConfig) -> None:
+        self.config = config
+        self._stopping = asyncio.Event()
+        self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
+        self._repository = Repository()
+        self._health = health.aio.HealthServicer()
+        self._service = GeneratorService(
+            self._repository, workers=self._workers, max_reply_bytes=config.max_reply_mib * 1024**2
+        )
+        self._grpc_server = grpc.aio.server(options=_SERVER_OPTIONS)
+
+    async def serve(self) -> None:
+        """Runs until SIGTERM, SIGINT or `stop`.
+
+        Raises:
+            ConfigError: the address or the device cannot be used.
+            ArtifactError: a bundle cannot be served.
+        """
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signum, self.stop)
+        try:
+            await self._startup()
+            await self._stopping.wait()
+        finally:
+            await self._shutdown()
+
+    def stop(self) -> None:
+        """Asks the server to stop gracefully."""
+        self._stopping.set()
+
+    async def _startup(self) -> None:
+        device = choose_device(self.config.device)
+        bundles = find_bundles(self.config.models)
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc_server)
+        self._grpc_server.add_generic_rpc_handlers((self._service.rpc_handler(),))
+        reflection.enable_server_reflection(
+            (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc_server
+        )
+        port = self._bind()
+        await self._grpc_server.start()
+        for folder in bundles:
+            loaded = await asyncio.to_thread(
+                load_model, folder, device=device, num_lanes=self.config.lanes, max_batch=self.config.max_batch
+            )
+            self._repository.add(self._open_model(loaded))
+            _log.info("%s", _describe(loaded))
+        self._service.ready = True
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        _log.info("serving on %s", f"{self.config.listen.rpartition(':')[0]}:{port}")
+
+    async def _shutdown(self) -> None:
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        if self._service.ready:
+            _log.info("stopping: calls under way have %g s to finish", self.config.grace_s)
+            await asyncio.sleep(self.config.drain_delay_s)
+        await self._grpc_server.stop(self.config.grace_s)
+        for model in self._repository:
+            model.loaded.engine.close()
+        self._workers.shutdown()
+        _log.info("stopped")
+
+    def _bind(self) -> int:
+        try:
+            return self._grpc_server.add_insecure_port(self.config.listen)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"--listen {self.config.listen}: the address cannot be used; the port may be taken, or the host is not "
+                "this machine's. Take another port, or 0 for a free one"
+            ) from error
+
+    def _open_model(self, loaded: LoadedModel) -> Model:
+        height, width, channels = image_shape(loaded.card)
+        sample_bytes = height * width * channels + _OVERHEAD_BYTES_PER_SAMPLE
+        return Model(
+            loaded=loaded,
+            batcher=Batcher(loaded.engine, max_queued_rows=self.config.max_queued_rows),
+            max_samples_per_request=max(1, min(_REPLY_BYTES // sample_bytes, self.config.max_queued_rows)),
+        )
+
+    async def _set_health(self, status: int) -> None:
+        for service in (health.OVERALL_HEALTH, SERVICE_NAME):
+            await self._health.set(service, status)
+
+
+def _describe(loaded: LoadedModel) -> str:
+    engine = loaded.engine
+    rows_per_s = engine.num_lanes * engine.max_batch / engine.cost_s(engine.max_batch)
+    golden = "identical" if loaded.reproducibility == Reproducibility.REPRODUCIBILITY_IDENTICAL else "within one level"
+    return (
+        f"{loaded.identity.name}:{loaded.identity.version} on {engine.device}, digest {loaded.identity.digest[:12]}, "
+        f"golden samples {golden}, lanes {engine.num_lanes}, {engine.cost_s(1) * 1e3:.2f} ms a single sample, "
+        f"up to {rows_per_s:,.0f} images/s, loaded in {loaded.load_s:.1f} s"
+    )
