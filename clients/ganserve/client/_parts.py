@@ -1,0 +1,115 @@
+"""The parts that a query is cut into, so that no request or reply reaches gRPC's limit of 4 MiB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from ganserve.contract.errors import InvalidRequestError
+from ganserve.v1.generator_pb2 import (
+    ExplicitLatents,
+    GenerateRequest,
+    LabelPolicy,
+    SampleQuery,
+    StreamSamplesRequest,
+)
+
+from ._labels import part_of_list
+
+MAX_IN_FLIGHT: Final = 4
+_MAX_REQUEST_BYTES: Final = 4 * 2**20
+_MAX_LATENT_BYTES: Final = 3 * 2**20  # of one request; the rest is for labels
+
+
+def num_samples(query: SampleQuery) -> int:
+    """How many samples a query asks for."""
+    if query.HasField("address"):
+        return query.address.count
+    return len(query.latents.values) // _row_bytes(query)
+
+
+def part(query: SampleQuery, start: int, count: int, digest: str = "") -> SampleQuery:
+    """The query for samples `start … start + count - 1` of those that `query` asks for, in the same classes.
+
+    Args:
+        query: the whole.
+        start: position of the first sample, from 0.
+        count: at least 1.
+        digest: the only model that may answer; empty leaves the query's own choice.
+    """
+    cut = SampleQuery(model=query.model, encoding=query.encoding)
+    cut.model.digest = digest or query.model.digest
+    if query.HasField("address"):
+        cut.address.CopyFrom(query.address)
+        cut.address.first_index += start
+        cut.address.count = count
+    else:
+        rows = slice(start * _row_bytes(query), (start + count) * _row_bytes(query))
+        cut.latents.CopyFrom(ExplicitLatents(dim=query.latents.dim, values=query.latents.values[rows]))
+    if query.HasField("labels"):
+        cut.labels.CopyFrom(_part_of_policy(query, start, count))
+    return cut
+
+
+def spans(query: SampleQuery, max_samples: int) -> Iterator[tuple[int, int]]:
+    """Start and count of the parts, in order, that `query` is sent in so that every request and reply is under 4 MiB.
+
+    Args:
+        query: the whole.
+        max_samples: the model's `max_samples_per_request`.
+    """
+    total = num_samples(query)
+    size = max(1, max_samples)
+    if query.HasField("latents"):
+        size = max(1, min(size, _MAX_LATENT_BYTES // _row_bytes(query)))
+    for start in range(0, total, size):
+        yield start, min(size, total - start)
+
+
+def first_part(query: SampleQuery, max_samples: int) -> SampleQuery:
+    """What is asked for first. Any model that fits the query may answer."""
+    start, count = next(spans(query, max_samples))
+    return part(query, start, count)
+
+
+def later_parts(query: SampleQuery, max_samples: int, digest: str) -> Iterator[SampleQuery]:
+    """What is asked for when the model `digest` has answered the first part. Only that model may answer."""
+    for start, count in islice(spans(query, max_samples), 1, None):
+        yield part(query, start, count, digest)
+
+
+def generate_request(query: SampleQuery) -> GenerateRequest:
+    """Wraps a query. Raises InvalidRequestError where no server would take it for its size."""
+    request = GenerateRequest(query=query)
+    _check_size(request)
+    return request
+
+
+def stream_request(query: SampleQuery, batch_size: int | None) -> StreamSamplesRequest:
+    """Wraps a query. Raises InvalidRequestError where no server would take it for its size."""
+    request = StreamSamplesRequest(query=query, max_batch_size=batch_size)
+    _check_size(request)
+    return request
+
+
+def _part_of_policy(query: SampleQuery, start: int, count: int) -> LabelPolicy:
+    if query.labels.WhichOneof("policy") != "list":
+        return query.labels
+    first_index = query.address.first_index if query.HasField("address") else None
+    return LabelPolicy(list=part_of_list(query.labels.list.classes, start, count, first_index))
+
+
+def _row_bytes(query: SampleQuery) -> int:
+    return query.latents.dim * np.dtype(np.float32).itemsize
+
+
+def _check_size(request: GenerateRequest | StreamSamplesRequest) -> None:
+    if request.ByteSize() > _MAX_REQUEST_BYTES:
+        raise InvalidRequestError(
+            f"the request is {request.ByteSize()} bytes long, over the {_MAX_REQUEST_BYTES} that servers take; "
+            "give a shorter list of classes, or labels in place of names",
+            field="query.labels.list",
+        )

@@ -1,0 +1,31 @@
+"""Replies held against what was asked."""
+
+from __future__ import annotations
+
+from ganserve.contract.errors import ServerError
+from ganserve.v1.generator_pb2 import SampleBatch, SampleQuery
+
+from ._parts import num_samples
+from ._samples import Samples
+
+
+def whole_reply(query: SampleQuery, batch: SampleBatch) -> Samples:
+    """The samples that answer `query`. Raises ServerError where they are others or fewer."""
+    first_index = query.address.first_index if query.HasField("address") else 0
+    _check_span(batch, first_index)
+    if batch.count != num_samples(query):
+        raise ServerError(f"the reply holds {batch.count} samples where {num_samples(query)} were asked for")
+    return Samples.from_batch(batch)
+
+
+def next_reply(batch: SampleBatch, first_index: int, most: int) -> Samples:
+    """Samples of a stream, at least one and at most `most`, from `first_index` on. Raises ServerError for others."""
+    _check_span(batch, first_index)
+    if not 0 < batch.count <= most:
+        raise ServerError(f"a reply of the stream holds {batch.count} samples where 1 to {most} were left to send")
+    return Samples.from_batch(batch)
+
+
+def _check_span(batch: SampleBatch, first_index: int) -> None:
+    if batch.first_index != first_index:
+        raise ServerError(f"the reply begins at index {batch.first_index} where {first_index} was asked for")
