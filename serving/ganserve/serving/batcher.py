@@ -10,20 +10,33 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
 from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError
 
-from .engine import Engine
 from .runners import Images, Labels, Latents
 from .scheduler import Batch, Job, RowQueue, Slice, best_batch_size
 
 _log = logging.getLogger(__name__)
 
 _MIN_RETRY_S: Final = 0.05
+
+
+class BatchEngine(Protocol):
+    """What a batcher asks of an engine; see `Engine`."""
+
+    @property
+    def lanes(self) -> Executor: ...
+    @property
+    def num_lanes(self) -> int: ...
+    @property
+    def max_batch(self) -> int: ...
+    def cost_s(self, rows: int) -> float: ...
+    def run(self, latents: Latents, labels: Labels | None) -> Images: ...
 
 
 @dataclass(eq=False)
@@ -38,7 +51,9 @@ class _Pending:
 class Batcher:
     """Runs jobs on an engine. Belongs to one event loop and is called from it alone."""
 
-    def __init__(self, engine: Engine, *, max_queued_rows: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, engine: BatchEngine, *, max_queued_rows: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._engine = engine
         self._max_queued_rows = max_queued_rows
         self._clock = clock
@@ -149,7 +164,7 @@ class Batcher:
             pending.future.set_exception(error)
 
 
-def execute(engine: Engine, batch: Batch) -> list[Images | None]:
+def execute(engine: BatchEngine, batch: Batch) -> list[Images | None]:
     """Runs a batch on a lane: the images of each slice, or None for a slice that the engine fails on.
 
     If the batch fails, each slice runs by itself, so that only the one at fault has to fail.
@@ -165,7 +180,7 @@ def execute(engine: Engine, batch: Batch) -> list[Images | None]:
     return [images[end - part.num_rows : end] for part, end in zip(batch.slices, ends, strict=True)]
 
 
-def _run(engine: Engine, slices: tuple[Slice, ...]) -> Images:
+def _run(engine: BatchEngine, slices: tuple[Slice, ...]) -> Images:
     latents = [part.job.latents[part.start : part.stop] for part in slices]
     labels = [part.job.labels[part.start : part.stop] for part in slices if part.job.labels is not None]
     if len(slices) == 1:

@@ -86,20 +86,24 @@ def _read_file(folder: Path, name: str, manifest: Manifest) -> bytes:
     path = folder / name
     entry = manifest.files[name]
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        with open(path, "rb", opener=_open_in_place) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
+                raise ArtifactError(f"{path} is not a regular file of at most {MAX_FILE_BYTES} bytes")
+            data = file.read()
     except OSError as error:
         raise ArtifactError(f"{path} cannot be opened as a regular file: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
-            raise ArtifactError(f"{path} is not a regular file of at most {MAX_FILE_BYTES} bytes")
-        data = file.read(MAX_FILE_BYTES + 1)
     if len(data) != entry.size_bytes or sha256(data) != entry.sha256:
         raise ArtifactError(
             f"{path} is torn or altered: the manifest has {entry.size_bytes} bytes with SHA-256 {entry.sha256[:12]}…, "
             f"the file {len(data)} bytes with {sha256(data)[:12]}…; export the model again"
         )
     return data
+
+
+def _open_in_place(path: str, flags: int) -> int:
+    """Opens a file that lies where its path says: links are not followed, and a pipe does not block."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_golden_samples(

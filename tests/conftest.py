@@ -1,0 +1,88 @@
+"""Tiny generators, made without training, that every component's tests can share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from ganserve.contract.bundle import CARD_KEY, Parity
+from ganserve.contract.card import LATENT_SCHEME, image_shape, is_conditional, to_json
+from ganserve.exporter.bundle import write_bundle
+from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
+
+MakeBundle = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def tiny_card() -> ModelCard:
+    """A conditional generator of 6×5 RGB images with three classes."""
+    return ModelCard(
+        latent_dim=7,
+        image=ImageShape(height=6, width=5, channels=3),
+        class_names=["cat", "dog", "emu"],
+        architecture="linear",
+        loss="none",
+        dataset=DatasetFingerprint(name="pets", digest="0" * 64, num_images=12),
+        latent_scheme=LATENT_SCHEME,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_card: ModelCard) -> onnx.ModelProto:
+    """Its ONNX graph: a linear map of the latents, shifted by a row of the label's own."""
+    return linear_model(tiny_card)
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tiny_card: ModelCard) -> MakeBundle:
+    """Writes a bundle of the tiny generator, or of one with another card, into a models folder."""
+
+    def make(models: Path, name: str = "tiny", version: int = 1, card: ModelCard = tiny_card) -> Path:
+        parity = Parity(num_images=1, max_float_error=0.0, num_values=90, num_values_off_by_one=0)
+        return write_bundle(models, name, version, linear_model(card).SerializeToString(), card, parity)
+
+    return make
+
+
+def linear_model(card: ModelCard) -> onnx.ModelProto:
+    """images = pixels(tanh(latents · weight + bias[label]))."""
+    rng = np.random.default_rng(0)
+    height, width, channels = image_shape(card)
+    num_values = height * width * channels
+    conditional = is_conditional(card)
+    constants = {
+        "weight": rng.standard_normal((card.latent_dim, num_values)).astype(np.float32) * 0.3,
+        "bias": rng.standard_normal((max(1, len(card.class_names)), num_values)).astype(np.float32) * 0.3,
+        "scale": np.float32(127.5),
+        "offset": np.float32(128.0),
+        "low": np.float32(0.0),
+        "high": np.float32(255.0),
+        "shape": np.array([-1, height, width, channels], np.int64),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["latents", "weight"], ["mapped"]),
+        *([helper.make_node("Gather", ["bias", "labels"], ["shift"])] if conditional else []),
+        helper.make_node("Add", ["mapped", "shift" if conditional else "bias"], ["shifted"]),
+        helper.make_node("Tanh", ["shifted"], ["floats"]),
+        helper.make_node("Mul", ["floats", "scale"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "offset"], ["moved"]),
+        helper.make_node("Clip", ["moved", "low", "high"], ["clipped"]),
+        helper.make_node("Cast", ["clipped"], ["levels"], to=TensorProto.UINT8),
+        helper.make_node("Reshape", ["levels", "shape"], ["images"]),
+    ]
+    labels = [helper.make_tensor_value_info("labels", TensorProto.INT64, ["batch"])] if conditional else []
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("latents", TensorProto.FLOAT, ["batch", card.latent_dim]), *labels],
+        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", height, width, channels])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    model.metadata_props.add(key=CARD_KEY, value=to_json(card))
+    return model

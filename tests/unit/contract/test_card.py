@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ganserve.contract import card as model_card
+from ganserve.contract.errors import ArtifactError
+from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
+
+
+def make_card(**changes: Any) -> ModelCard:
+    fields: dict[str, Any] = {
+        "latent_dim": 64,
+        "image": ImageShape(height=28, width=20, channels=1),
+        "class_names": ["cat", "dog"],
+        "architecture": "dcgan",
+        "loss": "gan",
+        "dataset": DatasetFingerprint(name="pets", digest="0" * 64, num_images=10),
+        "latent_scheme": model_card.LATENT_SCHEME,
+    }
+    card = ModelCard(**fields | changes)
+    card.training_config.update({"steps": 10, "lr": 2e-4})
+    return card
+
+
+def test_json_makes_the_round_trip_and_is_stable() -> None:
+    card = make_card()
+    text = model_card.to_json(card)
+    assert model_card.from_json(text, source="here") == card
+    assert model_card.to_json(model_card.from_json(text, source="here")) == text
+
+
+def test_fields_of_a_newer_ganserve_are_passed_over() -> None:
+    text = model_card.to_json(make_card()).replace("{", '{"invented_later": 1,', 1)
+    assert model_card.from_json(text, source="here") == make_card()
+
+
+def test_the_questions() -> None:
+    assert model_card.is_conditional(make_card())
+    assert not model_card.is_conditional(make_card(class_names=[]))
+    assert model_card.image_shape(make_card()) == (28, 20, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latent_dim": 0}, "latent_dim is 0"),
+        ({"image": ImageShape(height=28, width=20, channels=2)}, "2 channels"),
+        ({"image": ImageShape(height=0, width=20, channels=1)}, "0×20"),
+        ({"class_names": ["cat", "cat"]}, "the same name"),
+        ({"latent_scheme": "other"}, "'other'"),
+    ],
+)
+def test_impossible_cards_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArtifactError, match="pets: the model card is not usable") as caught:
+        model_card.from_json(model_card.to_json(make_card(**changes)), source="pets")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"latent_dim": "many"}'])
+def test_what_is_no_card_is_refused(text: str) -> None:
+    with pytest.raises(ArtifactError, match="here: the model card"):
+        model_card.from_json(text, source="here")

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError
+from ganserve.serving.batcher import Batcher
+from ganserve.serving.runners import Images, Labels, Latents
+
+POISON = 666.0
+
+
+class GatedEngine:
+    """An engine whose images are the first latent value, and whose runs wait until a test lets them go."""
+
+    def __init__(self, num_lanes: int = 1, max_batch: int = 8) -> None:
+        self.lanes = ThreadPoolExecutor(num_lanes)
+        self.num_lanes = num_lanes
+        self.max_batch = max_batch
+        self.gate = threading.Semaphore(0)
+        self.batches: list[list[int]] = []
+
+    def cost_s(self, rows: int) -> float:
+        return 0.5 + rows
+
+    def run(self, latents: Latents, labels: Labels | None) -> Images:
+        self.batches.append(latents[:, 0].astype(int).tolist())
+        assert labels is None
+        assert self.gate.acquire(timeout=10)
+        if POISON in latents[:, 0]:
+            raise RuntimeError("poison")
+        return latents[:, 0].astype(np.uint8).reshape(-1, 1, 1, 1)
+
+    def open(self) -> None:
+        """Lets every run go from now on."""
+        self.gate.release(10_000)
+
+
+def rows(*values: float) -> Latents:
+    return np.array(values, np.float32).reshape(-1, 1)
+
+
+def values(images: Images) -> list[int]:
+    flat: list[int] = images.reshape(-1).tolist()
+    return flat
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the condition changes on another thread
+            await asyncio.sleep(0.001)
+
+
+def run(story: Callable[[GatedEngine, Batcher], Awaitable[None]], **settings: int) -> GatedEngine:
+    """Plays a story with an engine of its own."""
+    max_queued_rows = settings.pop("max_queued_rows", 100)
+    engine = GatedEngine(**settings)
+
+    async def play() -> None:
+        await story(engine, Batcher(engine, max_queued_rows=max_queued_rows, clock=lambda: 100.0))
+
+    try:
+        asyncio.run(play())
+    finally:
+        engine.open()
+        engine.lanes.shutdown()
+    return engine
+
+
+def test_an_idle_engine_launches_at_once_and_a_busy_one_gathers() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        first = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        await until(lambda: len(engine.batches) == 1)
+        others = [asyncio.create_task(batcher.run(rows(i), None, client="a")) for i in (2, 3, 4)]
+        await until(lambda: batcher.num_queued_rows == 3)
+        engine.open()
+        assert values(await first) == [1]
+        assert [values(await other) for other in others] == [[2], [3], [4]]
+
+    assert run(story).batches == [[1], [2, 3, 4]]
+
+
+def test_a_large_job_is_split_over_the_lanes_and_comes_back_in_order() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        engine.open()
+        assert values(await batcher.run(rows(*range(20)), None, client="a")) == list(range(20))
+
+    engine = run(story, num_lanes=2)
+    assert sorted(map(len, engine.batches)) == [4, 8, 8]
+
+
+def test_a_cancelled_job_takes_its_waiting_rows_out() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        running = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        await until(lambda: len(engine.batches) == 1)
+        waiting = asyncio.create_task(batcher.run(rows(2, 3), None, client="a"))
+        mate = asyncio.create_task(batcher.run(rows(4), None, client="b"))
+        await until(lambda: batcher.num_queued_rows == 3)
+        waiting.cancel()
+        await until(lambda: batcher.num_queued_rows == 1)
+        engine.open()
+        assert values(await mate) == [4]
+        assert values(await running) == [1]
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    assert run(story).batches == [[1], [4]]
+
+
+def test_a_job_cancelled_while_it_runs_leaves_its_batch_mates_alone() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        blocker = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        await until(lambda: len(engine.batches) == 1)
+        doomed = asyncio.create_task(batcher.run(rows(2), None, client="a"))
+        mate = asyncio.create_task(batcher.run(rows(3), None, client="b"))
+        await until(lambda: batcher.num_queued_rows == 2)
+        engine.gate.release()
+        await until(lambda: len(engine.batches) == 2)
+        doomed.cancel()
+        engine.open()
+        assert values(await blocker) == [1]
+        assert values(await mate) == [3]
+
+    run(story)
+
+
+def test_poison_fails_only_the_job_that_brought_it() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        blocker = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        await until(lambda: len(engine.batches) == 1)
+        good = asyncio.create_task(batcher.run(rows(2, 3), None, client="a"))
+        bad = asyncio.create_task(batcher.run(rows(POISON), None, client="b"))
+        await until(lambda: batcher.num_queued_rows == 3)
+        engine.open()
+        assert values(await good) == [2, 3]
+        with pytest.raises(ServerError, match="could not make these samples"):
+            await bad
+        await blocker
+
+    run(story)
+
+
+def test_expired_rows_are_never_computed() -> None:
+    now_s = 100.0
+
+    async def story(engine: GatedEngine) -> None:
+        batcher = Batcher(engine, max_queued_rows=100, clock=lambda: now_s)
+        blocker = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        await until(lambda: len(engine.batches) == 1)
+        hurried = asyncio.create_task(batcher.run(rows(2), None, client="a", deadline_s=105.0))
+        patient = asyncio.create_task(batcher.run(rows(3), None, client="a"))
+        await until(lambda: batcher.num_queued_rows == 2)
+        nonlocal now_s
+        now_s = 106.0
+        engine.open()
+        with pytest.raises(DeadlineError, match="passed before"):
+            await hurried
+        assert values(await patient) == [3]
+        assert values(await blocker) == [1]
+
+    engine = GatedEngine()
+    asyncio.run(story(engine))
+    engine.lanes.shutdown()
+    assert engine.batches == [[1], [3]]
+
+
+def test_a_job_that_cannot_meet_its_deadline_is_refused_at_once() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        with pytest.raises(DeadlineError, match="10 samples behind 0 queued ones take about"):
+            await batcher.run(rows(*range(10)), None, client="a", deadline_s=101.0)
+        assert engine.batches == []
+
+    run(story)
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        blocker = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        await until(lambda: len(engine.batches) == 1)
+        waiting = asyncio.create_task(batcher.run(rows(2, 3, 4), None, client="a"))
+        await until(lambda: batcher.num_queued_rows == 3)
+        with pytest.raises(OverloadedError, match="3 rows are queued and 2 more would exceed the 4") as caught:
+            await batcher.run(rows(5, 6), None, client="b")
+        assert caught.value.retry_after_s is not None
+        assert caught.value.retry_after_s > 0
+        engine.open()
+        assert values(await waiting) == [2, 3, 4]
+        assert values(await blocker) == [1]
+
+    run(story, max_queued_rows=4)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganserve.contract.bundle import MANIFEST_FILE, sha256
+from ganserve.contract.errors import ArtifactError
+from ganserve.serving.loader import LoadedModel, load_model
+from ganserve.v1.model_pb2 import Reproducibility
+
+
+def load(folder: Path) -> LoadedModel:
+    model = load_model(folder, device="cpu", num_lanes=1, max_batch=4)
+    model.engine.close()
+    return model
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, make_bundle: Callable[..., Path]) -> Path:
+    return make_bundle(tmp_path / "models", version=3)
+
+
+def test_a_good_bundle_loads_and_makes_its_golden_samples(bundle: Path) -> None:
+    model = load(bundle)
+    assert (model.identity.name, model.identity.version) == ("tiny", 3)
+    assert model.identity.digest == sha256((bundle / "model.onnx").read_bytes())
+    assert model.reproducibility == Reproducibility.REPRODUCIBILITY_IDENTICAL
+    assert [bucket.rows for bucket in model.runtime().buckets] == [1, 2, 4]
+
+
+def flip_a_weight(bundle: Path) -> None:
+    data = bytearray((bundle / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / "model.onnx").write_bytes(data)
+
+
+def truncate(bundle: Path) -> None:
+    os.truncate(bundle / "model.onnx", 100)
+
+
+def append(bundle: Path) -> None:
+    with (bundle / "model.onnx").open("ab") as file:
+        file.write(b"\0")
+
+
+def alter_samples(bundle: Path) -> None:
+    Image.new("RGB", (60, 60)).save(bundle / "samples.png")
+
+
+def link_elsewhere(bundle: Path) -> None:
+    outside = bundle.parent.parent / "outside.onnx"
+    (bundle / "model.onnx").rename(outside)
+    (bundle / "model.onnx").symlink_to(outside)
+
+
+def make_it_a_folder(bundle: Path) -> None:
+    (bundle / "model.onnx").unlink()
+    (bundle / "model.onnx").mkdir()
+
+
+def remove_the_model(bundle: Path) -> None:
+    (bundle / "model.onnx").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (flip_a_weight, "torn or altered"),
+        (truncate, "torn or altered"),
+        (append, "torn or altered"),
+        (alter_samples, "torn or altered"),
+        (link_elsewhere, "symbolic links"),
+        (make_it_a_folder, "Is a directory"),
+        (remove_the_model, "No such file"),
+    ],
+)
+def test_a_spoilt_bundle_is_refused(bundle: Path, spoil: Callable[[Path], None], message: str) -> None:
+    spoil(bundle)
+    with pytest.raises(ArtifactError, match="tiny/3/") as caught:
+        load(bundle)
+    assert message in str(caught.value)
+
+
+def test_a_bundle_in_the_wrong_place_is_refused(bundle: Path) -> None:
+    with pytest.raises(ArtifactError, match="holds tiny version 3"):
+        load(bundle.rename(bundle.parent / "4"))
+
+
+def claim_other_golden_samples(bundle: Path, levels: int) -> None:
+    """Moves every recorded golden sample by some levels, with all digests made to agree."""
+    grid = np.asarray(Image.open(bundle / "samples.png")).astype(np.int16)
+    moved = np.where(grid > 128, grid - levels, grid + levels).astype(np.uint8)
+    Image.fromarray(moved).save(bundle / "samples.png")
+    manifest = json.loads((bundle / MANIFEST_FILE).read_text())
+    data = (bundle / "samples.png").read_bytes()
+    manifest["files"]["samples.png"] = {"sha256": sha256(data), "size_bytes": len(data)}
+    manifest["golden"]["sha256"] = ["0" * 64 for _ in manifest["golden"]["sha256"]]
+    (bundle / MANIFEST_FILE).write_text(json.dumps(manifest))
+
+
+def test_golden_samples_within_one_level_are_reported_as_such(bundle: Path) -> None:
+    claim_other_golden_samples(bundle, levels=1)
+    assert load(bundle).reproducibility == Reproducibility.REPRODUCIBILITY_WITHIN_ONE_LEVEL
+
+
+def test_other_golden_samples_are_refused(bundle: Path) -> None:
+    claim_other_golden_samples(bundle, levels=2)
+    with pytest.raises(ArtifactError, match="does not make its golden samples"):
+        load(bundle)

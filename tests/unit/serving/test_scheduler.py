@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ganserve.serving.scheduler import Batch, Job, RowQueue, best_batch_size
+
+
+def make_job(num_rows: int, client: str = "a", deadline_s: float | None = None) -> Job:
+    return Job(latents=np.zeros((num_rows, 2), np.float32), labels=None, client=client, deadline_s=deadline_s)
+
+
+def rows_by_client(batch: Batch) -> dict[str, int]:
+    rows: dict[str, int] = {}
+    for part in batch.slices:
+        rows[part.job.client] = rows.get(part.job.client, 0) + part.num_rows
+    return rows
+
+
+@given(
+    jobs=st.lists(st.tuples(st.integers(1, 40), st.sampled_from("abc")), min_size=1, max_size=12),
+    sizes=st.lists(st.integers(1, 32), min_size=1, max_size=5),
+)
+def test_every_row_is_planned_once_and_in_order(jobs: list[tuple[int, str]], sizes: list[int]) -> None:
+    queue = RowQueue()
+    made = [make_job(num_rows, client) for num_rows, client in jobs]
+    for job in made:
+        queue.add(job)
+    planned: dict[Job, list[int]] = {job: [] for job in made}
+    turn = 0
+    while queue.num_rows:
+        waiting = queue.num_rows
+        batch = queue.plan(sizes[turn % len(sizes)])
+        turn += 1
+        assert batch.num_rows == min(waiting, sizes[(turn - 1) % len(sizes)])
+        assert queue.num_rows == waiting - batch.num_rows
+        for part in batch.slices:
+            planned[part.job] += range(part.start, part.stop)
+    assert all(rows == list(range(job.num_rows)) for job, rows in planned.items())
+
+
+def test_clients_share_a_batch() -> None:
+    queue = RowQueue()
+    queue.add(make_job(1000, "flood"))
+    queue.add(make_job(1, "single"))
+    queue.add(make_job(100, "other"))
+    assert rows_by_client(queue.plan(32)) == {"flood": 20, "single": 1, "other": 11}
+
+
+def test_a_single_row_never_waits_for_a_flood() -> None:
+    queue = RowQueue()
+    for _ in range(50):
+        queue.add(make_job(1000, "flood"))
+    queue.plan(32)
+    queue.add(make_job(1, "single"))
+    assert rows_by_client(queue.plan(32))["single"] == 1
+
+
+def test_clients_take_turns_where_a_batch_is_too_small_for_all() -> None:
+    queue = RowQueue()
+    for client in "abc":
+        queue.add(make_job(4, client))
+    order = [next(iter(rows_by_client(queue.plan(1)))) for _ in range(6)]
+    assert order == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_a_client_is_served_in_its_own_order() -> None:
+    queue = RowQueue()
+    first, second = make_job(3), make_job(3)
+    queue.add(first)
+    queue.add(second)
+    assert [(part.job, part.num_rows) for part in queue.plan(4).slices] == [(first, 3), (second, 1)]
+
+
+@pytest.mark.parametrize("num_planned", [0, 3, 8])
+def test_a_removed_job_leaves_nothing_behind(num_planned: int) -> None:
+    queue = RowQueue()
+    job, other = make_job(8), make_job(5, "b")
+    queue.add(job)
+    if num_planned:
+        queue.plan(num_planned)
+    queue.add(other)
+    queue.remove(job)
+    queue.remove(job)
+    assert queue.num_rows == 5
+    assert rows_by_client(queue.plan(32)) == {"b": 5}
+
+
+def test_expired_jobs_are_found() -> None:
+    queue = RowQueue()
+    late, early, endless = make_job(1, deadline_s=10.0), make_job(1, deadline_s=5.0), make_job(1)
+    for job in (late, early, endless):
+        queue.add(job)
+    assert queue.expired(4.9) == []
+    assert queue.expired(5.0) == [early]
+    assert queue.expired(99.0) == [late, early]
+
+
+def test_rows_before_counts_own_rows_and_fair_turns_of_others() -> None:
+    queue = RowQueue()
+    queue.add(make_job(1000, "flood"))
+    queue.add(make_job(7, "mine"))
+    assert queue.rows_before("mine", 3) == 7 + 10
+    assert queue.rows_before("new", 2) == 2 + 2
+
+
+@pytest.mark.parametrize(
+    ("waiting", "idle", "expected"),
+    [(1, 2, 1), (8, 2, 4), (64, 2, 32), (1000, 1, 32), (5, 1, 5), (33, 2, 17)],
+)
+def test_waiting_rows_are_shared_out_over_idle_lanes(waiting: int, idle: int, expected: int) -> None:
+    assert best_batch_size(waiting, idle, 32, lambda rows: 0.1 + rows) == expected
+
+
+def test_padded_runs_avoid_a_large_bucket_for_a_row_too_many() -> None:
+    padded = {1: 1.0, 2: 1.1, 4: 1.3, 8: 1.8, 16: 2.8, 32: 5.0}
+
+    def cost_s(rows: int) -> float:
+        return next(cost for bucket, cost in padded.items() if bucket >= rows)
+
+    assert best_batch_size(17, 1, 32, cost_s) == 16
+    assert best_batch_size(30, 1, 32, cost_s) == 30

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ganserve.contract.errors import InvalidRequestError
+from ganserve.contract.latents import sample_latents
+from ganserve.contract.tensors import pack_latents
+from ganserve.serving.sources import open_source
+from ganserve.v1.generator_pb2 import ClassReference, LabelPolicy, SampleAddress, SampleQuery
+from ganserve.v1.model_pb2 import ModelCard
+
+LATENTS = np.arange(21, dtype=np.float32).reshape(3, 7)
+
+
+@pytest.fixture
+def unconditional(tiny_card: ModelCard) -> ModelCard:
+    card = ModelCard()
+    card.CopyFrom(tiny_card)
+    del card.class_names[:]
+    return card
+
+
+def test_an_address_gives_the_latents_of_its_indices(tiny_card: ModelCard) -> None:
+    source = open_source(SampleQuery(address=SampleAddress(seed=7, first_index=10, count=20)), tiny_card)
+    rows = source.rows(5, 4)
+    np.testing.assert_array_equal(rows.latents, sample_latents(7, 15, 4, 7))
+    assert rows.labels is not None
+    assert (source.seed, source.first_index, source.count) == (7, 10, 20)
+
+
+def test_without_a_seed_one_is_drawn_and_told(tiny_card: ModelCard) -> None:
+    query = SampleQuery(address=SampleAddress(count=2))
+    first, second = open_source(query, tiny_card), open_source(query, tiny_card)
+    assert first.seed is not None
+    assert first.seed != second.seed
+    np.testing.assert_array_equal(first.rows(0, 2).latents, sample_latents(first.seed, 0, 2, 7))
+
+
+def test_explicit_latents_are_passed_through(tiny_card: ModelCard) -> None:
+    query = SampleQuery(latents=pack_latents(LATENTS), labels=LabelPolicy(one=ClassReference(name="dog")))
+    source = open_source(query, tiny_card)
+    rows = source.rows(1, 2)
+    np.testing.assert_array_equal(rows.latents, LATENTS[1:])
+    assert rows.labels is not None
+    assert rows.labels.tolist() == [1, 1]
+    assert (source.seed, source.first_index, source.count) == (None, 0, 3)
+
+
+def test_an_unconditional_generator_gets_no_labels(unconditional: ModelCard) -> None:
+    assert open_source(SampleQuery(address=SampleAddress(count=2)), unconditional).rows(0, 2).labels is None
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "message"),
+    [
+        (SampleQuery(), "query", "give a sample address or latents"),
+        (SampleQuery(address=SampleAddress()), "query.address.count", "count is 0"),
+        (
+            SampleQuery(address=SampleAddress(first_index=2**64 - 1, count=2)),
+            "query.address.first_index",
+            "go beyond the last one",
+        ),
+        (SampleQuery(address=SampleAddress(count=1, truncation=-1)), "query.address.truncation", "above 0"),
+        (SampleQuery(latents=pack_latents(LATENTS[:, :3])), "query.latents.dim", "this model takes 7"),
+    ],
+)
+def test_unusable_queries_are_refused(query: SampleQuery, field: str, message: str, tiny_card: ModelCard) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        open_source(query, tiny_card)
+    assert message in str(caught.value)
+    assert caught.value.field == field
+
+
+def test_labels_for_an_unconditional_generator_are_refused(unconditional: ModelCard) -> None:
+    query = SampleQuery(address=SampleAddress(count=1), labels=LabelPolicy(one=ClassReference(label=0)))
+    with pytest.raises(InvalidRequestError, match="unconditional: it takes no labels"):
+        open_source(query, unconditional)
