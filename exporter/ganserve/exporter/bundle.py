@@ -30,7 +30,7 @@ from ganserve.contract.bundle import (
     write_manifest,
 )
 from ganserve.contract.card import image_shape, is_conditional
-from ganserve.contract.errors import ConfigError
+from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.labels import sample_labels
 from ganserve.contract.latents import sample_latents
 from ganserve.v1.generator_pb2 import LabelPolicy
@@ -59,6 +59,7 @@ def write_bundle(models_dir: Path, name: str, version: int, model: bytes, card: 
 
     Raises:
         ConfigError: that version exists.
+        ArtifactError: the disk does not take it.
     """
     with _moved_into_place(models_dir / name / str(version)) as folder:
         samples = _golden_samples(model, card)
@@ -100,8 +101,11 @@ def _moved_into_place(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target` when the body ends well, and vanishes when it does not."""
     if target.exists():
         raise ConfigError(f"{target} exists; versions are never overwritten, so take another --version or leave it out")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise ArtifactError(f"{target} cannot be written: {error.strerror}") from error
     try:
         temporary.chmod(0o755)
         yield temporary
@@ -111,8 +115,8 @@ def _moved_into_place(target: Path) -> Iterator[Path]:
         _sync(target.parent)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError) and target.exists():
-            raise ConfigError(f"{target} was written by another export meanwhile; run this one again") from error
+        if isinstance(error, OSError):
+            raise ArtifactError(f"{target} cannot be written: {error.strerror}; nothing was left behind") from error
         raise
 
 

@@ -32,6 +32,7 @@ def open_session(model: bytes) -> Any:
     """An ONNX Runtime session on the CPU."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

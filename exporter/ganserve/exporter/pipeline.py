@@ -82,7 +82,7 @@ def export(
     graph = to_onnx(generator, card)
     try:
         onnx.checker.check_model(graph.model, full_check=True)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ArtifactError(f"the exported graph is not valid ONNX: {error}") from error
     parity = check_parity(generator, card, graph, advance)
     folder = write_bundle(models_dir, name, version, graph.model, card, parity)
