@@ -22,8 +22,10 @@ def whole_number(value: object, name: str, *, low: int, high: int, field: str) -
         number = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise InvalidRequestError(f"{name} is {value!r}; give a whole number", field=field) from None
-    if not low <= number <= high:
-        raise InvalidRequestError(f"{name} is {number}; it goes from {low} to {high}", field=field)
+    if number < low:
+        raise InvalidRequestError(f"{name} is {number}; it must be at least {low}", field=field)
+    if number > high:
+        raise InvalidRequestError(f"{name} is {number}; it must be at most {high}", field=field)
     return number
 
 

@@ -56,7 +56,7 @@ def request_error(error: grpc.RpcError, server: str, timeout_s: float) -> Reques
 def _message(status: str, details: str, server: str, timeout_s: float) -> str:
     match status:
         case "UNAVAILABLE":
-            return f"{server} is unavailable: {details}; is `ganserve serve` running there?"
+            return f"{server} is unavailable; is `ganserve serve` running there? ({details})"
         case "DEADLINE_EXCEEDED" if details == _LOCAL_DEADLINE:
             return f"{server}: {too_slow(timeout_s)}"
         case "UNIMPLEMENTED":

@@ -1,0 +1,225 @@
+"""A real gRPC server whose replies and failures a test writes down beforehand."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import numpy as np
+from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from ganserve.contract.images import encode, is_raw
+from ganserve.contract.labels import sample_labels
+from ganserve.v1.generator_pb2 import (
+    GenerateRequest,
+    GenerateResponse,
+    GetModelRequest,
+    GetModelResponse,
+    ListModelsRequest,
+    ListModelsResponse,
+    SampleBatch,
+    SampleQuery,
+    StreamSamplesRequest,
+    StreamSamplesResponse,
+)
+from ganserve.v1.generator_pb2_grpc import GeneratorServiceServicer, add_GeneratorServiceServicer_to_server
+from ganserve.v1.model_pb2 import (
+    DatasetFingerprint,
+    ImageShape,
+    ModelCard,
+    ModelIdentity,
+    ModelState,
+    Runtime,
+    ServedModel,
+)
+
+HEIGHT, WIDTH, CHANNELS = 4, 5, 1
+LATENT_DIM = 3
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a call ends in place of a reply."""
+
+    code: grpc.StatusCode
+    details: str = "as scripted"
+    field: str = ""
+    retry_after_s: float | None = None
+    raw_details: bytes | None = None
+
+    def end(self, context: Any) -> None:
+        context.set_trailing_metadata((("grpc-status-details-bin", self._packed()),))
+        context.abort(self.code, self.details)
+
+    def _packed(self) -> bytes:
+        if self.raw_details is not None:
+            return self.raw_details
+        status = Status(message=self.details)
+        if self.field:
+            status.details.append(pack(BadRequest(field_violations=[BadRequest.FieldViolation(field=self.field)])))
+        if self.retry_after_s is not None:
+            delay = Duration()
+            delay.FromNanoseconds(round(self.retry_after_s * 1e9))
+            status.details.append(pack(RetryInfo(retry_delay=delay)))
+        packed: bytes = status.SerializeToString()
+        return packed
+
+
+def pack(message: Any) -> Packed:
+    packed = Packed()
+    packed.Pack(message)
+    return packed
+
+
+UNAVAILABLE = Failure(grpc.StatusCode.UNAVAILABLE)
+
+
+@dataclass
+class Script(GeneratorServiceServicer):
+    """What the server says. Image `i` of seed `s` is filled with `(s + i) % 256`, row `r` with its first latent.
+
+    Attributes:
+        generate: what the next Generate calls end with; None or an empty queue gives a reply.
+        stream: after how many replies the next StreamSamples calls are lost.
+        digests: digests of the next Generate replies; afterwards, the model's own.
+        requests: all requests so far.
+    """
+
+    name: str = "digits"
+    max_samples: int = 10
+    class_names: Sequence[str] = ("zero", "one", "two")
+    digest: str = "ab" * 32
+    stream_batch: int = 4
+    generate: deque[Failure | None] = field(default_factory=deque)
+    stream: deque[tuple[int, Failure]] = field(default_factory=deque)
+    digests: deque[str] = field(default_factory=deque)
+    requests: list[Any] = field(default_factory=list)
+    hold: threading.Event | None = None
+    stream_lag: int = 0
+
+    def asked(self, kind: type[Any]) -> list[Any]:
+        return [request for request in self.requests if isinstance(request, kind)]
+
+    def Generate(self, request: GenerateRequest, context: Any) -> GenerateResponse:  # noqa: N802
+        self.requests.append(request)
+        if self.hold:
+            self.hold.wait(5)
+        if self.generate and (failure := self.generate.popleft()):
+            failure.end(context)
+        digest = self.digests.popleft() if self.digests else self.digest
+        if request.query.model.digest not in ("", digest):
+            Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest").end(context)
+        count = self._count(request.query)
+        if count > self.max_samples:
+            Failure(grpc.StatusCode.INVALID_ARGUMENT, "too many", field="query.address.count").end(context)
+        return GenerateResponse(batch=self._batch(request.query, 0, count, digest))
+
+    def StreamSamples(  # noqa: N802
+        self, request: StreamSamplesRequest, context: Any
+    ) -> Iterator[StreamSamplesResponse]:
+        self.requests.append(request)
+        num_replies, failure = self.stream.popleft() if self.stream else (2**63, None)
+        size = min(self.stream_batch, request.max_batch_size or self.stream_batch)
+        starts = range(0, request.query.address.count, size)
+        for start in starts:
+            if failure and start // size >= num_replies:
+                failure.end(context)
+            if self.hold and start:
+                self.hold.wait(5)
+            count = min(size, request.query.address.count - start)
+            yield StreamSamplesResponse(batch=self._batch(request.query, start + self.stream_lag, count, self.digest))
+
+    def GetModel(self, request: GetModelRequest, context: Any) -> GetModelResponse:  # noqa: N802
+        self.requests.append(request)
+        if request.model.name != self.name:
+            Failure(grpc.StatusCode.NOT_FOUND, f"no model {request.model.name!r}", field="model.name").end(context)
+        return GetModelResponse(model=self.served())
+
+    def ListModels(self, request: ListModelsRequest, context: Any) -> ListModelsResponse:  # noqa: ARG002, N802
+        self.requests.append(request)
+        return ListModelsResponse(models=[self.served()])
+
+    def served(self) -> ServedModel:
+        return ServedModel(
+            identity=ModelIdentity(name=self.name, version=2, digest=self.digest),
+            card=ModelCard(
+                latent_dim=LATENT_DIM,
+                image=ImageShape(height=HEIGHT, width=WIDTH, channels=CHANNELS),
+                class_names=self.class_names,
+                architecture="mlp",
+                loss="gan",
+                dataset=DatasetFingerprint(name="digits", num_images=1797),
+                metrics={"fid": 12.5},
+            ),
+            state=ModelState.MODEL_STATE_SERVING,
+            runtime=Runtime(device="cpu", lanes=1),
+            max_samples_per_request=self.max_samples,
+        )
+
+    def _count(self, query: SampleQuery) -> int:
+        return query.address.count or len(query.latents.values) // (4 * LATENT_DIM)
+
+    def _batch(self, query: SampleQuery, start: int, count: int, digest: str) -> SampleBatch:
+        seed = query.address.seed if query.HasField("address") else None
+        first_index = query.address.first_index + start
+        batch = SampleBatch(
+            model=ModelIdentity(name=self.name, version=2, digest=digest),
+            count=count,
+            image=ImageShape(height=HEIGHT, width=WIDTH, channels=CHANNELS),
+            seed=seed,
+            first_index=first_index,
+            labels=self._labels(query, seed, first_index, count),
+            format=query.encoding.format,
+        )
+        if seed is None:
+            values = np.frombuffer(query.latents.values, "<f4")[::LATENT_DIM].astype(np.uint8)
+        else:
+            values = np.array([(seed + first_index + i) % 256 for i in range(count)], np.uint8)
+        images = np.broadcast_to(values[:, None, None, None], (count, HEIGHT, WIDTH, CHANNELS))
+        if is_raw(query.encoding):
+            batch.pixels = images.tobytes()
+        else:
+            batch.files.extend(encode(image, query.encoding) for image in images)
+        return batch
+
+    def _labels(self, query: SampleQuery, seed: int | None, first_index: int, count: int) -> list[int]:
+        if not self.class_names:
+            return []
+        labels: list[int] = sample_labels(query.labels, self.class_names, seed, first_index, count).tolist()
+        return labels
+
+
+class ScriptedServer:
+    """Runs a script on a free port of 127.0.0.1."""
+
+    def __init__(self, script: Script, port: int = 0, ip: str = "127.0.0.1") -> None:
+        self.script = script
+        self._pool = ThreadPoolExecutor(8)
+        self._server = grpc.server(self._pool)
+        add_GeneratorServiceServicer_to_server(script, self._server)
+        self.port = self._server.add_insecure_port(f"{ip}:{port}")
+        self.address = f"{ip}:{self.port}"
+        self._server.start()
+
+    def stop(self) -> None:
+        if self.script.hold:
+            self.script.hold.set()
+        self._server.stop(0).wait()
+        self._pool.shutdown()
+
+
+def image_values(images: np.ndarray[Any, np.dtype[np.uint8]]) -> list[int]:
+    """The one value that fills each image."""
+    assert math.prod(images.shape[1:]) == HEIGHT * WIDTH * CHANNELS
+    assert (images == images[:, :1, :1, :1]).all()
+    values: list[int] = images[:, 0, 0, 0].tolist()
+    return values

@@ -1,0 +1,235 @@
+"""Generate over real gRPC, for both clients."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from ganserve.client import (
+    ConfigError,
+    DeadlineError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    PreconditionError,
+    ServerError,
+    UnavailableError,
+)
+from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest
+from ganserve.v1.model_pb2 import ModelState
+
+from .conftest import Connect
+from .scripted import CHANNELS, HEIGHT, LATENT_DIM, UNAVAILABLE, WIDTH, Failure, Script, ScriptedServer, image_values
+
+
+def test_samples_come_with_their_address(connect: Connect, server: ScriptedServer) -> None:
+    samples = connect(server.address).generate(4, seed=7, first_index=5, labels="balanced", truncation=1.5)
+    assert samples.numpy().shape == (4, HEIGHT, WIDTH, CHANNELS)
+    assert image_values(samples.numpy()) == [12, 13, 14, 15]
+    assert samples.seed == 7
+    assert samples.indices.tolist() == [5, 6, 7, 8]
+    assert samples.labels is not None
+    assert samples.labels.dtype == np.int64
+    assert (samples.model.name, samples.model.version) == ("digits", 2)
+
+
+def test_a_large_request_is_sent_in_parts_and_joined_in_order(
+    connect: Connect, server: ScriptedServer, script: Script
+) -> None:
+    labels = np.arange(95) % 3
+    samples = connect(server.address).generate(95, seed=0, labels=labels)
+    assert image_values(samples.numpy()) == list(range(95))
+    assert samples.labels is not None
+    assert samples.labels.tolist() == labels.tolist()
+    sizes = [request.query.address.count for request in script.asked(GenerateRequest)]
+    assert sorted(sizes) == [5] + [10] * 9
+
+
+def test_the_parts_are_for_the_model_that_answered_first(
+    connect: Connect, server: ScriptedServer, script: Script
+) -> None:
+    connect(server.address).generate(30, seed=0)
+    digests = [request.query.model.digest for request in script.asked(GenerateRequest)]
+    assert digests == ["", script.digest, script.digest]
+
+
+def test_a_model_that_changes_between_parts_is_an_error(
+    connect: Connect, server: ScriptedServer, script: Script
+) -> None:
+    script.digests.extend(["old", "new"])
+    with pytest.raises(PreconditionError, match="another digest"):
+        connect(server.address).generate(20, seed=0)
+
+
+def test_latents_are_sent_in_parts_too(connect: Connect, server: ScriptedServer) -> None:
+    rows = np.repeat(np.arange(25, dtype=np.float64)[:, None], LATENT_DIM, axis=1)
+    samples = connect(server.address).generate_from(rows, labels=[0, 1, 2, 1])
+    assert image_values(samples.numpy()) == list(range(25))
+    assert samples.labels is not None
+    assert samples.labels.tolist() == [(0, 1, 2, 1)[i % 4] for i in range(25)]
+    assert samples.seed is None
+    assert samples.indices.tolist() == list(range(25))
+
+
+@pytest.mark.parametrize("format", ["png", "webp"])
+def test_files_decode_to_the_same_pixels(connect: Connect, server: ScriptedServer, format: Any) -> None:  # noqa: A002
+    client = connect(server.address)
+    samples = client.generate(12, seed=3, format=format)
+    assert len(samples.files) == 12
+    np.testing.assert_array_equal(samples.numpy(), client.generate(12, seed=3).numpy())
+
+
+def test_the_model_is_asked_for_once(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    client = connect(server.address)
+    for _ in range(3):
+        client.generate(2, seed=1)
+    assert len(script.asked(GetModelRequest)) == 1
+
+
+def test_after_an_error_the_model_is_asked_for_again(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    client = connect(server.address)
+    client.generate(10, seed=1)
+    script.max_samples = 5
+    with pytest.raises(InvalidRequestError):
+        client.generate(10, seed=1)
+    assert len(client.generate(10, seed=1)) == 10
+
+
+def test_lost_attempts_are_repeated_for_the_same_samples(
+    connect: Connect, server: ScriptedServer, script: Script
+) -> None:
+    script.generate.extend([UNAVAILABLE] * 3)
+    samples = connect(server.address).generate(2)
+    seeds = {request.query.address.seed for request in script.asked(GenerateRequest)}
+    assert len(script.asked(GenerateRequest)) == 4
+    assert seeds == {samples.seed}
+
+
+def test_large_latents_are_repeated_too(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    script.max_samples = 250_000
+    script.generate.append(UNAVAILABLE)
+    rows = np.zeros((200_000, LATENT_DIM), np.float32)
+    assert len(connect(server.address).generate_from(rows, labels=0)) == 200_000
+
+
+def test_attempts_end(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    script.generate.extend([UNAVAILABLE] * 9)
+    with pytest.raises(UnavailableError, match=server.address):
+        connect(server.address).generate(1)
+    assert len(script.asked(GenerateRequest)) == 4
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED])
+def test_only_unavailable_is_repeated(
+    connect: Connect, server: ScriptedServer, script: Script, code: grpc.StatusCode
+) -> None:
+    script.generate.append(Failure(code))
+    with pytest.raises((ServerError, OverloadedError)):
+        connect(server.address).generate(1)
+    assert len(script.asked(GenerateRequest)) == 1
+
+
+def test_one_deadline_bounds_all_attempts(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    client = connect(server.address)
+    client.get_model()
+    script.generate.extend([UNAVAILABLE] * 3)
+    script.hold = threading.Event()
+    began_s = time.monotonic()
+    with pytest.raises(DeadlineError, match=r"within 0\.3 s"):
+        client.generate(50, seed=1, timeout_s=0.3)
+    assert time.monotonic() - began_s < 2
+
+
+def test_overload_tells_when_to_try_again(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    script.generate.append(Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", retry_after_s=0.25))
+    with pytest.raises(OverloadedError, match="queue is full") as caught:
+        connect(server.address).generate(1)
+    assert caught.value.retry_after_s == 0.25
+
+
+def test_invalid_requests_name_the_field(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    script.generate.append(Failure(grpc.StatusCode.INVALID_ARGUMENT, "no class 9", field="query.labels.one"))
+    with pytest.raises(InvalidRequestError, match="no class 9") as caught:
+        connect(server.address).generate(1)
+    assert caught.value.field == "query.labels.one"
+
+
+def test_a_server_that_is_not_there(connect: Connect, deaf_address: str) -> None:
+    with pytest.raises(UnavailableError, match=f"{deaf_address} is unavailable; is `ganserve serve` running there"):
+        connect(deaf_address).generate(1)
+
+
+def test_one_server_of_two_that_is_not_there(connect: Connect, server: ScriptedServer, deaf_address: str) -> None:
+    client = connect([deaf_address, server.address])
+    assert [len(client.generate(1)) for _ in range(5)] == [1] * 5
+
+
+def test_requests_go_round_robin_over_names_and_addresses(connect: Connect) -> None:
+    servers = [ScriptedServer(Script()) for _ in range(2)]
+    client = connect([f"localhost:{servers[0].port}", servers[1].address])
+    deadline_s = time.monotonic() + 5  # the second connection may come up after the first request
+    while not all(server.script.asked(GenerateRequest) for server in servers):
+        client.generate(3, seed=1)
+        assert time.monotonic() < deadline_s
+    for server in servers:
+        server.stop()
+
+
+def test_the_caller_is_refused_before_anything_is_sent(
+    connect: Connect, server: ScriptedServer, script: Script
+) -> None:
+    client = connect(server.address)
+    with pytest.raises(InvalidRequestError, match="n is 0"):
+        client.generate(0)
+    with pytest.raises(InvalidRequestError, match="row 0"):
+        client.generate_from(np.full((1, 3), np.nan))
+    with pytest.raises(ConfigError, match="timeout_s is -1"):
+        client.generate(1, timeout_s=-1)
+    assert script.requests == []
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, math.nan, "3", True])
+def test_timeouts_that_cannot_be(connect: Connect, timeout_s: Any) -> None:
+    with pytest.raises(ConfigError, match="timeout_s"):
+        connect("127.0.0.1:1", timeout_s=timeout_s)
+
+
+def test_a_timeout_may_be_infinite(connect: Connect, server: ScriptedServer) -> None:
+    client = connect(server.address, timeout_s=math.inf)
+    assert len(client.generate(1)) == 1
+    assert sum(map(len, client.stream(5))) == 5
+
+
+def test_the_model_is_told_as_it_is_served(connect: Connect, server: ScriptedServer) -> None:
+    client = connect(server.address)
+    assert client.get_model().state == ModelState.MODEL_STATE_SERVING
+    assert [model.identity.name for model in client.list_models()] == ["digits"]
+
+
+def test_without_a_model_only_the_list_answers(connect: Connect, server: ScriptedServer) -> None:
+    client = connect(server.address, model=None)
+    assert len(client.list_models()) == 1
+    with pytest.raises(InvalidRequestError, match="no model is named"):
+        client.get_model()
+    with pytest.raises(InvalidRequestError, match="no model is named"):
+        client.generate(1)
+
+
+def test_an_unknown_model(connect: Connect, server: ScriptedServer) -> None:
+    with pytest.raises(NotFoundError, match="no model 'cats'"):
+        connect(server.address, model="cats").generate(1)
+
+
+def test_a_closed_client_says_so(connect: Connect, server: ScriptedServer) -> None:
+    client = connect(server.address)
+    client.generate(1)
+    client.close()
+    client.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        client.generate(1)
