@@ -1,0 +1,127 @@
+"""A real server in a process of its own, over models that were really trained (for two steps) and exported."""
+
+from __future__ import annotations
+
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from ganserve.exporter import export_run
+from ganserve.training import TrainingConfig, training_from_config
+
+_TIMEOUT_S = 60
+
+RunCommand = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class ServerProcess:
+    """`ganserve serve` on a free port.
+
+    Attributes:
+        address: where it listens.
+        log: the lines it has written so far.
+    """
+
+    def __init__(self, models: Path, *flags: str) -> None:
+        command = [sys.executable, "-m", "ganserve.cli", "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
+        self.process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)  # noqa: S603
+        self.log: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.address = self.wait_for(r"serving on (\S+)")
+
+    def wait_for(self, pattern: str) -> str:
+        """Waits for a line of the log and returns its first group, or all that matched."""
+        while (line := self._lines.get(timeout=_TIMEOUT_S)) is not None:
+            if match := re.search(pattern, line):
+                return match[1] if match.groups() else match[0]
+        raise AssertionError(f"the server ended without saying {pattern!r}:\n" + "\n".join(self.log))
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(_TIMEOUT_S)
+        self._reader.join(_TIMEOUT_S)
+        return code
+
+    def close(self) -> None:
+        """Ends the process in any case."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(_TIMEOUT_S)
+        self._reader.join(_TIMEOUT_S)
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+
+    def _read(self) -> None:
+        if self.process.stderr is not None:
+            for line in self.process.stderr:
+                self.log.append(line.rstrip())
+                self._lines.put(line)
+        self._lines.put(None)
+
+
+StartServer = Callable[..., AbstractContextManager[ServerProcess]]
+
+
+@pytest.fixture(scope="session")
+def start_server() -> StartServer:
+    """Starts servers that end with the `with` statement."""
+
+    @contextmanager
+    def start(models: Path, *flags: str) -> Iterator[ServerProcess]:
+        server = ServerProcess(models, *flags)
+        try:
+            yield server
+        finally:
+            server.close()
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of two steps: `digits`, conditional, and `plain`, unconditional."""
+    folder = tmp_path_factory.mktemp("runs")
+    common = {"data": "digits", "steps": 2, "batch_size": 8, "base_width": 8, "latent_dim": 16}
+    training_from_config(TrainingConfig(out=folder / "digits", **common))  # type: ignore[arg-type]
+    training_from_config(
+        TrainingConfig(out=folder / "plain", arch="mlp", loss="wgan-gp", conditional=False, **common)  # type: ignore[arg-type]
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def models(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Their bundles; `digits` in two versions."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("digits", "digits", "plain"):
+        export_run(runs / name, folder, name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(models: Path, start_server: StartServer) -> Iterator[ServerProcess]:
+    """A server over those bundles, shared by the tests that do not stop it."""
+    with start_server(models) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def run_command() -> RunCommand:
+    """Runs `ganserve` with some arguments to its end."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ganserve.cli", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
+
+    return run
