@@ -32,7 +32,7 @@ class ServerProcess:
 
     def __init__(self, models: Path, *flags: str) -> None:
         command = [sys.executable, "-m", "ganserve.cli", "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
-        self.process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)  # noqa: S603
+        self.process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
         self.log: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -122,6 +122,6 @@ def run_command() -> RunCommand:
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "ganserve.cli", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
+        return subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
 
     return run

@@ -33,7 +33,7 @@ def export(
     Args:
         run: Folder of the training run.
         onnx: Export to ONNX, the one format there is.
-        models: Folder to put the bundle in, as <models>/<name>/<version>.
+        models: Folder to put the bundle in, as `MODELS/NAME/VERSION`.
         name: Name to serve the model by. The default is the run folder's name.
         version: Version of the bundle. The default is the next free one.
     """

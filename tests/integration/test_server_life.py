@@ -1,0 +1,145 @@
+"""Starting, stopping, and what a server says of itself while it does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from ganserve.client import Client, UnavailableError
+
+from .conftest import RunCommand, ServerProcess, StartServer
+
+SERVICE = "ganserve.v1.GeneratorService"
+
+
+def check_health(address: str, service: str) -> str:
+    with grpc.insecure_channel(address) as channel:
+        reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
+
+
+@pytest.mark.parametrize("service", ["", SERVICE])
+def test_health_says_serving(server: ServerProcess, service: str) -> None:
+    assert check_health(server.address, service) == "SERVING"
+
+
+def test_reflection_lists_the_services(server: ServerProcess) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        (reply,) = stub.ServerReflectionInfo(iter([request]), timeout=10)
+    assert {service.name for service in reply.list_services_response.service} >= {SERVICE, "grpc.health.v1.Health"}
+
+
+def test_sigterm_lets_calls_under_way_finish(models: Path, start_server: StartServer) -> None:
+    with start_server(models) as server:
+        received: list[int] = []
+        started = threading.Event()
+
+        def pull() -> None:
+            with Client(server.address, model="digits") as client:
+                for samples in client.stream(200_000, seed=1):
+                    received.append(len(samples))
+                    started.set()
+
+        thread = threading.Thread(target=pull)
+        thread.start()
+        assert started.wait(30)
+        assert server.stop() == 0
+        thread.join(30)
+        assert sum(received) == 200_000
+        assert "stopped" in server.log[-1]
+        with Client(server.address, model="digits", timeout_s=5) as client, pytest.raises(UnavailableError):
+            client.generate(1)
+
+
+def test_calls_that_outlast_the_grace_are_cut(models: Path, start_server: StartServer) -> None:
+    with start_server(models, "--grace-s", "0.2") as server:
+        stream = Client(server.address, model="digits").stream(seed=1)
+        next(stream)
+        assert server.stop() == 0
+
+
+def test_health_leads_while_the_server_drains(models: Path, start_server: StartServer) -> None:
+    with start_server(models, "--drain-delay-s", "1.5") as server:
+        server.process.terminate()
+        server.wait_for("stopping")
+        assert check_health(server.address, "") == "NOT_SERVING"
+        with Client(server.address, model="digits") as client:
+            assert len(client.generate(3)) == 3
+        assert server.process.wait(30) == 0
+
+
+def test_a_port_in_use_is_named(server: ServerProcess, models: Path, run_command: RunCommand) -> None:
+    done = run_command("serve", "--models", models, "--listen", server.address)
+    assert done.returncode == 2
+    last_line = done.stderr.splitlines()[-1]
+    assert re.search(rf"error: --listen {server.address}: .*the port may be taken", last_line)
+    assert "Traceback" not in done.stderr
+
+
+def tear(bundle: Path) -> None:
+    data = (bundle / "model.onnx").read_bytes()
+    (bundle / "model.onnx").write_bytes(data[: len(data) // 2])
+
+
+def alter(bundle: Path) -> None:
+    data = bytearray((bundle / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (bundle / "model.onnx").write_bytes(data)
+
+
+def forge(bundle: Path) -> None:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["version"] = 9
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+
+
+def lose_the_manifest(bundle: Path) -> None:
+    (bundle / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (tear, "model.onnx is torn or altered"),
+        (alter, "model.onnx is torn or altered"),
+        (forge, "holds plain version 9"),
+        (lose_the_manifest, "manifest.json is missing"),
+    ],
+)
+def test_a_spoilt_bundle_is_never_served(
+    models: Path, run_command: RunCommand, tmp_path: Path, spoil: object, message: str
+) -> None:
+    assert callable(spoil)
+    shutil.copytree(models / "plain", tmp_path / "plain")
+    spoil(tmp_path / "plain" / "1")
+    done = run_command("serve", "--models", tmp_path, "--listen", "127.0.0.1:0")
+    assert done.returncode == 3
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (("--models", "nowhere"), 3, "nowhere is not a folder"),
+        (("--models", ".", "--lanes", "0"), 2, "--lanes is 0; it must be at least 1"),
+        (("--models", ".", "--grace-s", "-1"), 2, "--grace-s is -1.0"),
+        (("--models", ".", "--device", "tpu"), 2, "tpu"),
+        ((), 2, "--models"),
+    ],
+)
+def test_bad_flags_are_named(run_command: RunCommand, flags: tuple[str, ...], code: int, message: str) -> None:
+    done = run_command("serve", *flags)
+    assert done.returncode == code
+    assert message in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
