@@ -15,7 +15,7 @@ from ganserve.contract.errors import ConfigError, GanserveError
 
 _USAGE_EXIT_CODE: Final = 2
 _INTERRUPTED_EXIT_CODE: Final = 130
-_BROKEN_PIPE_EXIT_CODE: Final = 141
+_BROKEN_PIPE_EXIT_CODE: Final = 1
 
 
 class _Command(NamedTuple):
@@ -65,6 +65,7 @@ def build_app(command: str = "") -> App:
         help="Train GAN generators, export them to ONNX, serve them over gRPC, and fetch samples.",
         version=lambda: version("ganserve"),
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     for order, (name, entry) in enumerate(COMMANDS.items()):
         one_line = {} if name == command else {"help": entry.help}

@@ -79,7 +79,7 @@ def open_output(
     """
     path = Path(out)
     suffix = path.suffix.lower()
-    if not path.name and not path.is_dir():
+    if not out:
         raise ConfigError(f"--out {out!r} names no file or folder")
     if out.endswith(("/", "\\")) or path.is_dir() or not suffix:
         _refuse("--columns", columns is not None, "with a grid, and this --out is a folder")
@@ -165,6 +165,8 @@ class SampleFolder:
     def open(cls, path: Path, format: ImageFormatName, quality: int | None, overwrite: bool) -> SampleFolder:  # noqa: A002
         """Checks that the folder may be written. Raises ConfigError where it holds something else."""
         image_encoding(format, quality)
+        if Path.cwd().is_relative_to(path.resolve()):
+            raise ConfigError(f"--out {path} is where you are; give a folder inside it, such as samples/")
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is a file; give a folder that is not there yet")
         held = sorted(entry.name for entry in path.iterdir()) if path.exists() else []

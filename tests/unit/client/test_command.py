@@ -1,0 +1,142 @@
+"""The `ganserve` command itself, and `ganserve models`."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+import ganserve.cli as command
+from ganserve.cli import main
+from ganserve.v1.model_pb2 import ModelState
+
+from .scripted import Script, ScriptedServer
+
+SILENT_IMPORTS = """
+import sys
+from ganserve.cli import main
+code = main(sys.argv[1:])
+heavy = [name for name in ("torch", "onnx", "onnxruntime", "grpc", "numpy") if name in sys.modules]
+sys.exit(f"imported {heavy}" if heavy else code)
+"""
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SILENT_IMPORTS, *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_help_lists_the_commands_and_imports_none() -> None:
+    ended = run("--help")
+    assert ended.returncode == 0, ended.stderr
+    listed = re.findall(r"^│ (\w+) +\S", ended.stdout, re.MULTILINE)
+    assert listed == ["train", "export", "serve", "generate", "models"]
+
+
+def test_an_unknown_command_imports_none_either() -> None:
+    ended = run("generat")
+    assert ended.returncode == 2
+    assert ended.stderr == "ganserve: error: there is no command 'generat'; did you mean generate?\n"
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", ["generate", "models"])
+def test_the_help_of_a_command_is_its_own_docstring(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert command.COMMANDS[name].help in shown
+    assert f"ganserve {name} --" in shown
+
+
+@pytest.mark.parametrize("name", ["train", "export", "serve"])
+def test_a_missing_extra_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lazy = command.COMMANDS[name]._replace(target="library_that_is_not_there.cli:run")
+    monkeypatch.setitem(command.COMMANDS, name, lazy)
+    assert main([name, "--out", "x"]) == 2
+    said = capsys.readouterr().err
+    assert "library_that_is_not_there" in said
+    assert said.endswith(f"pip install 'ganserve[{name}]'\n")
+
+
+def test_a_fault_of_our_own_is_not_blamed_on_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(command.COMMANDS, "train", command.COMMANDS["train"]._replace(target="ganserve.no_such:run"))
+    with pytest.raises(ImportError):
+        main(["train"])
+
+
+def test_a_reader_that_has_gone(server: ScriptedServer) -> None:
+    code = "import sys; from ganserve.cli import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "models", "--server", server.address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    complaint = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(60), complaint) == (1, "")
+
+
+def test_models_are_listed(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--server", server.address]) == 0
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split() == ["MODEL", "STATE", "IMAGE", "CLASSES", "NETWORK", "LOSS", "RUNS", "ON"]
+    assert row.split() == ["digits:2@abababababab", "serving", "4×5×1", "3", "mlp", "gan", "cpu"]
+
+
+def test_a_card_is_shown(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--server", server.address, "--model", "digits"]) == 0
+    shown = capsys.readouterr().out
+    for fact in ("digits:2", "zero, one, two", "fid", "12.5", "mlp, trained with gan"):
+        assert fact in shown
+
+
+def test_machines_get_json(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--server", server.address, "--json"]) == 0
+    (model,) = json.loads(capsys.readouterr().out)["models"]
+    assert model["state"] == ModelState.Name(ModelState.MODEL_STATE_SERVING)
+    assert main(["models", "--server", server.address, "--model", "digits", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["card"]["latent_dim"] == 3
+
+
+def test_names_are_not_markup(server: ScriptedServer, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    script.class_names = ("[red]zero", "[/]")
+    assert main(["models", "--server", server.address, "--model", "digits"]) == 0
+    assert "[red]zero, [/]" in capsys.readouterr().out
+
+
+def test_a_server_that_is_not_there(deaf_address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--server", deaf_address]) == 5
+    said = capsys.readouterr().err
+    assert said.startswith(f"ganserve: error: {deaf_address} is unavailable; is `ganserve serve` running there?")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--server", "nonsense"], 2, "'nonsense' is no server address"),
+        (["--version", "2"], 2, "--version goes with --model"),
+        (["--model", "cats"], 5, "no model 'cats'"),
+    ],
+)
+def test_bad_input(
+    server: ScriptedServer, capsys: pytest.CaptureFixture[str], words: list[str], code: int, says: str
+) -> None:
+    assert main(["models", *words, *([] if "--server" in words else ["--server", server.address])]) == code
+    said = capsys.readouterr()
+    assert says in said.err
+    assert said.out == ""

@@ -1,0 +1,248 @@
+"""`ganserve generate`, through the command's own entry."""
+
+from __future__ import annotations
+
+import csv
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganserve.cli import main
+from ganserve.client import _stream as stream_module
+from ganserve.contract.images import cut_grid
+from ganserve.v1.generator_pb2 import StreamSamplesRequest
+
+from .scripted import CHANNELS, HEIGHT, UNAVAILABLE, WIDTH, Failure, Script, ScriptedServer, image_values
+
+
+@pytest.fixture
+def generate(server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs the command beside an empty folder and returns its exit code."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stream_module, "_FIRST_PAUSE_S", 0.001)
+    return lambda *words: main(["generate", "--server", server.address, "--model", "digits", *map(str, words)])
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_grid(generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("-n", 6, "--seed", 7, "--out", "grid.png", "--columns", 3) == 0
+    with Image.open("grid.png") as picture:
+        grid = np.asarray(picture)[..., None]
+    assert grid.shape == (2 * HEIGHT + 2, 3 * WIDTH + 4, CHANNELS)
+    assert image_values(cut_grid(grid, 6, HEIGHT, WIDTH)) == list(range(7, 13))
+    assert files_in(tmp_path) == ["grid.png"]
+    said = capsys.readouterr()
+    assert said.out.startswith("grid.png: 6 samples by digits:2@abababababab, seed 7, ")
+    assert said.out.endswith(" images/s\n")
+    assert said.err == ""
+
+
+@pytest.mark.parametrize(("name", "format"), [("a.jpg", "JPEG"), ("a.jpeg", "JPEG"), ("new/a.webp", "WEBP")])
+def test_a_grid_takes_its_format_from_the_name(generate: Any, name: str, format: str) -> None:  # noqa: A002
+    assert generate("--out", name, "--quality", 80) == 0
+    with Image.open(name) as picture:
+        assert picture.format == format
+
+
+def test_arrays(generate: Any, script: Script) -> None:
+    assert generate("-n", 9, "--seed", 2**64 - 1, "--first-index", 5, "--labels", "uniform", "--out", "a.npz") == 0
+    with np.load("a.npz") as arrays:
+        assert image_values(arrays["images"]) == [(2**64 - 1 + i) % 256 for i in range(5, 14)]
+        assert arrays["indices"].tolist() == list(range(5, 14))
+        assert arrays["labels"].shape == (9,)
+        assert arrays["seed"] == 2**64 - 1
+        assert arrays["digest"] == script.digest
+
+
+def test_a_folder(generate: Any, script: Script) -> None:
+    assert generate("-n", 10, "--seed", 7, "--labels", "0,1,two", "--truncation", 1.5, "--out", "samples/") == 0
+    names = [f"7-{i:06d}.png" for i in range(10)]
+    assert files_in(Path("samples")) == [*names, "labels.csv", "samples.json"]
+    for i, name in enumerate(names):
+        with Image.open(Path("samples") / name) as picture:
+            assert picture.getextrema() == (7 + i, 7 + i)
+    with Path("samples/labels.csv").open(encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    assert rows[4] == {"file": "7-000004.png", "label": "1", "class": "one"}
+    assert [row["file"] for row in rows] == names
+    assert json.loads(Path("samples/samples.json").read_text(encoding="utf-8")) == {
+        "model": {"name": "digits", "version": 2, "digest": script.digest},
+        "seed": 7,
+        "n": 10,
+        "first_index": 0,
+        "labels": "0,1,two",
+        "truncation": 1.5,
+        "format": "png",
+        "quality": None,
+    }
+
+
+@pytest.mark.parametrize("out", ["samples", "there"])
+def test_a_folder_needs_no_slash(generate: Any, out: str) -> None:
+    Path("there").mkdir()
+    assert generate("-n", 1, "--seed", 1, "--format", "jpeg", "--quality", 50, "--out", out) == 0
+    assert "1-000000.jpg" in files_in(Path(out))
+
+
+def test_an_unconditional_generator_gives_no_labels(generate: Any, script: Script) -> None:
+    script.class_names = ()
+    assert generate("-n", 2, "--seed", 1, "--out", "samples/") == 0
+    assert "labels.csv" not in files_in(Path("samples"))
+    assert generate("-n", 2, "--out", "a.npz") == 0
+    with np.load("a.npz") as arrays:
+        assert "labels" not in arrays
+
+
+def test_a_drawn_seed_is_told(generate: Any, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("--out", "a.npz", "-n", 3) == 0
+    with np.load("a.npz") as arrays:
+        assert f"seed {arrays['seed']} (drawn; --seed {arrays['seed']} gives the same again)" in capsys.readouterr().out
+    assert script.asked(StreamSamplesRequest)[0].query.address.seed
+
+
+def test_a_folder_that_holds_samples_is_kept(generate: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("-n", 2, "--seed", 1, "--out", "samples/") == 0
+    assert generate("-n", 2, "--seed", 2, "--out", "samples/") == 2
+    assert "already holds 4 files; give another folder, or --overwrite" in capsys.readouterr().err
+    assert "1-000000.png" in files_in(Path("samples"))
+
+
+def test_samples_are_replaced_on_demand(generate: Any, tmp_path: Path) -> None:
+    assert generate("-n", 2, "--seed", 1, "--out", "samples/") == 0
+    assert generate("-n", 1, "--seed", 2, "--out", "samples/", "--overwrite") == 0
+    assert files_in(tmp_path) == ["samples", *(f"samples/{n}" for n in ("2-000000.png", "labels.csv", "samples.json"))]
+
+
+def test_other_files_are_never_replaced(generate: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("home").mkdir()
+    Path("home/thesis.txt").write_text("years of work")
+    assert generate("--out", "home/", "--overwrite") == 2
+    assert "thesis.txt, which is no sample" in capsys.readouterr().err
+    assert files_in(Path("home")) == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("out", ["grid.png", "a.npz", "samples/"])
+def test_a_failure_in_the_middle_leaves_nothing(
+    generate: Any, script: Script, tmp_path: Path, out: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script.stream.append((2, Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full")))
+    assert generate("-n", 50, "--out", out) == 5
+    assert files_in(tmp_path) == []
+    assert capsys.readouterr().err == "ganserve: error: the queue is full\n"
+
+
+@pytest.mark.parametrize("out", ["grid.png", "samples/"])
+def test_ctrl_c_leaves_nothing(
+    generate: Any, tmp_path: Path, out: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ganserve.client.cli.model_name", interrupt)
+    monkeypatch.setattr("ganserve.client._outputs._Collector.add", interrupt)
+    monkeypatch.setattr("ganserve.client._outputs._FolderWriter.add", interrupt)
+    assert generate("-n", 50, "--out", out) == 130
+    assert files_in(tmp_path) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_what_was_there_survives_a_failure(generate: Any, script: Script) -> None:
+    assert generate("-n", 2, "--seed", 1, "--out", "samples/") == 0
+    script.stream.append((1, Failure(grpc.StatusCode.INTERNAL)))
+    assert generate("-n", 50, "--seed", 2, "--out", "samples/", "--overwrite") == 5
+    assert "1-000001.png" in files_in(Path("samples"))
+
+
+def test_a_lost_stream_leaves_no_gap(generate: Any, script: Script) -> None:
+    script.stream.extend([(2, UNAVAILABLE), (1, UNAVAILABLE)])
+    assert generate("-n", 30, "--seed", 1, "--out", "samples/") == 0
+    assert len(files_in(Path("samples"))) == 32
+
+
+def test_a_model_that_changes_after_its_card_was_read(
+    generate: Any, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = script.served()
+    served.identity.digest = "cd" * 32
+    monkeypatch.setattr(Script, "served", lambda _: served)
+    assert generate("--out", "samples/") == 5
+    assert "changed from digits:2@cdcdcdcdcdcd to digits:2@abababababab" in capsys.readouterr().err
+    assert files_in(tmp_path) == []
+
+
+def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    script.hold = threading.Event()
+    assert generate("-n", 50, "--timeout", 0.3, "--out", "a.png") == 5
+    assert "no answer within 0.3 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--out", "a.png", "-n", "0"], 5, "n is 0; it must be at least 1"),
+        (["--out", "a.png", "-n=-1"], 5, "n is -1; it must be at least 1"),
+        (["--out", "a.png", "-n", "many"], 2, "many"),
+        (["--out", "a.png", "--seed=-1"], 5, "seed is -1"),
+        (["--out", "a.png", "--labels", "cat"], 5, "there is no class 'cat'"),
+        (["--out", "a.png", "--labels", "7"], 5, "label 7 is not one of 0 to 2"),
+        (["--out", "a.png", "--labels=-1"], 5, "the label is -1"),
+        (["--out", "a.png", "--labels", "0,,1"], 2, "empty entry"),
+        (["--out", "a.png", "--labels", "0=lots"], 2, "no class with its weight"),
+        (["--out", "a.png", "--labels", "0=0"], 5, "above 0"),
+        (["--out", "a.png", "--truncation", "0"], 5, "truncation is 0"),
+        (["--out", "a.png", "--quality", "80"], 5, "quality goes with jpeg and webp"),
+        (["--out", "a.png", "--columns", "0"], 2, "--columns is 0"),
+        (["--out", "a.png", "--format", "png"], 2, "--format goes with a folder"),
+        (["--out", "a.png", "--format", "gif"], 2, "gif"),
+        (["--out", "a.png", "--overwrite"], 2, "--overwrite goes with a folder"),
+        (["--out", "a.png", "--digest", "00"], 5, "another digest"),
+        (["--out", "a.png", "--version", "0"], 5, "version is 0"),
+        (["--out", "a.png", "--timeout", "0"], 2, "timeout_s is 0"),
+        (["--out", "a.gif"], 2, ".gif is not a known suffix"),
+        (["--out", ""], 2, "names no file or folder"),
+        (["--out", "."], 2, "is where you are"),
+        (["--out", ".."], 2, "is where you are"),
+        (["--out", "a.npz", "--quality", "80"], 2, "--quality goes with images"),
+        (["--out", "a.npz", "--columns", "8"], 2, "--columns goes with a grid"),
+        (["--out", "samples/", "--columns", "8"], 2, "--columns goes with a grid"),
+        (["--out", "samples/", "--quality", "80"], 5, "quality goes with jpeg and webp"),
+        (["--out", "taken/a.png"], 3, "taken/a.png cannot be written"),
+        (["--out", "taken/"], 2, "taken is a file"),
+        ([], 2, "--out"),
+        (["--out", "a.png", "--nonsense", "1"], 2, "--nonsense"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    generate: Any,
+    script: Script,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    code: int,
+    says: str,
+) -> None:
+    if "--digest" in words:
+        script.stream.append((0, Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest")))
+    (tmp_path / "taken").write_text("")
+    assert generate(*words) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("ganserve: error: ")
+    assert says in said.err
+    assert said.err.count("\n") == 1
+    assert files_in(tmp_path) == ["taken"]
+
+
+def test_a_grid_too_large_for_its_format(generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("-n", 4000, "--columns", 4000, "--seed", 1, "--out", "a.webp") == 2
+    assert "use .png" in capsys.readouterr().err
+    assert files_in(tmp_path) == []
