@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-SOURCES := protos training exporter serving clients tests benchmarks
+SOURCES := protos training exporter serving clients tests examples benchmarks
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED) ## Train, export, serve and fetch handwritten digits, in a few minutes
-	$(BIN)/ganserve demo
+	$(BIN)/python examples/demo.py
 
 test: $(INSTALLED) ## Run the whole test suite
 	$(BIN)/pytest

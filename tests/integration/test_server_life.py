@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -22,7 +23,8 @@ SERVICE = "ganserve.v1.GeneratorService"
 
 def check_health(address: str, service: str) -> str:
     with grpc.insecure_channel(address) as channel:
-        reply = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        reply = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status))
 
 
@@ -33,7 +35,7 @@ def test_health_says_serving(server: ServerProcess, service: str) -> None:
 
 def test_reflection_lists_the_services(server: ServerProcess) -> None:
     with grpc.insecure_channel(server.address) as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         (reply,) = stub.ServerReflectionInfo(iter([request]), timeout=10)
     assert {service.name for service in reply.list_services_response.service} >= {SERVICE, "grpc.health.v1.Health"}
