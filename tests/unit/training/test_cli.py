@@ -71,7 +71,7 @@ def test_bad_values_name_the_flag(tmp_path: Path) -> None:
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals, exit_code: int) -> None:
     out = tmp_path / "run"
     arguments = ["train", "--data", "digits", "--out", str(out), *TINY, "--steps", "1000000", "--report-every", "1"]
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [sys.executable, "-c", MAIN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:

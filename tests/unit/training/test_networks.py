@@ -45,6 +45,7 @@ def test_the_class_changes_image_and_logit(arch: Architecture) -> None:
     z = torch.randn(1, 6).expand(2, 6)
     images = generator(z, torch.tensor([0, 1]))
     assert not torch.equal(images[0], images[1])
+    nn.init.normal_(critic.get_parameter("head.embedding.weight"))
     logits = critic(images[:1].expand(2, -1, -1, -1), torch.tensor([0, 1]))
     assert logits[0] != logits[1]
 

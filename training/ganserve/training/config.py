@@ -55,16 +55,16 @@ class TrainingConfig:
     latent_dim: int = 64
     """Length of a latent vector."""
 
-    base_width: int = 64
+    base_width: int = 32
     """Channels of the layer next to the pixels; layers further in are wider. In `mlp`, a quarter of the width."""
 
-    generator_lr: float = 2e-4
+    generator_lr: float = 5e-4
     """Adam's learning rate for the generator."""
 
-    critic_lr: float = 2e-4
+    critic_lr: float = 5e-4
     """Adam's learning rate for the critic."""
 
-    betas: Annotated[tuple[float, float], Parameter(negative=())] = (0.5, 0.99)
+    betas: Annotated[tuple[float, float], Parameter(negative=())] = (0.0, 0.99)
     """Adam's decay rates, for both networks."""
 
     n_critic: int | None = None
