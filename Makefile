@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PROTO_OUT := protos
 SOURCES := protos training exporter serving clients tests examples benchmarks
 
 help: ## List the targets
@@ -36,12 +37,14 @@ format: $(INSTALLED) ## Format the code
 
 protos: $(INSTALLED) ## Generate the protobuf code again
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I protos \
-		--python_out=protos --mypy_out=quiet,readable_stubs:protos protos/ganserve/v1/*.proto
+		--python_out=$(PROTO_OUT) --mypy_out=quiet,readable_stubs:$(PROTO_OUT) protos/ganserve/v1/*.proto
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I protos \
-		--grpc_python_out=protos --mypy_grpc_out=quiet:protos protos/ganserve/v1/generator.proto
+		--grpc_python_out=$(PROTO_OUT) --mypy_grpc_out=quiet:$(PROTO_OUT) protos/ganserve/v1/generator.proto
 
-protos-check: protos ## Fail where the checked-in protobuf code is not what the protos give
-	git diff --exit-code --stat -- protos/ganserve/v1
+protos-check: ## Fail where the checked-in protobuf code is not what the protos give
+	rm -rf build/protos && mkdir -p build/protos
+	$(MAKE) --no-print-directory protos PROTO_OUT=build/protos
+	cd build/protos/ganserve/v1 && for file in *; do diff -u ../../../../protos/ganserve/v1/$$file $$file || exit 1; done
 
 bench: $(INSTALLED) ## Measure the server against one-by-one runs of the same model
 	$(BIN)/python benchmarks/serving.py
