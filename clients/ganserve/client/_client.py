@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import grpc
 from numpy.typing import ArrayLike
 
 from ganserve.contract.errors import DeadlineError, UnavailableError
 from ganserve.v1.generator_pb2 import GenerateResponse, ListModelsRequest, SampleQuery, StreamSamplesResponse
-from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 from ganserve.v1.model_pb2 import ServedModel
 
-from ._channel import channel_options, channel_target
+from ._connections import Connections
 from ._core import Core
 from ._deadline import Deadline, too_slow
 from ._labels import LabelsLike
@@ -63,8 +61,7 @@ class Client:
             InvalidRequestError: a version that cannot be.
         """
         self._core = Core(target, model, version, digest, timeout_s)
-        self._closed = False
-        self._connections: dict[int, _Connection] = {}
+        self._connections = Connections(self._core.addresses)
 
     def generate(
         self,
@@ -172,13 +169,11 @@ class Client:
     def list_models(self, *, timeout_s: float | None = None) -> list[ServedModel]:
         """All models of a server, by name and version."""
         with self._core.call(timeout_s) as deadline:
-            return list(self._stub().ListModels(ListModelsRequest(), timeout=deadline.left_s()).models)
+            return list(self._connections.stub().ListModels(ListModelsRequest(), timeout=deadline.left_s()).models)
 
     def close(self) -> None:
         """Closes this process's channel. Calls under way end with `CancelledError`."""
-        self._closed = True
-        if connection := self._connections.pop(os.getpid(), None):
-            connection.channel.close()
+        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -187,10 +182,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """All but the connections, for a spawned process."""
-        return {**self.__dict__, "_connections": {}}
 
     def _fetch(self, query: SampleQuery, timeout_s: float | None) -> Samples:
         with self._core.call(timeout_s) as deadline:
@@ -202,7 +193,7 @@ class Client:
 
     def _ask(self, queries: Iterable[SampleQuery], deadline: Deadline) -> Iterator[Samples]:
         """Answers in the order of the queries, a few of which are under way at a time."""
-        stub = self._stub()
+        stub = self._connections.stub()
         pending: deque[_Pending] = deque()
         try:
             for query in queries:
@@ -218,7 +209,7 @@ class Client:
                 answer.call.cancel()
 
     def _ask_for_model(self, deadline: Deadline) -> ServedModel:
-        reply = self._stub().GetModel(self._core.model_request(), timeout=deadline.left_s())
+        reply = self._connections.stub().GetModel(self._core.model_request(), timeout=deadline.left_s())
         self._core.served = reply.model
         return reply.model
 
@@ -232,36 +223,13 @@ class Client:
 
     def _read(self, cursor: StreamCursor, wait_s: float) -> Iterator[Samples]:
         """What one StreamSamples call brings."""
-        call = self._stub().StreamSamples(cursor.request())
+        call = self._connections.stub().StreamSamples(cursor.request())
         try:
             while (reply := _next_within(wait_s, call, call.cancel)) is not None:
                 yield from cursor.accept(reply.batch)
             cursor.check_ended()
         finally:
             call.cancel()
-
-    def _stub(self) -> GeneratorServiceStub:
-        """The stub on this process's channel, which is opened at need."""
-        if self._closed:
-            raise RuntimeError("this client is closed; make another")
-        connection = self._connections.get(os.getpid())
-        if connection is None:
-            opened = _Connection.open(self._core.addresses)
-            # No lock: a fork could inherit it locked. Where threads race, the first one's channel stays.
-            connection = self._connections.setdefault(os.getpid(), opened)
-            if connection is not opened:
-                opened.channel.close()
-        return connection.stub
-
-
-class _Connection(NamedTuple):
-    channel: grpc.Channel
-    stub: GeneratorServiceStub
-
-    @classmethod
-    def open(cls, addresses: Sequence[str]) -> _Connection:
-        channel = grpc.insecure_channel(channel_target(addresses), options=channel_options())
-        return cls(channel, GeneratorServiceStub(channel))
 
 
 class _Pending(NamedTuple):

@@ -20,6 +20,7 @@ from ganserve.v1.generator_pb2 import (
 from ._labels import part_of_list
 
 MAX_IN_FLIGHT: Final = 4
+_MAX_SAMPLES: Final = 1024  # of one request, so that one caller's requests do not fill a server's queue
 _MAX_REQUEST_BYTES: Final = 4 * 2**20
 _MAX_LATENT_BYTES: Final = 3 * 2**20  # of one request; the rest is for labels
 
@@ -40,29 +41,18 @@ def part(query: SampleQuery, start: int, count: int, digest: str = "") -> Sample
         count: at least 1.
         digest: the only model that may answer; empty leaves the query's own choice.
     """
-    cut = SampleQuery(model=query.model, encoding=query.encoding)
-    cut.model.digest = digest or query.model.digest
-    if query.HasField("address"):
-        cut.address.CopyFrom(query.address)
-        cut.address.first_index += start
-        cut.address.count = count
-    else:
-        rows = slice(start * _row_bytes(query), (start + count) * _row_bytes(query))
-        cut.latents.CopyFrom(ExplicitLatents(dim=query.latents.dim, values=query.latents.values[rows]))
-    if query.HasField("labels"):
-        cut.labels.CopyFrom(_part_of_policy(query, start, count))
-    return cut
+    return _cut(query, memoryview(query.latents.values), start, count, digest)
 
 
 def spans(query: SampleQuery, max_samples: int) -> Iterator[tuple[int, int]]:
-    """Start and count of the parts, in order, that `query` is sent in so that every request and reply is under 4 MiB.
+    """Start and count of the parts, in order, that `query` is sent in: each small, and well under 4 MiB either way.
 
     Args:
         query: the whole.
         max_samples: the model's `max_samples_per_request`.
     """
     total = num_samples(query)
-    size = max(1, max_samples)
+    size = max(1, min(max_samples, _MAX_SAMPLES))
     if query.HasField("latents"):
         size = max(1, min(size, _MAX_LATENT_BYTES // _row_bytes(query)))
     for start in range(0, total, size):
@@ -77,8 +67,9 @@ def first_part(query: SampleQuery, max_samples: int) -> SampleQuery:
 
 def later_parts(query: SampleQuery, max_samples: int, digest: str) -> Iterator[SampleQuery]:
     """What is asked for when the model `digest` has answered the first part. Only that model may answer."""
+    latents = memoryview(query.latents.values)  # protobuf copies them on every access
     for start, count in islice(spans(query, max_samples), 1, None):
-        yield part(query, start, count, digest)
+        yield _cut(query, latents, start, count, digest)
 
 
 def generate_request(query: SampleQuery) -> GenerateRequest:
@@ -93,6 +84,21 @@ def stream_request(query: SampleQuery, batch_size: int | None) -> StreamSamplesR
     request = StreamSamplesRequest(query=query, max_batch_size=batch_size)
     _check_size(request)
     return request
+
+
+def _cut(query: SampleQuery, latents: memoryview, start: int, count: int, digest: str) -> SampleQuery:
+    cut = SampleQuery(model=query.model, encoding=query.encoding)
+    cut.model.digest = digest or query.model.digest
+    if query.HasField("address"):
+        cut.address.CopyFrom(query.address)
+        cut.address.first_index += start
+        cut.address.count = count
+    else:
+        rows = slice(start * _row_bytes(query), (start + count) * _row_bytes(query))
+        cut.latents.CopyFrom(ExplicitLatents(dim=query.latents.dim, values=bytes(latents[rows])))
+    if query.HasField("labels"):
+        cut.labels.CopyFrom(_part_of_policy(query, start, count))
+    return cut
 
 
 def _part_of_policy(query: SampleQuery, start: int, count: int) -> LabelPolicy:

@@ -66,7 +66,8 @@ class StreamCursor:
         limit = _MAX_ATTEMPTS_TO_RESUME if self._received else MAX_ATTEMPTS
         if self._failures >= limit:
             raise error
-        pause_s = min(math.ldexp(_FIRST_PAUSE_S, self._failures - 1), _MAX_PAUSE_S)
+        backoff_s = math.ldexp(_FIRST_PAUSE_S, self._failures - 1)
+        pause_s = min(max(backoff_s, error.retry_after_s or 0.0), _MAX_PAUSE_S)
         return pause_s * random.uniform(0.8, 1.2)  # noqa: S311 (spreads clients out, keeps no secret)
 
     def check_ended(self) -> None:

@@ -106,3 +106,7 @@ def test_a_request_that_no_server_takes_is_refused() -> None:
     whole = addressed(100, labels=["x" * 50_000] * 100)
     with pytest.raises(InvalidRequestError, match="shorter list"):
         generate_request(whole)
+
+
+def test_no_part_fills_the_queue_of_a_server() -> None:
+    assert [count for _, count in spans(addressed(2500), 1_000_000)] == [1024, 1024, 452]
