@@ -56,7 +56,8 @@ def test_documents_name_only_files_that_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     missing = [link for link in links if not (document.parent / link).exists()]
-    paths = re.findall(r"`((?:protos|training|exporter|serving|clients|tests|examples|benchmarks|docs)/[\w./-]+)`", text)
+    folders = "protos|training|exporter|serving|clients|tests|examples|benchmarks|docs"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]+)`", text)
     missing += [path for path in paths if not (ROOT / path).exists()]
     assert not missing
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.contract.errors import ConfigError
-from ganserve.contract.images import Images, encode, make_grid
+from ganserve.contract.files import new_file, new_folder
+from ganserve.contract.images import Images, encode, enlarge, make_grid
 from ganserve.v1.generator_pb2 import ImageEncoding
 from ganserve.v1.model_pb2 import ModelCard, ModelIdentity
 
-from ._atomic import new_file, new_folder
 from ._requests import ImageFormatName, image_encoding
 from ._samples import Samples
 
@@ -115,7 +115,7 @@ class GridFile:
         collected = _Collector()
         with new_file(self.path) as partial:
             yield collected
-            partial.write_bytes(self._encode(make_grid(collected.samples.numpy(), self.columns)))
+            partial.write_bytes(self._encode(make_grid(enlarge(collected.samples.numpy()), self.columns)))
 
     def _encode(self, grid: Images) -> bytes:
         try:
@@ -184,7 +184,7 @@ class SampleFolder:
     @contextmanager
     def writing(self, recipe: Recipe, card: ModelCard) -> Iterator[Writer]:
         last_index = recipe.first_index + recipe.n - 1
-        with new_folder(self.path) as folder:
+        with new_folder(self.path, replace=True) as folder:
             digits = max(_MIN_INDEX_DIGITS, len(str(last_index)))
             writer = _FolderWriter(folder, _FILE_SUFFIXES[self.wire_format], digits, tuple(card.class_names))
             try:

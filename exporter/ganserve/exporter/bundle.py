@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,7 +25,8 @@ from ganserve.contract.bundle import (
     write_manifest,
 )
 from ganserve.contract.card import image_shape, is_conditional
-from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.errors import ConfigError
+from ganserve.contract.files import new_folder, sync
 from ganserve.contract.labels import sample_labels
 from ganserve.contract.latents import sample_latents
 from ganserve.v1.generator_pb2 import LabelPolicy
@@ -61,7 +57,10 @@ def write_bundle(models_dir: Path, name: str, version: int, model: bytes, card: 
         ConfigError: that version exists.
         ArtifactError: the disk does not take it.
     """
-    with _moved_into_place(models_dir / name / str(version)) as folder:
+    target = models_dir / name / str(version)
+    if target.exists():
+        raise ConfigError(f"{target} exists; versions are never overwritten, so take another --version or leave it out")
+    with new_folder(target) as folder:
         samples = _golden_samples(model, card)
         (folder / MODEL_FILE).write_bytes(model)
         codec.to_pil(codec.make_grid(samples)).save(folder / SAMPLES_FILE)
@@ -77,7 +76,9 @@ def write_bundle(models_dir: Path, name: str, version: int, model: bytes, card: 
         (folder / README_FILE).write_text(render_readme(card, manifest), encoding="utf-8")
         entries[README_FILE] = _entry(folder / README_FILE)
         write_manifest(manifest, folder)
-    return models_dir / name / str(version)
+        for path in folder.iterdir():
+            sync(path)
+    return target
 
 
 def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
@@ -94,37 +95,3 @@ def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
 def _entry(path: Path) -> FileEntry:
     data = path.read_bytes()
     return FileEntry(sha256=sha256(data), size_bytes=len(data))
-
-
-@contextmanager
-def _moved_into_place(target: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `target` when the body ends well, and vanishes when it does not."""
-    if target.exists():
-        raise ConfigError(f"{target} exists; versions are never overwritten, so take another --version or leave it out")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise ArtifactError(f"{target} cannot be written: {error.strerror}") from error
-    try:
-        temporary.chmod(0o755)
-        yield temporary
-        for path in (*temporary.iterdir(), temporary):
-            _sync(path)
-        temporary.rename(target)
-        _sync(target.parent)
-    except BaseException as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise ArtifactError(f"{target} cannot be written: {error.strerror}; nothing was left behind") from error
-        raise
-
-
-def _sync(path: Path) -> None:
-    if path.is_dir() and os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -71,6 +71,16 @@ def decode(data: bytes, channels: int) -> Images:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
+def enlarge(images: Images, smallest_side: int = 48) -> Images:
+    """Repeats every pixel, a whole number of times, so that small images (N, height, width, channels) can be seen.
+
+    Returns:
+        uint8 (N, height * k, width * k, channels) with the least k that makes the longer side `smallest_side` or more.
+    """
+    factor = -(-smallest_side // max(images.shape[1:3]))
+    return images.repeat(factor, axis=1).repeat(factor, axis=2)
+
+
 def make_grid(images: Images, columns: int | None = None, gap: int = 2) -> Images:
     """Lays images (N, height, width, channels) out row by row on black; without `columns`, about as wide as high.
 

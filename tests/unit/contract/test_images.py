@@ -70,6 +70,14 @@ def test_torn_files_are_refused(data: bytes | None) -> None:
         images.decode(torn, 3)
 
 
+@pytest.mark.parametrize(("side", "enlarged"), [(1, 48), (8, 48), (28, 56), (48, 48), (100, 100)])
+def test_small_images_are_enlarged_by_a_whole_factor(side: int, enlarged: int) -> None:
+    pictures = np.arange(2 * side * side, dtype=np.uint32).astype(np.uint8).reshape(2, side, side, 1)
+    large = images.enlarge(pictures)
+    assert large.shape == (2, enlarged, enlarged, 1)
+    np.testing.assert_array_equal(large[:, :: enlarged // side, :: enlarged // side], pictures)
+
+
 @pytest.mark.parametrize(("count", "columns"), [(1, None), (7, None), (10, 4), (64, None)])
 def test_a_grid_can_be_cut_again(count: int, columns: int | None) -> None:
     pictures = noise(3, count)

@@ -1,0 +1,90 @@
+"""Files and folders that are there in full or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ganserve.contract.errors import ArtifactError
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path`, in place of what was there, when the body ends well.
+
+    The data is on disk before the name changes.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
+    partial = _partial(path)
+    try:
+        with _write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            sync(partial)
+            partial.replace(path)
+            sync(path.parent)
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+@contextmanager
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """An empty folder to write to, which becomes `path` when the body ends well.
+
+    Its files are not forced to the disk; where that matters, the body calls `sync`.
+
+    Args:
+        path: the folder to be.
+        replace: whether it may take the place of a folder that is there.
+
+    Raises:
+        ArtifactError: it cannot be written, or `path` is there and may not be replaced.
+    """
+    partial = _partial(path)
+    try:
+        with _write_errors(path):
+            partial.mkdir(parents=True)
+            yield partial
+            sync(partial)
+            if replace and path.exists():
+                former = _partial(path)
+                path.rename(former)
+                partial.rename(path)
+                shutil.rmtree(former)
+            else:
+                partial.rename(path)
+            sync(path.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the list of a folder's files, is on disk."""
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from ganserve.contract.errors import ArtifactError
+from ganserve.contract.files import new_file, new_folder
+
+New = Callable[[Path], AbstractContextManager[Path]]
+
+
+def fill(path: Path, text: str) -> None:
+    (path / "content" if path.is_dir() else path).write_text(text)
+
+
+def content(path: Path) -> str:
+    return (path / "content" if path.is_dir() else path).read_text()
+
+
+def replace_folder(path: Path) -> AbstractContextManager[Path]:
+    return new_folder(path, replace=True)
+
+
+@pytest.mark.parametrize("new", [new_file, replace_folder])
+def test_the_new_takes_the_place_of_the_old(tmp_path: Path, new: New) -> None:
+    target = tmp_path / "deep" / "target"
+    for text in ("old", "new"):
+        with new(target) as partial:
+            fill(partial, text)
+    assert content(target) == "new"
+    assert list(target.parent.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("new", [new_file, new_folder])
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, new: New, error: type[BaseException]) -> None:
+    def write() -> None:
+        with new(tmp_path / "target") as partial:
+            fill(partial, "half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("old")
+
+    def write() -> None:
+        with new_file(target) as partial:
+            partial.write_text("half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write()
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_is_there_stays_unless_it_may_be_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    fill(target, "old")
+
+    def write() -> None:
+        with new_folder(target) as partial:
+            fill(partial, "new")
+
+    with pytest.raises(ArtifactError, match="target cannot be written"):
+        write()
+    assert content(target) == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_files_get_the_permissions_that_the_user_wants(tmp_path: Path) -> None:
+    former = os.umask(0o027)
+    try:
+        with new_file(tmp_path / "target") as partial:
+            fill(partial, "")
+    finally:
+        os.umask(former)
+    assert (tmp_path / "target").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("new", [new_file, new_folder])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, new: New) -> None:
+    (tmp_path / "file").write_text("")
+
+    def write() -> None:
+        with new(tmp_path / "file" / "target") as partial:
+            fill(partial, "")
+
+    with pytest.raises(ArtifactError, match="target cannot be written"):
+        write()
