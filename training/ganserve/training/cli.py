@@ -37,7 +37,7 @@ def train(
     Parameters
     ----------
     steps
-        Generator steps of the whole run, resumed parts included. Left out: 3000, or for a resumed run its own total.
+        Generator steps of the whole run, resumed parts included. Left out: 4000, or for a resumed run its own total.
     device
         Where to train. `auto`, the default, is CUDA where there is one, else the CPU.
     resume

@@ -46,7 +46,7 @@ class TrainingConfig:
     conditional: bool = True
     """Whether the generator is told which class to draw."""
 
-    steps: Annotated[int, _NOT_A_FLAG] = 3_000
+    steps: Annotated[int, _NOT_A_FLAG] = 4_000
     """Generator steps of the whole run, resumed parts included."""
 
     batch_size: int = 64
@@ -56,7 +56,7 @@ class TrainingConfig:
     """Length of a latent vector."""
 
     base_width: int = 32
-    """Channels of the layer next to the pixels; layers further in are wider. In `mlp`, a quarter of the width."""
+    """Channels of the layer next to the pixels; layers further in are wider. In `mlp`, a quarter of the narrowest hidden layer."""
 
     generator_lr: float = 5e-4
     """Adam's learning rate for the generator."""
@@ -76,7 +76,7 @@ class TrainingConfig:
     gp_weight: float = 10.0
     """`wgan-gp`: weight of the gradient penalty."""
 
-    ema_half_life_images: float = 10_000.0
+    ema_half_life_images: float = 50_000.0
     """Images after which an old weight counts half in the averaged generator."""
 
     ema_rampup: float = 0.05
