@@ -115,17 +115,15 @@ class Batcher:
         return num_rows * row_s / self._engine.num_lanes
 
     def _launch_idle_lanes(self) -> None:
-        self._drop_expired()
         while self._num_idle_lanes and self._queue.num_rows:
             num_rows = best_batch_size(
                 self._queue.num_rows, self._num_idle_lanes, self._engine.max_batch, self._engine.cost_s
             )
-            self._launch(self._queue.plan(num_rows))
-
-    def _drop_expired(self) -> None:
-        for job in self._queue.expired(self._clock()):
-            self._queue.remove(job)
-            self._fail(job, DeadlineError("the deadline passed before the samples were made; allow more time"))
+            batch = self._queue.plan(num_rows, self._clock())
+            for job in batch.expired:
+                self._fail(job, DeadlineError("the deadline passed before the samples were made; allow more time"))
+            if batch.slices:
+                self._launch(batch)
 
     def _launch(self, batch: Batch) -> None:
         self._num_idle_lanes -= 1

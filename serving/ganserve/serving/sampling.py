@@ -19,7 +19,7 @@ from .repository import Model
 from .runners import Images, Labels
 from .sources import Source
 
-_BATCHES_AHEAD: Final = 2
+_BATCHES_AHEAD: Final = 2  # of every lane
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,6 @@ class Sampler:
         Enough is started ahead of what is taken to keep every lane busy, and no more. Once the stream has begun, a full
         queue makes it wait instead of failing it.
         """
-        engine = model.loaded.engine
-        num_ahead = 1 + -(-_BATCHES_AHEAD * engine.num_lanes * engine.max_batch // max_count)
         offsets = iter(range(0, source.count, max_count))
         under_way: deque[asyncio.Task[Sampled]] = deque()
 
@@ -75,9 +73,8 @@ class Sampler:
             under_way.append(asyncio.create_task(make(model, source, offset, count, caller)))
 
         try:
-            for offset in itertools.islice(offsets, 1):
-                start(offset, patient=False)
-            for offset in itertools.islice(offsets, num_ahead):
+            start(next(offsets), patient=False)
+            for offset in itertools.islice(offsets, stream_depth(model, max_count) - 1):
                 start(offset, patient=True)
             while under_way:
                 yield await under_way[0]
@@ -95,3 +92,9 @@ class Sampler:
                 return await self.sample(model, source, offset, count, caller)
             except OverloadedError as error:
                 await asyncio.sleep(error.retry_after_s or 0.0)
+
+
+def stream_depth(model: Model, max_count: int) -> int:
+    """How many parts of `max_count` samples a stream has under way, so that no lane runs dry while one is sent."""
+    engine = model.loaded.engine
+    return 1 + -(-_BATCHES_AHEAD * engine.num_lanes * engine.max_batch // max_count)

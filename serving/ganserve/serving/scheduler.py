@@ -5,8 +5,8 @@ Pure: no threads, no event loop, no model. The caller passes the time in.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .runners import Labels, Latents
@@ -21,6 +21,7 @@ class Job:
         labels: int64 (N,), or None for an unconditional generator.
         client: whom the rows are for; turns are taken between clients.
         deadline_s: monotonic time after which the rows are worth nothing, or None.
+        num_planned: rows that a batch holds or held, from the front.
     """
 
     latents: Latents
@@ -38,6 +39,16 @@ class Job:
         """Rows that no batch holds yet."""
         return self.num_rows - self.num_planned
 
+    def is_expired(self, now_s: float) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline_s is not None and self.deadline_s <= now_s
+
+    def take(self, max_rows: int) -> Slice:
+        """The next waiting rows, at most `max_rows`."""
+        start = self.num_planned
+        self.num_planned = min(self.num_rows, start + max_rows)
+        return Slice(job=self, start=start, stop=self.num_planned)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
@@ -54,20 +65,29 @@ class Slice:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Rows that run together."""
+    """Rows that run together, and the jobs that were found to have expired while they were chosen."""
 
     slices: tuple[Slice, ...]
+    expired: tuple[Job, ...] = ()
 
     @property
     def num_rows(self) -> int:
         return sum(part.num_rows for part in self.slices)
 
 
+@dataclass(eq=False)
+class _Line:
+    """One client's jobs in order of arrival, and how many of their rows wait."""
+
+    jobs: dict[Job, None] = field(default_factory=dict)
+    num_rows: int = 0
+
+
 class RowQueue:
-    """Jobs in order of arrival for each client, and the clients in the order of their turns."""
+    """A line of jobs for each client, and the clients in the order of their turns."""
 
     def __init__(self) -> None:
-        self._jobs_by_client: OrderedDict[str, deque[Job]] = OrderedDict()
+        self._lines: OrderedDict[str, _Line] = OrderedDict()
         self._num_rows = 0
 
     @property
@@ -77,49 +97,59 @@ class RowQueue:
 
     def add(self, job: Job) -> None:
         """Puts a job behind the client's others."""
-        self._jobs_by_client.setdefault(job.client, deque()).append(job)
-        self._num_rows += job.num_waiting
+        line = self._lines.setdefault(job.client, _Line())
+        line.jobs[job] = None
+        self._count(line, job.num_waiting)
 
     def remove(self, job: Job) -> None:
         """Takes the rows of a job that still wait out of the queue; those in a batch run to their end."""
-        jobs = self._jobs_by_client.get(job.client, deque())
-        if job in jobs:
-            jobs.remove(job)
-            self._num_rows -= job.num_waiting
-            if not jobs:
-                del self._jobs_by_client[job.client]
-
-    def expired(self, now_s: float) -> list[Job]:
-        """Jobs whose deadline has passed."""
-        return [job for job in self._jobs() if job.deadline_s is not None and job.deadline_s <= now_s]
+        line = self._lines.get(job.client)
+        if line is not None and job in line.jobs:
+            self._drop(line, job)
+            if not line.jobs:
+                del self._lines[job.client]
 
     def rows_before(self, client: str, num_rows: int) -> int:
         """Rows that run before the last of `num_rows` new rows of a client, its turns and those of others counted."""
-        own = sum(job.num_waiting for job in self._jobs_by_client.get(client, ()))
-        others = (jobs for name, jobs in self._jobs_by_client.items() if name != client)
-        return own + sum(min(own + num_rows, sum(job.num_waiting for job in jobs)) for jobs in others)
+        own = self._lines[client].num_rows if client in self._lines else 0
+        others = (line.num_rows for name, line in self._lines.items() if name != client)
+        return own + sum(min(own + num_rows, waiting) for waiting in others)
 
-    def plan(self, max_rows: int) -> Batch:
-        """Takes at most `max_rows` rows off the queue, in turns between the clients.
+    def plan(self, max_rows: int, now_s: float) -> Batch:
+        """Takes at most `max_rows` rows off the queue, in turns between the clients, passing over expired jobs.
 
         A client whose turn ends with rows left goes to the back, so a flood of rows from one never holds up another's.
         """
         slices: list[Slice] = []
-        turn_rows = max(1, max_rows // max(1, len(self._jobs_by_client)))
-        rows_left = min(max_rows, self._num_rows)
-        while rows_left:
-            client, jobs = self._jobs_by_client.popitem(last=False)
-            for part in _take(jobs, min(turn_rows, rows_left)):
+        expired: list[Job] = []
+        turn_rows = max(1, max_rows // max(1, len(self._lines)))
+        while max_rows and self._lines:
+            client, line = self._lines.popitem(last=False)
+            num_rows = min(turn_rows, max_rows)
+            while num_rows and line.jobs:
+                job = next(iter(line.jobs))
+                if job.is_expired(now_s):
+                    self._drop(line, job)
+                    expired.append(job)
+                    continue
+                part = job.take(num_rows)
+                self._count(line, -part.num_rows)
+                if not job.num_waiting:
+                    del line.jobs[job]
                 slices.append(part)
-                rows_left -= part.num_rows
-                self._num_rows -= part.num_rows
-            if jobs:
-                self._jobs_by_client[client] = jobs
-        return Batch(slices=tuple(slices))
+                num_rows -= part.num_rows
+                max_rows -= part.num_rows
+            if line.jobs:
+                self._lines[client] = line
+        return Batch(slices=tuple(slices), expired=tuple(expired))
 
-    def _jobs(self) -> Iterator[Job]:
-        for jobs in self._jobs_by_client.values():
-            yield from jobs
+    def _drop(self, line: _Line, job: Job) -> None:
+        del line.jobs[job]
+        self._count(line, -job.num_waiting)
+
+    def _count(self, line: _Line, num_rows: int) -> None:
+        line.num_rows += num_rows
+        self._num_rows += num_rows
 
 
 def best_batch_size(num_waiting: int, num_idle_lanes: int, max_batch: int, cost_s: Callable[[int], float]) -> int:
@@ -131,16 +161,3 @@ def best_batch_size(num_waiting: int, num_idle_lanes: int, max_batch: int, cost_
     share = min(-(-num_waiting // num_idle_lanes), max_batch)
     sizes = [share, *(1 << k for k in reversed(range(share.bit_length())))]
     return min(sizes, key=lambda size: cost_s(size) / size)
-
-
-def _take(jobs: deque[Job], max_rows: int) -> Iterator[Slice]:
-    """Slices off the front of a client's jobs, until `max_rows` rows or the jobs are used up."""
-    while jobs and max_rows:
-        job = jobs[0]
-        start = job.num_planned
-        stop = min(job.num_rows, start + max_rows)
-        job.num_planned = stop
-        max_rows -= stop - start
-        if stop == job.num_rows:
-            jobs.popleft()
-        yield Slice(job=job, start=start, stop=stop)

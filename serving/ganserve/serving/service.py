@@ -33,7 +33,7 @@ from ganserve.v1.generator_pb2 import (
 
 from .admission import ReplyBudget
 from .repository import Model, Repository
-from .sampling import Caller, Sampled, Sampler
+from .sampling import Caller, Sampled, Sampler, stream_depth
 from .sources import Source, open_source
 from .status import status_code, status_details
 
@@ -93,7 +93,8 @@ class GeneratorService:
         async with _refusals_as_statuses(context):
             model, source = self._open(request.query)
             max_count = _samples_per_stream_reply(model, request)
-            self._reserve(min(source.count, 2 * max_count) * _sample_bytes(model), context)
+            num_under_way = min(source.count, stream_depth(model, max_count) * max_count)
+            self._reserve(num_under_way * _sample_bytes(model), context)
             async with aclosing(self._sampler.stream(model, source, max_count, _caller(context))) as stream:
                 async for sampled in stream:
                     yield await self._serialise(model, source, sampled, request.query.encoding)

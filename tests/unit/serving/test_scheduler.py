@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from ganserve.serving.scheduler import Batch, Job, RowQueue, best_batch_size
 
+NOW_S = 0.0
+
 
 def make_job(num_rows: int, client: str = "a", deadline_s: float | None = None) -> Job:
     return Job(latents=np.zeros((num_rows, 2), np.float32), labels=None, client=client, deadline_s=deadline_s)
@@ -32,7 +34,7 @@ def test_every_row_is_planned_once_and_in_order(jobs: list[tuple[int, str]], siz
     turn = 0
     while queue.num_rows:
         waiting = queue.num_rows
-        batch = queue.plan(sizes[turn % len(sizes)])
+        batch = queue.plan(sizes[turn % len(sizes)], NOW_S)
         turn += 1
         assert batch.num_rows == min(waiting, sizes[(turn - 1) % len(sizes)])
         assert queue.num_rows == waiting - batch.num_rows
@@ -46,23 +48,23 @@ def test_clients_share_a_batch() -> None:
     queue.add(make_job(1000, "flood"))
     queue.add(make_job(1, "single"))
     queue.add(make_job(100, "other"))
-    assert rows_by_client(queue.plan(32)) == {"flood": 20, "single": 1, "other": 11}
+    assert rows_by_client(queue.plan(32, NOW_S)) == {"flood": 20, "single": 1, "other": 11}
 
 
 def test_a_single_row_never_waits_for_a_flood() -> None:
     queue = RowQueue()
     for _ in range(50):
         queue.add(make_job(1000, "flood"))
-    queue.plan(32)
+    queue.plan(32, NOW_S)
     queue.add(make_job(1, "single"))
-    assert rows_by_client(queue.plan(32))["single"] == 1
+    assert rows_by_client(queue.plan(32, NOW_S))["single"] == 1
 
 
 def test_clients_take_turns_where_a_batch_is_too_small_for_all() -> None:
     queue = RowQueue()
     for client in "abc":
         queue.add(make_job(4, client))
-    order = [next(iter(rows_by_client(queue.plan(1)))) for _ in range(6)]
+    order = [next(iter(rows_by_client(queue.plan(1, NOW_S)))) for _ in range(6)]
     assert order == ["a", "b", "c", "a", "b", "c"]
 
 
@@ -71,7 +73,7 @@ def test_a_client_is_served_in_its_own_order() -> None:
     first, second = make_job(3), make_job(3)
     queue.add(first)
     queue.add(second)
-    assert [(part.job, part.num_rows) for part in queue.plan(4).slices] == [(first, 3), (second, 1)]
+    assert [(part.job, part.num_rows) for part in queue.plan(4, NOW_S).slices] == [(first, 3), (second, 1)]
 
 
 @pytest.mark.parametrize("num_planned", [0, 3, 8])
@@ -80,22 +82,34 @@ def test_a_removed_job_leaves_nothing_behind(num_planned: int) -> None:
     job, other = make_job(8), make_job(5, "b")
     queue.add(job)
     if num_planned:
-        queue.plan(num_planned)
+        queue.plan(num_planned, NOW_S)
     queue.add(other)
     queue.remove(job)
     queue.remove(job)
     assert queue.num_rows == 5
-    assert rows_by_client(queue.plan(32)) == {"b": 5}
+    assert rows_by_client(queue.plan(32, NOW_S)) == {"b": 5}
 
 
-def test_expired_jobs_are_found() -> None:
+def test_expired_jobs_are_passed_over() -> None:
     queue = RowQueue()
-    late, early, endless = make_job(1, deadline_s=10.0), make_job(1, deadline_s=5.0), make_job(1)
-    for job in (late, early, endless):
+    late, early, endless = make_job(2, deadline_s=10.0), make_job(3, deadline_s=5.0), make_job(1)
+    for job in (early, late, endless):
         queue.add(job)
-    assert queue.expired(4.9) == []
-    assert queue.expired(5.0) == [early]
-    assert queue.expired(99.0) == [late, early]
+    first = queue.plan(1, now_s=4.9)
+    assert [part.job for part in first.slices] == [early]
+    assert first.expired == ()
+    second = queue.plan(8, now_s=5.0)
+    assert [part.job for part in second.slices] == [late, endless]
+    assert second.expired == (early,)
+    assert queue.num_rows == 0
+
+
+def test_a_queue_of_expired_jobs_gives_an_empty_batch() -> None:
+    queue = RowQueue()
+    job = make_job(3, deadline_s=5.0)
+    queue.add(job)
+    assert queue.plan(8, now_s=6.0) == Batch(slices=(), expired=(job,))
+    assert queue.num_rows == 0
 
 
 def test_rows_before_counts_own_rows_and_fair_turns_of_others() -> None:
