@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from ganserve.contract.errors import InvalidRequestError, OverloadedError, RequestError, ServerError
+from ganserve.serving.status import status_code, status_details
+
+
+@pytest.mark.parametrize("error", RequestError.__subclasses__())
+def test_every_request_error_has_a_status(error: type[RequestError]) -> None:
+    assert status_code(error("no")) is grpc.StatusCode[error.status]
+
+
+def test_the_field_at_fault_travels_along() -> None:
+    ((key, value),) = status_details(InvalidRequestError("count is 0", field="query.address.count"))
+    status = Status.FromString(value)
+    bad_request = BadRequest()
+    assert status.details[0].Unpack(bad_request)
+    assert key == "grpc-status-details-bin"
+    assert (status.code, status.message) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], "count is 0")
+    assert [(entry.field, entry.description) for entry in bad_request.field_violations] == [
+        ("query.address.count", "count is 0")
+    ]
+
+
+def test_the_time_to_retry_after_travels_along() -> None:
+    ((_, value),) = status_details(OverloadedError("full", retry_after_s=1.25))
+    retry_info = RetryInfo()
+    assert Status.FromString(value).details[0].Unpack(retry_info)
+    assert retry_info.retry_delay.ToTimedelta().total_seconds() == 1.25
+
+
+def test_an_error_without_either_sends_nothing_more() -> None:
+    assert status_details(ServerError("broken")) == ()
