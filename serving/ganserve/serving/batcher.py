@@ -66,6 +66,28 @@ class Batcher:
         """Rows that wait for a lane."""
         return self._queue.num_rows
 
+    def check_admission(self, num_rows: int, *, client: str, deadline_s: float | None = None) -> None:
+        """Whether so many rows would be admitted now.
+
+        Raises:
+            OverloadedError: the queue has no room for them.
+            DeadlineError: the deadline would pass before they could be done.
+        """
+        num_queued = self._queue.num_rows
+        if num_queued + num_rows > self._max_queued_rows:
+            raise OverloadedError(
+                f"{num_queued} rows are queued and {num_rows} more would exceed the {self._max_queued_rows} that this "
+                "server queues; try again shortly, or with fewer samples",
+                retry_after_s=max(_MIN_RETRY_S, self._duration_s(num_queued)),
+            )
+        rows_ahead = self._queue.rows_before(client, num_rows)
+        needed_s = self._duration_s(rows_ahead + num_rows)
+        if deadline_s is not None and self._clock() + needed_s > deadline_s:
+            raise DeadlineError(
+                f"{num_rows} samples behind {rows_ahead} queued ones take about {needed_s:.3g} s, "
+                "which is more than the deadline leaves; allow more time, or ask for fewer samples"
+            )
+
     async def run(
         self, latents: Latents, labels: Labels | None, *, client: str, deadline_s: float | None = None
     ) -> Images:
@@ -82,8 +104,8 @@ class Batcher:
             DeadlineError: the deadline passed, or would pass before the rows could be done.
             ServerError: the engine failed on these rows.
         """
+        self.check_admission(len(latents), client=client, deadline_s=deadline_s)
         job = Job(latents=latents, labels=labels, client=client, deadline_s=deadline_s)
-        self._admit(job)
         future: asyncio.Future[Images] = asyncio.get_running_loop().create_future()
         self._pending[job] = _Pending(future, job.num_rows)
         self._queue.add(job)
@@ -93,21 +115,6 @@ class Batcher:
         finally:
             self._queue.remove(job)
             self._pending.pop(job, None)
-
-    def _admit(self, job: Job) -> None:
-        rows_ahead = self._queue.rows_before(job.client, job.num_rows)
-        if self._queue.num_rows + job.num_rows > self._max_queued_rows:
-            raise OverloadedError(
-                f"{self._queue.num_rows} rows are queued and {job.num_rows} more would exceed the "
-                f"{self._max_queued_rows} that this server queues; try again shortly, or with fewer samples",
-                retry_after_s=max(_MIN_RETRY_S, self._duration_s(self._queue.num_rows)),
-            )
-        needed_s = self._duration_s(rows_ahead + job.num_rows)
-        if job.deadline_s is not None and self._clock() + needed_s > job.deadline_s:
-            raise DeadlineError(
-                f"{job.num_rows} samples behind {rows_ahead} queued ones take about {needed_s:.3g} s, "
-                "which is more than the deadline leaves; allow more time, or ask for fewer samples"
-            )
 
     def _duration_s(self, num_rows: int) -> float:
         """Expected time to run so many rows on all lanes, in the largest batches."""

@@ -64,23 +64,20 @@ class Sampler:
         Enough is started ahead of what is taken to keep every lane busy, and no more. Once the stream has begun, a full
         queue makes it wait instead of failing it.
         """
-        offsets = iter(range(0, source.count, max_count))
+        model.batcher.check_admission(min(max_count, source.count), client=caller.client, deadline_s=caller.deadline_s)
+        parts = ((offset, min(max_count, source.count - offset)) for offset in range(0, source.count, max_count))
         under_way: deque[asyncio.Task[Sampled]] = deque()
 
-        def start(offset: int, *, patient: bool) -> None:
-            count = min(max_count, source.count - offset)
-            make = self._sample_patiently if patient else self.sample
-            under_way.append(asyncio.create_task(make(model, source, offset, count, caller)))
+        def start(num_parts: int) -> None:
+            for offset, count in itertools.islice(parts, num_parts):
+                under_way.append(asyncio.create_task(self._sample_patiently(model, source, offset, count, caller)))
 
         try:
-            start(next(offsets), patient=False)
-            for offset in itertools.islice(offsets, stream_depth(model, max_count) - 1):
-                start(offset, patient=True)
+            start(stream_depth(model, max_count))
             while under_way:
                 yield await under_way[0]
                 under_way.popleft()
-                for offset in itertools.islice(offsets, 1):
-                    start(offset, patient=True)
+                start(1)
         finally:
             for task in under_way:
                 task.cancel()

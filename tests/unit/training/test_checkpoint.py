@@ -102,6 +102,8 @@ def test_a_failed_save_leaves_the_old_checkpoint(trained: Path, monkeypatch: pyt
 def test_resume_needs_something_left_to_do(trained: Path) -> None:
     with pytest.raises(ConfigError, match=r"--steps 2: .* has done 2 steps; give a larger total"):
         resume_training(trained)
+    with pytest.raises(ConfigError, match="--steps is 0"):
+        resume_training(trained, steps=0)
 
 
 def test_resume_refuses_other_data(tmp_path: Path, make_config: MakeConfig, write_image: Callable[..., None]) -> None:

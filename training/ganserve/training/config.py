@@ -56,7 +56,7 @@ class TrainingConfig:
     """Length of a latent vector."""
 
     base_width: int = 32
-    """Channels of the layer next to the pixels; layers further in are wider. In `mlp`, a quarter of the narrowest hidden layer."""
+    """Channels of the layer next to the pixels, doubled further in. In `mlp`, a quarter of the narrowest layer."""
 
     generator_lr: float = 5e-4
     """Adam's learning rate for the generator."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from ganserve.contract.errors import ConfigError
+from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.v1.model_pb2 import ModelCard
 
 from . import checkpoint
@@ -72,7 +72,10 @@ def resume_training(
     run_dir = RunDir.existing(run)
     saved = checkpoint.load(run_dir.checkpoint())
     config = dataclasses.replace(
-        saved.config, out=run, steps=steps or saved.config.steps, device=device or saved.config.device
+        saved.config,
+        out=run,
+        steps=saved.config.steps if steps is None else steps,
+        device=saved.config.device if device is None else device,
     )
     if config.steps <= saved.step:
         raise ConfigError(f"--steps {config.steps}: {run} has done {saved.step} steps; give a larger total to go on")
@@ -105,9 +108,12 @@ def _run(
     )
     batches = Batches.of(dataset, conditional=config.conditional, seed=config.seed, device=state.device)
     first_images_seen, started_s = state.images_seen, time.monotonic()
-    with StopSignal() as stop, Recorder(run_dir, config, card, state, batches, console) as recorder:
-        train(state, batches, config, after_step=recorder.after_step, should_stop=stop)
-        recorder.finish()
+    try:
+        with StopSignal() as stop, Recorder(run_dir, config, card, state, batches, console) as recorder:
+            train(state, batches, config, after_step=recorder.after_step, should_stop=stop)
+            recorder.finish()
+    except OSError as error:
+        raise ArtifactError(f"{run_dir.root}: cannot be written ({error.strerror or error})") from error
     seconds = time.monotonic() - started_s
     return RunSummary(
         run_dir=run_dir.root,
