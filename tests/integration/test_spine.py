@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from ganserve.client import AsyncClient, Client
 from ganserve.contract.labels import sample_labels
 from ganserve.contract.latents import sample_latents
-from ganserve.v1.generator_pb2 import LabelPolicy
+from ganserve.v1.generator_pb2 import GenerateRequest, LabelPolicy, ModelSelector, SampleAddress, SampleQuery
+from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
 from .conftest import ServerProcess
@@ -82,6 +84,16 @@ def test_without_a_seed_the_samples_say_which_was_drawn(server: ServerProcess) -
         assert first.seed is not None
         assert first.seed != second.seed
         np.testing.assert_array_equal(client.generate(4, seed=first.seed).numpy(), first.numpy())
+
+
+def test_the_server_draws_a_seed_too_and_says_which(server: ServerProcess) -> None:
+    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(count=4))
+    with grpc.insecure_channel(server.address) as channel:
+        stub = GeneratorServiceStub(channel)
+        drawn = stub.Generate(GenerateRequest(query=query), timeout=10).batch
+        assert drawn.HasField("seed")
+        query.address.seed = drawn.seed
+        assert stub.Generate(GenerateRequest(query=query), timeout=10).batch == drawn
 
 
 def test_the_server_tells_what_it_serves(server: ServerProcess) -> None:
