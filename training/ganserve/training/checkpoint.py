@@ -96,7 +96,9 @@ def save(path: Path, state: TrainingState, config: TrainingConfig, card: ModelCa
 def load(path: Path) -> Checkpoint:
     """Reads and verifies a checkpoint. Raises ArtifactError for one that is missing, torn, altered or foreign."""
     if not path.is_file():
-        raise ArtifactError(f"{path}: there is no such checkpoint; if the run never saved one, train it again in a new folder")
+        raise ArtifactError(
+            f"{path}: there is no such checkpoint; a run that saved none must be trained again"
+        )
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
