@@ -96,9 +96,7 @@ def save(path: Path, state: TrainingState, config: TrainingConfig, card: ModelCa
 def load(path: Path) -> Checkpoint:
     """Reads and verifies a checkpoint. Raises ArtifactError for one that is missing, torn, altered or foreign."""
     if not path.is_file():
-        raise ArtifactError(
-            f"{path}: there is no such checkpoint; a run that saved none must be trained again"
-        )
+        raise ArtifactError(f"{path}: there is no such checkpoint; a run that saved none must be trained again")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}
