@@ -19,11 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ganserve.contract.images import enlarge, make_grid
 from ganserve.contract.latents import sample_latents
 from ganserve.training import load_generator
 from ganserve.training.datasets.idx import read_idx
 from ganserve.training.pixels import to_levels
-from ganserve.training.previews import tile, write_png
+from ganserve.training.previews import write_png
 
 NUM_CLASSES = 10
 BATCH_SIZE = 128
@@ -140,7 +141,7 @@ def main(
     print(json.dumps({"classifier": test_accuracy, "samples": float(np.mean(accuracies)), "classes": accuracies}))
     if grid is not None:
         columns = samples[:, :GRID_ROWS].transpose(0, 1).flatten(0, 1).permute(0, 2, 3, 1)
-        write_png(grid, tile(columns.numpy(), NUM_CLASSES))
+        write_png(grid, make_grid(enlarge(columns.numpy()), NUM_CLASSES))
 
 
 if __name__ == "__main__":

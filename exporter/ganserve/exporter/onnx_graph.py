@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ganserve.contract.bundle import BATCH_AXIS, CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT
 from ganserve.contract.card import is_conditional, to_json
+from ganserve.training.pixels import to_levels
 from ganserve.v1.model_pb2 import ModelCard
 
 OPSET: Final = 20
@@ -38,8 +39,7 @@ class OnnxGraph:
 class PixelGenerator(nn.Module):
     """A generator followed by its pixels.
 
-    Forward gives images uint8 (N, H, W, C) and the generator's output float32 (N, C, H, W) in [-1, 1]. Levels are
-    `floor(127.5 x + 128)`, clipped to 0 … 255: 127.5 (x + 1), rounded half up.
+    Forward gives images uint8 (N, H, W, C) and the generator's output float32 (N, C, H, W) in [-1, 1].
     """
 
     def __init__(self, generator: nn.Module) -> None:
@@ -49,8 +49,7 @@ class PixelGenerator(nn.Module):
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """latents: float32 (N, latent_dim); labels: int64 (N,), or None for an unconditional generator."""
         floats = self.generator(latents, labels)
-        levels = (floats * 127.5 + 128.0).clamp(0, 255)
-        return levels.to(torch.uint8).permute(0, 2, 3, 1), floats
+        return to_levels(floats), floats
 
 
 def to_onnx(generator: nn.Module, card: ModelCard) -> OnnxGraph:

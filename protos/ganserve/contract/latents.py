@@ -8,6 +8,8 @@ scheme, with golden values.
 from __future__ import annotations
 
 import math
+from decimal import Decimal, localcontext
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -46,8 +48,29 @@ def sample_latents(
     q = uniform_words_to_q(draw_words(seed, _LATENT_TAG, first_index, count, dim))
     if truncation is not None:
         check_truncation(truncation)
-        q *= math.erf(truncation / math.sqrt(2))
+        q *= central_probability(truncation)
     return inverse_normal_cdf(q).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def central_probability(z: float) -> float:
+    """Probability that a standard normal lies within [-z, z], for z above 0: `erf(z / √2)`, correctly rounded.
+
+    The C library's `erf` differs between machines. This is the series of Abramowitz and Stegun 7.1.6, whose terms are
+    all positive, in decimal arithmetic far beyond the digits of a float64.
+    """
+    if z >= _ALL_OF_FLOAT64:
+        return 1.0
+    with localcontext() as context:
+        context.prec = 60
+        x = Decimal(z) / Decimal(2).sqrt()
+        term = total = x
+        n = 0
+        while term > total * Decimal("1e-40"):
+            n += 1
+            term *= 2 * x * x / (2 * n + 1)
+            total += term
+        return float(2 / _PI.sqrt() * (-x * x).exp() * total)
 
 
 def check_truncation(truncation: float) -> None:
@@ -125,6 +148,9 @@ def _horner(coefficients: tuple[float, ...], x: Floats) -> Floats:
         value = value * x + coefficient
     return value
 
+
+_PI: Final = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
+_ALL_OF_FLOAT64: Final = 9.0  # beyond it the probability rounds to 1
 
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from google.protobuf import json_format
@@ -13,7 +12,6 @@ from PIL import Image
 from ganserve.contract.card import LATENT_SCHEME
 from ganserve.contract.errors import ConfigError, GanserveError
 from ganserve.training import TrainingConfig, load_generator, resume_training, training_from_config
-from ganserve.training.previews import tile
 
 MakeConfig = Callable[..., TrainingConfig]
 
@@ -90,12 +88,3 @@ def test_losses_that_are_not_finite_stop_the_run(make_config: MakeConfig) -> Non
     config = make_config(loss="wgan-gp", n_critic=1, steps=40, critic_lr=1e30, generator_lr=1e30)
     with pytest.raises(GanserveError, match="the losses are no longer finite"):
         training_from_config(config)
-
-
-def test_tiles_are_laid_row_by_row() -> None:
-    images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 48, 48, 1), dtype=np.uint8)
-    picture = tile(images, num_columns=2)
-    assert picture[0, 0, 0] == 0
-    assert picture[0, -1, 0] == 1
-    assert picture[-1, 0, 0] == 2
-    assert picture[-1, -1, 0] == 3

@@ -19,11 +19,11 @@ from torch.optim import Adam
 
 from ganserve.contract import card as cards
 from ganserve.contract.errors import ArtifactError
+from ganserve.contract.files import new_file
 from ganserve.v1.model_pb2 import ModelCard
 
 from .config import TrainingConfig
 from .ema import averaged_copy
-from .files import replacing
 from .rundir import RunDir
 from .state import TrainingState, generator_for
 
@@ -89,7 +89,7 @@ def save(path: Path, state: TrainingState, config: TrainingConfig, card: ModelCa
         "config": config.to_json(),
         "progress": json.dumps({"step": state.step}),
     }
-    with replacing(path) as temporary:
+    with new_file(path) as temporary:
         save_file(tensors, temporary, metadata | {_DIGEST: _digest(tensors, metadata)})
 
 

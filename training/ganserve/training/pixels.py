@@ -12,5 +12,8 @@ def from_levels(levels: Tensor) -> Tensor:
 
 
 def to_levels(images: Tensor) -> Tensor:
-    """float (N, C, H, W) in [-1, 1] -> uint8 (N, H, W, C): 127.5 * image + 127.5, rounded and clamped."""
-    return images.mul(127.5).add_(127.5).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+    """float (N, C, H, W) in [-1, 1] -> uint8 (N, H, W, C): floor(127.5 * image + 128), clamped to 0 … 255.
+
+    That is 127.5 * (image + 1), rounded half up. The exporter bakes it into the graph; in this order it costs nothing.
+    """
+    return (images * 127.5 + 128.0).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
+from ganserve.contract.files import new_file
+from ganserve.contract.images import enlarge, make_grid, to_pil
+
 from .batches import Batches
-from .files import replacing
 from .pixels import to_levels
 
 _NUM_ROWS = 8
 _NUM_COLUMNS = 8
 _MAX_CLASS_COLUMNS = 16
-_SMALLEST_TILE = 48
-_GAP = 4
 _NUM_CALIBRATION_BATCHES = 8
 _CALIBRATION_BATCH_SIZE = 128
 
@@ -49,23 +47,13 @@ class Preview:
     @torch.no_grad()
     def draw(self, generator: nn.Module) -> npt.NDArray[np.uint8]:
         """The grid as pixels, uint8 (H, W, C), small images enlarged without smoothing."""
-        return tile(to_levels(generator(self.z, self.labels)).cpu().numpy(), self.num_columns)
-
-
-def tile(images: npt.NDArray[np.uint8], num_columns: int) -> npt.NDArray[np.uint8]:
-    """images: uint8 (N, H, W, C) -> one picture, row by row, uint8; images under 48 pixels are enlarged."""
-    factor = max(1, math.ceil(_SMALLEST_TILE / max(images.shape[1:3])))
-    images = images.repeat(factor, axis=1).repeat(factor, axis=2)
-    images = np.pad(images, ((0, -len(images) % num_columns), (0, _GAP), (0, _GAP), (0, 0)))
-    _, height, width, channels = images.shape
-    rows = images.reshape(-1, num_columns, height, width, channels).transpose(0, 2, 1, 3, 4)
-    return rows.reshape(-1, num_columns * width, channels)[:-_GAP, :-_GAP]
+        return make_grid(enlarge(to_levels(generator(self.z, self.labels)).cpu().numpy()), self.num_columns)
 
 
 def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
     """Writes a picture, uint8 (H, W, C)."""
-    with replacing(path) as temporary:
-        Image.fromarray(picture.squeeze(2) if picture.shape[2] == 1 else picture).save(temporary, format="png")
+    with new_file(path) as partial:
+        to_pil(picture).save(partial, format="png")
 
 
 def calibration_batches(batches: Batches, latent_dim: int, *, seed: int) -> Iterator[tuple[Tensor, Tensor | None]]:

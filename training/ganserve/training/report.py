@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from ganserve.contract.errors import GanserveError
+from ganserve.contract.files import new_file
 
-from .files import replacing
 from .loop import StepLosses
 from .rundir import RunDir
 
@@ -100,5 +100,5 @@ def _keep_until(stats: Path, step: int) -> None:
     if stats.is_file():
         lines = stats.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        with replacing(stats) as temporary:
+        with new_file(stats) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.files import new_file
 
 from .config import TrainingConfig
-from .files import replacing
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,5 @@ class RunDir:
 
     def write_config(self, config: TrainingConfig) -> None:
         """Writes the resolved config."""
-        with replacing(self.config) as temporary:
+        with new_file(self.config) as temporary:
             temporary.write_text(config.to_json(), encoding="utf-8")
