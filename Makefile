@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PROTO_OUT := protos
-SOURCES := protos training exporter serving clients tests examples benchmarks
+SOURCES := .ci protos training exporter serving clients tests examples benchmarks
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ protos: $(INSTALLED) ## Generate the protobuf code again
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I protos \
 		--grpc_python_out=$(PROTO_OUT) --mypy_grpc_out=quiet:$(PROTO_OUT) protos/ganserve/v1/generator.proto
 
-protos-check: ## Fail where the checked-in protobuf code is not what the protos give
+protos-check: $(INSTALLED) ## Fail where the checked-in protobuf code is not what the protos give
 	rm -rf build/protos && mkdir -p build/protos
 	$(MAKE) --no-print-directory protos PROTO_OUT=build/protos
 	cd build/protos/ganserve/v1 && for file in *; do diff -u ../../../../protos/ganserve/v1/$$file $$file || exit 1; done
@@ -49,8 +49,8 @@ protos-check: ## Fail where the checked-in protobuf code is not what the protos 
 bench: $(INSTALLED) ## Measure the server against one-by-one runs of the same model
 	$(BIN)/python benchmarks/serving.py
 
-wheel-check: ## Build the wheel and try it, an extra at a time, in environments of its own
-	$(PYTHON) .ci/wheel_check.py
+wheel-check: $(INSTALLED) ## Build the wheel and try it, an extra at a time, in environments of its own
+	$(BIN)/python .ci/wheel_check.py
 
 clean: ## Remove what runs left behind, but not .venv
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

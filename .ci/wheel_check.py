@@ -1,6 +1,6 @@
 """Builds the wheel and goes the whole way with it, each step in an environment that has only its own extra.
 
-    ganserve[train] trains → ganserve[export] exports → ganserve[serve] serves → ganserve, bare, fetches samples
+ganserve[train] trains → ganserve[export] exports → ganserve[serve] serves → ganserve, bare, fetches samples
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def check_imports(extra: str, bin_dir: Path, work: Path) -> None:
 def check_missing_extras(bin_dir: Path, work: Path) -> None:
     """Without its extra, a command names the cure."""
     for command, extra in (("train", "train"), ("export", "export"), ("serve", "serve")):
-        done = subprocess.run([bin_dir / "ganserve", command, "x"], cwd=work, capture_output=True, text=True, check=False)
+        words = [bin_dir / "ganserve", command, "x"]
+        done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False)
         if done.returncode != 2 or f"pip install 'ganserve[{extra}]'" not in done.stderr:
             sys.exit(f"ganserve {command} without its extra said: {done.stderr}")
 
@@ -80,8 +81,7 @@ def check_the_whole_way(bins: dict[str, Path], work: Path) -> None:
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )
     try:
-        assert server.stderr is not None
-        address = next(match[1] for line in server.stderr if (match := re.search(r"serving on (\S+)", line)))
+        address = next(match[1] for line in server.stderr or () if (match := re.search(r"serving on (\S+)", line)))
         flags = ("--server", address, "--model", "digits", "-n", "16", "--seed", "7")
         run(bins[""] / "ganserve", "generate", *flags, "--out", "grid.png", cwd=work)
     finally:

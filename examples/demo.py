@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from ganserve.client import Client
 
+os.chdir(Path(__file__).resolve().parents[1])
 DEMO = Path("demo")
 RUN = DEMO / "runs" / "digits"
 MODELS = DEMO / "models"

@@ -40,18 +40,19 @@ def tiny_model(tiny_card: ModelCard) -> onnx.ModelProto:
 
 @pytest.fixture(scope="session")
 def make_bundle(tiny_card: ModelCard) -> MakeBundle:
-    """Writes a bundle of the tiny generator, or of one with another card, into a models folder."""
+    """Writes a bundle of the tiny generator, or of one with another card; every version has weights of its own."""
 
     def make(models: Path, name: str = "tiny", version: int = 1, card: ModelCard = tiny_card) -> Path:
         parity = Parity(num_images=1, max_float_error=0.0, num_values=90, num_values_off_by_one=0)
-        return write_bundle(models, name, version, linear_model(card).SerializeToString(), card, parity)
+        model = linear_model(card, seed=version).SerializeToString()
+        return write_bundle(models, name, version, model, card, parity)
 
     return make
 
 
-def linear_model(card: ModelCard) -> onnx.ModelProto:
+def linear_model(card: ModelCard, seed: int = 0) -> onnx.ModelProto:
     """images = pixels(tanh(latents · weight + bias[label]))."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     height, width, channels = image_shape(card)
     num_values = height * width * channels
     conditional = is_conditional(card)

@@ -17,7 +17,7 @@ CLIENT_NAMES = [
     "AccessError",
     "ArtifactError",
     "AsyncClient",
-    "CancelledError",
+    "CallCancelledError",
     "Client",
     "ConfigError",
     "DeadlineError",

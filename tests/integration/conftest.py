@@ -32,12 +32,14 @@ class ServerProcess:
 
     def __init__(self, models: Path, *flags: str) -> None:
         command = [sys.executable, "-m", "ganserve.cli", "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
-        self.process = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
+        # On the CPU, where samples are promised to be the same bytes that plain ONNX Runtime makes.
+        command += ["--device", "cpu", *flags]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.address = ""
         self.log: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.address = self.wait_for(r"serving on (\S+)")
 
     def wait_for(self, pattern: str) -> str:
         """Waits for a line of the log and returns its first group, or all that matched."""
@@ -81,6 +83,7 @@ def start_server() -> StartServer:
     def start(models: Path, *flags: str) -> Iterator[ServerProcess]:
         server = ServerProcess(models, *flags)
         try:
+            server.address = server.wait_for(r"serving on (\S+)")
             yield server
         finally:
             server.close()
@@ -90,10 +93,11 @@ def start_server() -> StartServer:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs of two steps: `digits`, conditional, and `plain`, unconditional."""
+    """Runs of two steps: `digits` and `other-digits`, conditional, and `plain`, unconditional."""
     folder = tmp_path_factory.mktemp("runs")
     common = {"data": "digits", "steps": 2, "batch_size": 8, "base_width": 8, "latent_dim": 16}
-    training_from_config(TrainingConfig(out=folder / "digits", **common))  # type: ignore[arg-type]
+    for seed, name in enumerate(("digits", "other-digits")):
+        training_from_config(TrainingConfig(out=folder / name, seed=seed, **common))  # type: ignore[arg-type]
     training_from_config(
         TrainingConfig(out=folder / "plain", arch="mlp", loss="wgan-gp", conditional=False, **common)  # type: ignore[arg-type]
     )
@@ -102,10 +106,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def models(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Their bundles; `digits` in two versions."""
+    """Their bundles; `digits` in two versions, the second being `other-digits`."""
     folder = tmp_path_factory.mktemp("models")
-    for name in ("digits", "digits", "plain"):
-        export_run(runs / name, folder, name)
+    for run, name in (("digits", "digits"), ("other-digits", "digits"), ("plain", "plain")):
+        export_run(runs / run, folder, name)
     return folder
 
 

@@ -116,4 +116,4 @@ def test_another_seed_or_index_gives_other_samples(server: ServerProcess, expect
 def test_a_pinned_digest_refuses_another_model(server: ServerProcess) -> None:
     with Client(server.address, model="digits", digest="0" * 64) as client, pytest.raises(GanserveError) as caught:
         client.generate(1, seed=SEED)
-    assert "has the digest" in str(caught.value)
+    assert "no version with the digest" in str(caught.value)

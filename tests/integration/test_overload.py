@@ -13,7 +13,7 @@ from ganserve.client import AsyncClient, Client, OverloadedError
 from ganserve.v1.generator_pb2 import GenerateRequest, ModelSelector, SampleAddress, SampleQuery, StreamSamplesRequest
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
-from .conftest import ServerProcess, StartServer
+from .conftest import StartServer
 
 
 def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_server: StartServer) -> None:
@@ -24,7 +24,7 @@ def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_ser
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
         return [outcome if isinstance(outcome, BaseException) else outcome.numpy() for outcome in outcomes]
 
-    with start_server(models, "--max-queued-rows", "64") as server:
+    with start_server(models, "--max-queued-rows", "64", "--lanes", "1") as server:
         outcomes = asyncio.run(crowd(server.address))
         refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         assert refused
@@ -38,32 +38,47 @@ def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_ser
 def test_streams_wait_their_turn_in_a_full_queue(models: Path, start_server: StartServer) -> None:
     async def pull(address: str, seed: int) -> int:
         async with AsyncClient(address, model="digits") as client:
-            return sum([len(samples) async for samples in client.stream(20_000, seed=seed)])
+            return sum([len(samples) async for samples in client.stream(5_000, seed=seed)])
 
     async def crowd(address: str) -> list[int]:
-        return await asyncio.gather(*(pull(address, seed) for seed in range(2)))
+        return await asyncio.gather(*(pull(address, seed) for seed in range(3)))
 
-    # Two parts of one stream and the first of the other fit, so the other's second has to wait.
-    with start_server(models, "--max-queued-rows", "3100") as server:
-        assert asyncio.run(crowd(server.address)) == [20_000] * 2
+    with start_server(models, "--max-queued-rows", "1500") as server:
+        assert asyncio.run(crowd(server.address)) == [5_000] * 3
+
+
+def test_a_stream_may_be_longer_than_the_queue(models: Path, start_server: StartServer) -> None:
+    with start_server(models, "--max-queued-rows", "8") as server, Client(server.address, model="digits") as client:
+        streamed = np.concatenate([samples.numpy() for samples in client.stream(50, seed=1)])
+    assert len(streamed) == 50
 
 
 @pytest.mark.parametrize("leave", ["cancel", "deadline"])
-def test_callers_that_leave_free_the_server(server: ServerProcess, leave: str) -> None:
+def test_callers_that_leave_give_back_what_they_held(models: Path, start_server: StartServer, leave: str) -> None:
     query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=2**40))
-    with grpc.insecure_channel(server.address) as channel:
+    request = StreamSamplesRequest(query=query)
+    # Each stream sets 128 KiB of replies aside: eight fit, and not one more while any of them is held.
+    flags = ("--max-reply-mib", "1", "--lanes", "2")
+    with start_server(models, *flags) as server, grpc.insecure_channel(server.address) as channel:
         stub = GeneratorServiceStub(channel)
-        calls = [
-            stub.StreamSamples(StreamSamplesRequest(query=query), timeout=0.5 if leave == "deadline" else 60)
-            for _ in range(8)
-        ]
-        for call in calls:
-            next(iter(call))
-        if leave == "cancel":
+        for _ in range(3):
+            calls = [stub.StreamSamples(request, timeout=1.0 if leave == "deadline" else 60) for _ in range(8)]
             for call in calls:
-                call.cancel()
-        for call in calls:
-            with pytest.raises(grpc.RpcError):
-                list(call)
-        query.address.count = 1
-        assert stub.Generate(GenerateRequest(query=query), timeout=10).batch.count == 1
+                assert next(iter(call)).batch.count > 0
+            if leave == "cancel":
+                for call in calls:
+                    call.cancel()
+            for call in calls:
+                with pytest.raises(grpc.RpcError):
+                    list(call)
+            wait_for_room(stub)
+
+
+def wait_for_room(stub: GeneratorServiceStub) -> None:
+    """Until the server has noticed that callers left: all of the budget can be had again."""
+    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=5000))
+    for _ in range(100):
+        calls = [stub.Generate.future(GenerateRequest(query=query), timeout=30) for _ in range(3)]
+        if all(call.exception() is None for call in calls):
+            return
+    raise AssertionError("the server never gave the room back")

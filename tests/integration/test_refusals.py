@@ -75,7 +75,7 @@ BAD_QUERIES = {
     "another digest": (
         SampleQuery(model=ModelSelector(name="digits", digest="beef"), address=ONE),
         "FAILED_PRECONDITION",
-        "not beef",
+        "no version with the digest beef",
         "query.model.digest",
     ),
     "n = 0": (
@@ -157,7 +157,7 @@ def test_more_than_one_reply_holds_is_refused(stub: GeneratorServiceStub) -> Non
 def test_a_deadline_that_cannot_be_met_is_refused(stub: GeneratorServiceStub) -> None:
     query = SampleQuery(model=DIGITS, address=SampleAddress(seed=1, count=5000))
     with pytest.raises(grpc.RpcError) as caught:
-        stub.Generate(GenerateRequest(query=query), timeout=0.001)
+        stub.Generate(GenerateRequest(query=query), timeout=0.01)
     assert refusal(caught.value)[0] == "DEADLINE_EXCEEDED"
 
 

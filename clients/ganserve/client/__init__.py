@@ -16,7 +16,7 @@ only `Client` works: it opens a channel of its own in every process.
 from ganserve.contract.errors import (
     AccessError,
     ArtifactError,
-    CancelledError,
+    CallCancelledError,
     ConfigError,
     DeadlineError,
     GanserveError,
@@ -40,7 +40,7 @@ __all__ = [
     "AccessError",
     "ArtifactError",
     "AsyncClient",
-    "CancelledError",
+    "CallCancelledError",
     "Client",
     "ConfigError",
     "DeadlineError",

@@ -172,7 +172,7 @@ class Client:
             return list(self._connections.stub().ListModels(ListModelsRequest(), timeout=deadline.left_s()).models)
 
     def close(self) -> None:
-        """Closes this process's channel. Calls under way end with `CancelledError`."""
+        """Closes this process's channel. Calls under way end with `CallCancelledError`."""
         self._connections.close()
 
     def __enter__(self) -> Self:

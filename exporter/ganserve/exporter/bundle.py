@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from ganserve.contract.bundle import (
     IMAGES_OUTPUT,
     LABELS_INPUT,
     LATENTS_INPUT,
+    MAX_VERSION,
     MODEL_FILE,
     README_FILE,
     SAMPLES_FILE,
@@ -20,16 +21,14 @@ from ganserve.contract.bundle import (
     GoldenSamples,
     Manifest,
     Parity,
+    golden_inputs,
     sha256,
     signature_of,
     write_manifest,
 )
-from ganserve.contract.card import image_shape, is_conditional
+from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.files import new_folder, sync
-from ganserve.contract.labels import sample_labels
-from ganserve.contract.latents import sample_latents
-from ganserve.v1.generator_pb2 import LabelPolicy
 from ganserve.v1.model_pb2 import ModelCard
 
 from .parity import open_session
@@ -47,6 +46,15 @@ def next_version(models_dir: Path, name: str) -> int:
     return max(versions, default=0) + 1
 
 
+def check_free(models_dir: Path, name: str, version: int) -> None:
+    """Raises ConfigError unless a model may be given this version."""
+    if not 1 <= version <= MAX_VERSION:
+        raise ConfigError(f"--version is {version}; versions go from 1 to {MAX_VERSION}")
+    target = models_dir / name / str(version)
+    if target.exists():
+        raise ConfigError(f"{target} exists; versions are never overwritten, so take another --version or leave it out")
+
+
 def write_bundle(models_dir: Path, name: str, version: int, model: bytes, card: ModelCard, parity: Parity) -> Path:
     """Writes the bundle beside its place, then renames it: a bundle that is there is complete.
 
@@ -58,8 +66,7 @@ def write_bundle(models_dir: Path, name: str, version: int, model: bytes, card: 
         ArtifactError: the disk does not take it.
     """
     target = models_dir / name / str(version)
-    if target.exists():
-        raise ConfigError(f"{target} exists; versions are never overwritten, so take another --version or leave it out")
+    check_free(models_dir, name, version)
     with new_folder(target) as folder:
         samples = _golden_samples(model, card)
         (folder / MODEL_FILE).write_bytes(model)
@@ -85,9 +92,8 @@ def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
     """The first samples of the golden seed, uint8 (N, H, W, C): 64 of them, fewer where the images are large."""
     height, width, _ = image_shape(card)
     count = max(1, min(_MAX_GOLDEN_SAMPLES, _MAX_GOLDEN_PIXELS // (height * width)))
-    inputs: dict[str, Any] = {LATENTS_INPUT: sample_latents(_GOLDEN_SEED, 0, count, card.latent_dim)}
-    if is_conditional(card):
-        inputs[LABELS_INPUT] = sample_labels(LabelPolicy(), card.class_names, _GOLDEN_SEED, 0, count)
+    latents, labels = golden_inputs(card, _GOLDEN_SEED, count)
+    inputs = {LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels}
     samples: NDArray[np.uint8] = open_session(model).run([IMAGES_OUTPUT], inputs)[0]
     return samples
 

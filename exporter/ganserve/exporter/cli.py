@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ganserve.contract.errors import ConfigError
 
@@ -41,10 +41,14 @@ def export(
         raise ConfigError("say which format to export to: ganserve export RUN --onnx")
     console = Console()
     start_s = time.monotonic()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("exporting and comparing with PyTorch")
-        result = export_run(run, models, name or run.resolve().name, version, lambda: progress.advance(task))
+        task = progress.add_task("exporting and comparing with PyTorch", total=None)
+
+        def show(num_done: int, total: int) -> None:
+            progress.update(task, completed=num_done, total=total)
+
+        result = export_run(run, models, name or run.resolve().name, version, show)
     _report(console, result, models, time.monotonic() - start_s)
 
 

@@ -26,6 +26,8 @@ MAX_SHARE_OFF_BY_ONE: Final = 1e-3
 _SEED: Final = 0
 
 Inputs = dict[str, NDArray[Any]]
+OnProgress = Callable[[int, int], None]
+"""Told how many comparisons are done, and of how many."""
 
 
 def open_session(model: bytes) -> Any:
@@ -37,7 +39,7 @@ def open_session(model: bytes) -> Any:
 
 
 def check_parity(
-    generator: nn.Module, card: ModelCard, graph: OnnxGraph, advance: Callable[[], None] = lambda: None
+    generator: nn.Module, card: ModelCard, graph: OnnxGraph, on_progress: OnProgress | None = None
 ) -> Parity:
     """Compares the exported graph with the generator on seeded latents, at every batch size with every label.
 
@@ -45,7 +47,7 @@ def check_parity(
         generator: in eval mode, on the CPU.
         card: its card.
         graph: what `to_onnx` made of it.
-        advance: called after each comparison; there are `num_comparisons(card)`.
+        on_progress: called with the comparisons done and their number.
 
     Raises:
         ParityError: a float differs by more than 1e-4, a value by more than one level, or more than 0.1 % of the values
@@ -54,7 +56,8 @@ def check_parity(
     pixels = PixelGenerator(generator).eval()
     session, session_with_floats = open_session(graph.model), open_session(graph.model_with_floats)
     total = Parity(num_images=0, max_float_error=0.0, num_values=0, num_values_off_by_one=0)
-    for inputs in _comparisons(card):
+    comparisons = list(_comparisons(card))
+    for num_done, inputs in enumerate(comparisons, start=1):
         with torch.inference_mode():
             images, floats = pixels(**{name: torch.from_numpy(value) for name, value in inputs.items()})
         (onnx_images,) = session.run([IMAGES_OUTPUT], inputs)
@@ -66,7 +69,8 @@ def check_parity(
             num_values=total.num_values + found.num_values,
             num_values_off_by_one=total.num_values_off_by_one + found.num_values_off_by_one,
         )
-        advance()
+        if on_progress is not None:
+            on_progress(num_done, len(comparisons))
     if total.num_values_off_by_one > MAX_SHARE_OFF_BY_ONE * total.num_values:
         raise ParityError(
             f"{total.num_values_off_by_one} of {total.num_values} values differ by one level, "
@@ -93,11 +97,6 @@ def _compare(images: Any, floats: Any, onnx_images: Any, onnx_floats: Any, *, wh
         num_values=images.size,
         num_values_off_by_one=int(np.count_nonzero(levels_off)),
     )
-
-
-def num_comparisons(card: ModelCard) -> int:
-    """How many batches `check_parity` compares."""
-    return len(BATCH_SIZES) * (len(card.class_names) + 1) if is_conditional(card) else len(BATCH_SIZES)
 
 
 def _comparisons(card: ModelCard) -> Iterator[Inputs]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +10,13 @@ from torch import nn
 
 from ganserve.contract import card as model_card
 from ganserve.contract.bundle import Parity, check_model_name, sha256
-from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.errors import ArtifactError
 from ganserve.training.checkpoint import load_generator
 from ganserve.v1.model_pb2 import ModelCard
 
-from .bundle import next_version, write_bundle
+from .bundle import check_free, next_version, write_bundle
 from .onnx_graph import to_onnx
-from .parity import check_parity
+from .parity import OnProgress, check_parity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,7 @@ def export_run(
     models_dir: Path,
     name: str,
     version: int | None = None,
-    advance: Callable[[], None] = lambda: None,
+    on_progress: OnProgress | None = None,
 ) -> Export:
     """Exports the EMA generator of a training run.
 
@@ -46,7 +45,7 @@ def export_run(
         models_dir: folder of bundles; made if need be.
         name: the model's name in it.
         version: from 1; None takes the next.
-        advance: called after each of the parity check's comparisons.
+        on_progress: called with the comparisons done and their number, as parity is checked.
 
     Raises:
         ArtifactError: the checkpoint is missing, torn or altered.
@@ -55,7 +54,7 @@ def export_run(
     """
     check_model_name(name)
     generator, card = load_generator(run)
-    return export(generator, card, models_dir, name, version, advance)
+    return export(generator, card, models_dir, name, version, on_progress)
 
 
 def export(
@@ -64,27 +63,26 @@ def export(
     models_dir: Path,
     name: str,
     version: int | None = None,
-    advance: Callable[[], None] = lambda: None,
+    on_progress: OnProgress | None = None,
 ) -> Export:
     """Exports a generator of the caller's own; see `export_run`.
 
     Args:
-        generator: on the CPU; called with latents float32 (N, latent_dim) and labels int64 (N,) or None; gives float32
-            (N, C, H, W) in [-1, 1].
+        generator: on the CPU; it is put into eval mode. Called with latents float32 (N, latent_dim) and labels int64
+            (N,) or None, it gives float32 (N, C, H, W) in [-1, 1].
         card: what it is.
     """
     check_model_name(name)
     model_card.check(card, source="the generator")
     version = next_version(models_dir, name) if version is None else version
-    if version < 1:
-        raise ConfigError(f"--version is {version}; versions are counted from 1")
+    check_free(models_dir, name, version)
     generator = generator.eval()
     graph = to_onnx(generator, card)
     try:
         onnx.checker.check_model(graph.model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ArtifactError(f"the exported graph is not valid ONNX: {error}") from error
-    parity = check_parity(generator, card, graph, advance)
+    parity = check_parity(generator, card, graph, on_progress)
     folder = write_bundle(models_dir, name, version, graph.model, card, parity)
     return Export(
         folder=folder,

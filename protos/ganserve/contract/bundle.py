@@ -18,6 +18,10 @@ from typing import Any, Final
 
 from ganserve.contract.card import image_shape, is_conditional
 from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.files import read_regular_file
+from ganserve.contract.labels import Labels, sample_labels
+from ganserve.contract.latents import Latents, sample_latents
+from ganserve.v1.generator_pb2 import LabelPolicy
 from ganserve.v1.model_pb2 import ModelCard
 
 FORMAT: Final = "ganserve-bundle/1"
@@ -31,6 +35,9 @@ LATENTS_INPUT: Final = "latents"
 LABELS_INPUT: Final = "labels"
 IMAGES_OUTPUT: Final = "images"
 BATCH_AXIS: Final = "batch"
+
+MAX_VERSION: Final = 2**32 - 1
+_MAX_MANIFEST_BYTES: Final = 16 * 1024**2
 
 MODEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -106,6 +113,12 @@ def signature_of(card: ModelCard) -> Signature:
     return Signature(inputs=inputs, outputs={IMAGES_OUTPUT: images})
 
 
+def golden_inputs(card: ModelCard, seed: int, count: int) -> tuple[Latents, Labels | None]:
+    """Latents float32 (count, latent_dim), and labels int64 (count,) where there are classes, of golden samples."""
+    latents = sample_latents(seed, 0, count, card.latent_dim)
+    return latents, sample_labels(LabelPolicy(), card.class_names, seed, 0, count) if is_conditional(card) else None
+
+
 def sha256(data: bytes | memoryview) -> str:
     """Lower-case hex."""
     return hashlib.sha256(data).hexdigest()
@@ -128,12 +141,10 @@ def write_manifest(manifest: Manifest, folder: Path) -> None:
 def read_manifest(folder: Path) -> Manifest:
     """Reads the manifest of a bundle's folder. Raises ArtifactError where it is missing or not one."""
     path = folder / MANIFEST_FILE
+    if not path.exists():
+        raise ArtifactError(f"{path} is missing; {folder} is not a model bundle")
     try:
-        return _parse(json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{path} is missing; {folder} is not a model bundle") from error
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+        return _parse(json.loads(read_regular_file(path, _MAX_MANIFEST_BYTES)))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{path} is not a {FORMAT} manifest ({error!r}); export the model again") from error
 
@@ -144,14 +155,19 @@ def _parse(content: dict[str, Any]) -> Manifest:
     manifest = Manifest(
         name=str(content["name"]),
         version=int(content["version"]),
-        files={str(name): FileEntry(**entry) for name, entry in content["files"].items()},
+        files={
+            str(name): FileEntry(sha256=str(entry["sha256"]), size_bytes=int(entry["size_bytes"]))
+            for name, entry in content["files"].items()
+        },
         signature=Signature(
             inputs=_parse_tensors(content["signature"]["inputs"]),
             outputs=_parse_tensors(content["signature"]["outputs"]),
         ),
-        golden=GoldenSamples(seed=int(content["golden"]["seed"]), sha256=tuple(content["golden"]["sha256"])),
+        golden=GoldenSamples(seed=int(content["golden"]["seed"]), sha256=tuple(map(str, content["golden"]["sha256"]))),
         parity=Parity(**content["parity"]),
     )
+    if not 1 <= manifest.version <= MAX_VERSION:
+        raise ValueError(f"its version is {manifest.version}")
     if MODEL_FILE not in manifest.files or SAMPLES_FILE not in manifest.files or not manifest.golden.sha256:
         raise ValueError(f"it must list {MODEL_FILE}, {SAMPLES_FILE} and golden samples")
     return manifest

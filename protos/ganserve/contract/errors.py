@@ -11,7 +11,7 @@ GanserveError                     exit code
     ├── PreconditionError             FAILED_PRECONDITION
     ├── OverloadedError               RESOURCE_EXHAUSTED
     ├── DeadlineError                 DEADLINE_EXCEEDED
-    ├── CancelledError                CANCELLED
+    ├── CallCancelledError                CANCELLED
     ├── UnavailableError              UNAVAILABLE
     ├── UnsupportedError              UNIMPLEMENTED
     ├── AccessError                   UNAUTHENTICATED, PERMISSION_DENIED
@@ -98,7 +98,7 @@ class DeadlineError(RequestError):
     status = "DEADLINE_EXCEEDED"
 
 
-class CancelledError(RequestError):
+class CallCancelledError(RequestError):
     """The caller took the request back."""
 
     status = "CANCELLED"
@@ -134,7 +134,7 @@ _OWN_STATUS: tuple[type[RequestError], ...] = (
     PreconditionError,
     OverloadedError,
     DeadlineError,
-    CancelledError,
+    CallCancelledError,
     UnavailableError,
     UnsupportedError,
     AccessError,

@@ -1,10 +1,11 @@
-"""Files and folders that are there in full or not at all, whatever happens while they are written."""
+"""Files and folders that are there in full or not at all."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,13 +57,37 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             if replace and path.exists():
                 former = _partial(path)
                 path.rename(former)
-                partial.rename(path)
+                try:
+                    partial.rename(path)
+                except OSError:
+                    former.rename(path)
+                    raise
                 shutil.rmtree(former)
             else:
                 partial.rename(path)
             sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def read_regular_file(path: Path, max_bytes: int) -> bytes:
+    """Reads a file that lies where its path says: links are not followed, and a pipe does not block.
+
+    Raises:
+        ArtifactError: there is no such file, it is no regular one, or it is larger than `max_bytes`.
+    """
+    try:
+        with open(path, "rb", opener=_open_in_place) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+                raise ArtifactError(f"{path} is not a regular file of at most {max_bytes} bytes")
+            return file.read()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be opened as a regular file: {error.strerror}") from error
+
+
+def _open_in_place(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def sync(path: Path) -> None:

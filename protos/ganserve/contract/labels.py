@@ -44,17 +44,25 @@ class LabelSampler:
             start = first_index % len(self.cycle)
             return self.cycle[(start + np.arange(count)) % len(self.cycle)]
         if seed is None:
-            raise InvalidRequestError(
-                f"the label policy {self.kind!r} draws from a seed, and explicit latents have none; "
-                "give one class, or a list with a class a row",
-                field="query.labels",
-            )
+            raise self._needs_seed()
         if self.kind == "balanced":
             return _balanced(self.num_classes, seed, first_index, count)
         words = draw_words(seed, _LABEL_TAG, first_index, count, 1)[:, 0]
         if self.edges is None:
             return (((words >> np.uint64(32)) * np.uint64(self.num_classes)) >> np.uint64(32)).astype(np.int64)
         return _weighted(self.edges, words)
+
+    def check_seedless(self) -> None:
+        """Raises InvalidRequestError unless labels can be had without a seed, as explicit latents need them."""
+        if self.cycle is None:
+            raise self._needs_seed()
+
+    def _needs_seed(self) -> InvalidRequestError:
+        return InvalidRequestError(
+            f"the label policy {self.kind!r} draws from a seed, and explicit latents have none; "
+            "give one class, or a list with a class a row",
+            field="query.labels",
+        )
 
 
 def open_policy(policy: LabelPolicy, class_names: Sequence[str]) -> LabelSampler:

@@ -23,13 +23,12 @@ NUM_INDICES: Final = 2**64
 _LATENT_TAG: Final = int.from_bytes(b"gan-lat1", "big")
 _WORDS_PER_BLOCK: Final = 4
 
+Latents = NDArray[np.float32]
 Words = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 
 
-def sample_latents(
-    seed: int, first_index: int, count: int, dim: int, truncation: float | None = None
-) -> NDArray[np.float32]:
+def sample_latents(seed: int, first_index: int, count: int, dim: int, truncation: float | None = None) -> Latents:
     """Latents of indices `first_index … first_index + count - 1` of a seed.
 
     Args:

@@ -104,7 +104,7 @@ class StreamSamplesRequest(message.Message):
     QUERY_FIELD_NUMBER: builtins.int
     MAX_BATCH_SIZE_FIELD_NUMBER: builtins.int
     max_batch_size: builtins.int
-    """Most samples in one reply. Without it, or where it is larger, as many as fit about 1 MiB."""
+    """Most samples in one reply. Without it, or where it is larger, at most 1024 and as many as fit 1 MiB."""
     @builtins.property
     def query(self) -> SampleQuery:
         """The samples."""

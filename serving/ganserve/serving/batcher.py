@@ -11,14 +11,18 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
 
-from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError
+from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError, UnavailableError
+from ganserve.contract.images import Images
+from ganserve.contract.labels import Labels
+from ganserve.contract.latents import Latents
 
-from .runners import Images, Labels, Latents
+from .admission import RowBudget
 from .scheduler import Batch, Job, RowQueue, Slice, best_batch_size
 
 _log = logging.getLogger(__name__)
@@ -55,11 +59,12 @@ class Batcher:
         self, engine: BatchEngine, *, max_queued_rows: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._engine = engine
-        self._max_queued_rows = max_queued_rows
         self._clock = clock
+        self._budget = RowBudget(max_queued_rows)
         self._queue = RowQueue()
         self._pending: dict[Job, _Pending] = {}
         self._num_idle_lanes = engine.num_lanes
+        self._closed = False
 
     @property
     def num_queued_rows(self) -> int:
@@ -67,18 +72,18 @@ class Batcher:
         return self._queue.num_rows
 
     def check_admission(self, num_rows: int, *, client: str, deadline_s: float | None = None) -> None:
-        """Whether so many rows would be admitted now.
+        """Whether so many rows of a client would be admitted now.
 
         Raises:
-            OverloadedError: the queue has no room for them.
+            OverloadedError: there is no room for them.
             DeadlineError: the deadline would pass before they could be done.
         """
-        num_queued = self._queue.num_rows
-        if num_queued + num_rows > self._max_queued_rows:
+        if not self._budget.has_room(num_rows):
+            admitted = self._budget.num_rows
             raise OverloadedError(
-                f"{num_queued} rows are queued and {num_rows} more would exceed the {self._max_queued_rows} that this "
+                f"{admitted} rows are queued and {num_rows} more would exceed the {self._budget.max_rows} that this "
                 "server queues; try again shortly, or with fewer samples",
-                retry_after_s=max(_MIN_RETRY_S, self._duration_s(num_queued)),
+                retry_after_s=max(_MIN_RETRY_S, self._duration_s(admitted)),
             )
         rows_ahead = self._queue.rows_before(client, num_rows)
         needed_s = self._duration_s(rows_ahead + num_rows)
@@ -88,33 +93,49 @@ class Batcher:
                 "which is more than the deadline leaves; allow more time, or ask for fewer samples"
             )
 
+    def admitted(self, num_rows: int, *, client: str, deadline_s: float | None = None) -> AbstractContextManager[None]:
+        """Room for so many rows for as long as the body runs. Raises as `check_admission` does."""
+        self.check_admission(num_rows, client=client, deadline_s=deadline_s)
+        return self._budget.admitted(num_rows)
+
+    def admitted_in_turn(self, num_rows: int) -> AbstractAsyncContextManager[None]:
+        """Like `admitted`, but waits for room."""
+        return self._budget.admitted_in_turn(num_rows)
+
     async def run(
         self, latents: Latents, labels: Labels | None, *, client: str, deadline_s: float | None = None
     ) -> Images:
         """uint8 (N, H, W, C) from latents (N, latent_dim) and, for a conditional generator, labels (N,).
 
-        Cancelling the call takes its waiting rows out of the queue.
+        The rows have been admitted. Cancelling the call takes those that wait out of the queue.
 
         Args:
+            latents: float32.
+            labels: int64.
             client: whom the rows are for; turns are taken between clients.
             deadline_s: on the batcher's clock; None for no deadline.
 
         Raises:
-            OverloadedError: the queue has no room for these rows.
-            DeadlineError: the deadline passed, or would pass before the rows could be done.
+            DeadlineError: the deadline passed before the rows were done.
             ServerError: the engine failed on these rows.
+            UnavailableError: the batcher is closed.
         """
-        self.check_admission(len(latents), client=client, deadline_s=deadline_s)
+        if self._closed:
+            raise UnavailableError("the server is stopping; ask another, or try again shortly")
         job = Job(latents=latents, labels=labels, client=client, deadline_s=deadline_s)
         future: asyncio.Future[Images] = asyncio.get_running_loop().create_future()
         self._pending[job] = _Pending(future, job.num_rows)
         self._queue.add(job)
-        self._launch_idle_lanes()
         try:
+            self._launch_idle_lanes()
             return await future
         finally:
             self._queue.remove(job)
             self._pending.pop(job, None)
+
+    def close(self) -> None:
+        """Launches nothing more. Runs under way still settle."""
+        self._closed = True
 
     def _duration_s(self, num_rows: int) -> float:
         """Expected time to run so many rows on all lanes, in the largest batches."""
@@ -122,7 +143,7 @@ class Batcher:
         return num_rows * row_s / self._engine.num_lanes
 
     def _launch_idle_lanes(self) -> None:
-        while self._num_idle_lanes and self._queue.num_rows:
+        while self._num_idle_lanes and self._queue.num_rows and not self._closed:
             num_rows = best_batch_size(
                 self._queue.num_rows, self._num_idle_lanes, self._engine.max_batch, self._engine.cost_s
             )
@@ -141,13 +162,15 @@ class Batcher:
     def _settle(self, batch: Batch, execution: asyncio.Future[list[Images | None]]) -> None:
         self._num_idle_lanes += 1
         outcomes = [None] * len(batch.slices) if execution.cancelled() else execution.result()
-        for part, images in zip(batch.slices, outcomes, strict=True):
-            if images is None:
-                self._queue.remove(part.job)
-                self._fail(part.job, ServerError("the model could not make these samples; see the server's log"))
-            else:
-                self._deliver(part, images)
-        self._launch_idle_lanes()
+        try:
+            for part, images in zip(batch.slices, outcomes, strict=True):
+                if images is None:
+                    self._queue.remove(part.job)
+                    self._fail(part.job, ServerError("the model could not make these samples; see the server's log"))
+                else:
+                    self._deliver(part, images)
+        finally:
+            self._launch_idle_lanes()
 
     def _deliver(self, part: Slice, images: Images) -> None:
         pending = self._pending.get(part.job)

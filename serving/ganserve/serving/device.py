@@ -7,6 +7,7 @@ is asked first.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 from pathlib import Path
@@ -47,10 +48,14 @@ def count_gpus() -> int:
 
 
 def count_physical_cores() -> int:
-    """Physical cores that this process may run on; logical ones where the machine does not tell them apart."""
+    """Physical cores that this process may use, its container's quota counted.
+
+    Logical ones where the machine does not tell them apart.
+    """
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
-    return len({_core_of(cpu) for cpu in os.sched_getaffinity(0)})
+    num_cores = len({_core_of(cpu) for cpu in os.sched_getaffinity(0)})
+    return max(1, min(num_cores, _container_quota()))
 
 
 def _core_of(cpu: int) -> tuple[str, str]:
@@ -59,3 +64,12 @@ def _core_of(cpu: int) -> tuple[str, str]:
         return (topology / "physical_package_id").read_text(), (topology / "core_id").read_text()
     except OSError:
         return "", str(cpu)
+
+
+def _container_quota() -> int:
+    """CPUs that the container may use at once, rounded up; many where there is no bound (cgroup v2)."""
+    try:
+        quota_us, period_us = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return math.ceil(int(quota_us) / int(period_us))
+    except (OSError, ValueError):
+        return sys.maxsize

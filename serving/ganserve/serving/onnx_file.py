@@ -69,6 +69,8 @@ def _check_operators(proto: onnx.ModelProto, source: str) -> None:
     for node in proto.graph.node:
         if node.domain not in ("", "ai.onnx"):
             raise ArtifactError(f"{source} uses the operator {node.domain}.{node.op_type}; only standard ones are run")
+        if any(attribute.HasField("sparse_tensor") or attribute.sparse_tensors for attribute in node.attribute):
+            raise ArtifactError(f"{source} holds sparse weights ({node.op_type}), which are not supported")
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise ArtifactError(f"{source} uses control flow ({node.op_type}); only plain graphs are run")
 

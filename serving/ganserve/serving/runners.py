@@ -11,18 +11,16 @@ from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT
 from ganserve.contract.card import image_shape, is_conditional
 from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.images import Images
+from ganserve.contract.labels import Labels
+from ganserve.contract.latents import Latents
 from ganserve.v1.model_pb2 import ModelCard
 
 from .device import Device
-
-Latents = NDArray[np.float32]
-Labels = NDArray[np.int64]
-Images = NDArray[np.uint8]
 
 
 class Runner(Protocol):
@@ -69,12 +67,13 @@ class CudaRunner:
             "arena_extend_strategy": "kSameAsRequested",
             "use_tf32": "0",
         }
-        self._session = _open_session(model, options, [("CUDAExecutionProvider", provider_options)])
-        if "CUDAExecutionProvider" not in self._session.get_providers():
+        try:
+            self._session = _open_session(model, options, [("CUDAExecutionProvider", provider_options)])
+        except ArtifactError as error:
             raise ConfigError(
-                "ONNX Runtime could not start its CUDA provider; install CUDA and cuDNN with "
-                "pip install 'ganserve[cuda]', or use --device cpu"
-            )
+                "ONNX Runtime cannot run the model on CUDA; install CUDA and cuDNN with pip install 'ganserve[cuda]', "
+                f"or use --device cpu ({error.__cause__})"
+            ) from error
         self._bindings = [_CudaBinding(self._session, card, rows) for rows in sorted(buckets)]
 
     def run(self, latents: Latents, labels: Labels | None) -> Images:
@@ -133,7 +132,7 @@ def _session_options() -> Any:
 
 def _open_session(model: bytes, options: Any, providers: list[Any]) -> Any:
     try:
-        return onnxruntime.InferenceSession(model, options, providers=providers)
+        return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
         raise ArtifactError(f"ONNX Runtime cannot load the model: {error}") from error
 

@@ -13,10 +13,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
-from ganserve.contract.errors import OverloadedError
+from ganserve.contract.images import Images
+from ganserve.contract.labels import Labels
 
 from .repository import Model
-from .runners import Images, Labels
 from .sources import Source
 
 _BATCHES_AHEAD: Final = 2  # of every lane
@@ -45,16 +45,16 @@ class Sampled:
 
 
 class Sampler:
-    """Makes the samples of sources. `workers` derive the latents, off the event loop."""
+    """Makes the samples of sources. `workers` derive the latents, off the event loop and only of admitted rows."""
 
     def __init__(self, workers: Executor) -> None:
         self._workers = workers
 
-    async def sample(self, model: Model, source: Source, offset: int, count: int, caller: Caller) -> Sampled:
-        """Samples `offset … offset + count - 1` of a source. Raises what `Source.rows` and `Batcher.run` raise."""
-        rows = await asyncio.get_running_loop().run_in_executor(self._workers, source.rows, offset, count)
-        images = await model.batcher.run(*rows, client=caller.client, deadline_s=caller.deadline_s)
-        return Sampled(first_index=source.first_index + offset, images=images, labels=rows.labels)
+    async def sample(self, model: Model, source: Source, caller: Caller) -> Sampled:
+        """All samples of a source at once. Raises what `Batcher.admitted` and `Batcher.run` raise."""
+        count = source.count
+        with model.batcher.admitted(count, client=caller.client, deadline_s=caller.deadline_s):
+            return await self._make(model, source, 0, count, caller)
 
     async def stream(
         self, model: Model, source: Source, max_count: int, caller: Caller
@@ -64,13 +64,14 @@ class Sampler:
         Enough is started ahead of what is taken to keep every lane busy, and no more. Once the stream has begun, a full
         queue makes it wait instead of failing it.
         """
-        model.batcher.check_admission(min(max_count, source.count), client=caller.client, deadline_s=caller.deadline_s)
+        first = min(max_count, source.count)
+        model.batcher.check_admission(first, client=caller.client, deadline_s=caller.deadline_s)
         parts = ((offset, min(max_count, source.count - offset)) for offset in range(0, source.count, max_count))
         under_way: deque[asyncio.Task[Sampled]] = deque()
 
         def start(num_parts: int) -> None:
             for offset, count in itertools.islice(parts, num_parts):
-                under_way.append(asyncio.create_task(self._sample_patiently(model, source, offset, count, caller)))
+                under_way.append(asyncio.create_task(self._make_in_turn(model, source, offset, count, caller)))
 
         try:
             start(stream_depth(model, max_count))
@@ -83,12 +84,14 @@ class Sampler:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _sample_patiently(self, model: Model, source: Source, offset: int, count: int, caller: Caller) -> Sampled:
-        while True:
-            try:
-                return await self.sample(model, source, offset, count, caller)
-            except OverloadedError as error:
-                await asyncio.sleep(error.retry_after_s or 0.0)
+    async def _make_in_turn(self, model: Model, source: Source, offset: int, count: int, caller: Caller) -> Sampled:
+        async with model.batcher.admitted_in_turn(count):
+            return await self._make(model, source, offset, count, caller)
+
+    async def _make(self, model: Model, source: Source, offset: int, count: int, caller: Caller) -> Sampled:
+        rows = await asyncio.get_running_loop().run_in_executor(self._workers, source.rows, offset, count)
+        images = await model.batcher.run(*rows, client=caller.client, deadline_s=caller.deadline_s)
+        return Sampled(first_index=source.first_index + offset, images=images, labels=rows.labels)
 
 
 def stream_depth(model: Model, max_count: int) -> int:

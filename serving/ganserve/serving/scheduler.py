@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .runners import Labels, Latents
+from ganserve.contract.labels import Labels
+from ganserve.contract.latents import Latents
 
 
 @dataclass(eq=False, kw_only=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -17,10 +19,10 @@ from grpc_reflection.v1alpha import reflection
 
 from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ConfigError
-from ganserve.v1.model_pb2 import Reproducibility
+from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
 from .batcher import Batcher
-from .device import DeviceChoice, choose_device, count_physical_cores
+from .device import Device, DeviceChoice, choose_device, count_physical_cores
 from .loader import LoadedModel, load_model
 from .repository import Model, Repository, find_bundles
 from .service import SERVICE_NAME, GeneratorService
@@ -30,6 +32,8 @@ _log = logging.getLogger(__name__)
 # A Generate reply stays under gRPC's default limit of 4 MiB, headers and file formats' overhead included.
 _REPLY_BYTES: Final = 3 * 1024**2
 _OVERHEAD_BYTES_PER_SAMPLE: Final = 512
+
+_HOST_AND_PORT: Final = re.compile(r".+:\d{1,5}")
 
 _SERVER_OPTIONS: Final = (
     # Without this a second server could share the port in silence.
@@ -60,18 +64,20 @@ class ServingConfig:
     """Most rows of one run."""
 
     max_queued_rows: int = 16_384
-    """Most rows that wait; beyond it requests are refused with RESOURCE_EXHAUSTED."""
+    """Most rows that wait or run, a model; beyond it requests are refused with RESOURCE_EXHAUSTED."""
 
     max_reply_mib: int = 512
     """Most MiB of replies under way at once."""
 
     grace_s: float = 30.0
-    """After SIGTERM, seconds that calls under way may take to finish."""
+    """After SIGTERM, seconds that calls under way may take to finish. A second signal ends them at once."""
 
     drain_delay_s: float = 0.0
     """After SIGTERM, seconds to go on serving while health already says NOT_SERVING."""
 
     def __post_init__(self) -> None:
+        if not _HOST_AND_PORT.fullmatch(self.listen):
+            raise ConfigError(f"--listen {self.listen}: give host:port, such as 127.0.0.1:50051; port 0 is a free one")
         for name in ("lanes", "max_batch", "max_queued_rows", "max_reply_mib"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
@@ -84,8 +90,11 @@ class Server:
     """Serves the models of a folder until it is told to stop."""
 
     def __init__(self, config: ServingConfig) -> None:
+        """Opens nothing yet. Raises ConfigError where the device cannot be used."""
         self.config = config
+        self._device = choose_device(config.device)
         self._stopping = asyncio.Event()
+        self._hurrying = asyncio.Event()
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
         self._repository = Repository()
         self._health = health.aio.HealthServicer()
@@ -111,11 +120,12 @@ class Server:
             await self._shutdown()
 
     def stop(self) -> None:
-        """Asks the server to stop gracefully."""
+        """Asks the server to stop gracefully; a second time, at once."""
+        if self._stopping.is_set():
+            self._hurrying.set()
         self._stopping.set()
 
     async def _startup(self) -> None:
-        device = choose_device(self.config.device)
         bundles = find_bundles(self.config.models)
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc_server)
@@ -126,25 +136,54 @@ class Server:
         port = self._bind()
         await self._grpc_server.start()
         for folder in bundles:
-            loaded = await asyncio.to_thread(
-                load_model, folder, device=device, num_lanes=self.config.lanes, max_batch=self.config.max_batch
-            )
+            loaded = await self._load(folder)
             self._repository.add(self._open_model(loaded))
             _log.info("%s", _describe(loaded))
-        self._service.ready = True
+            if self._stopping.is_set():
+                return
+        self._service.state = ModelState.MODEL_STATE_SERVING
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         _log.info("serving on %s", f"{self.config.listen.rpartition(':')[0]}:{port}")
 
     async def _shutdown(self) -> None:
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        if self._service.ready:
+        if self._service.state == ModelState.MODEL_STATE_SERVING:
+            self._service.state = ModelState.MODEL_STATE_DRAINING
             _log.info("stopping: calls under way have %g s to finish", self.config.grace_s)
-            await asyncio.sleep(self.config.drain_delay_s)
-        await self._grpc_server.stop(self.config.grace_s)
+            await self._unless_hurried(asyncio.sleep(self.config.drain_delay_s))
+            refusing = asyncio.create_task(self._grpc_server.stop(self.config.grace_s))
+            await self._unless_hurried(self._service.finished(timeout_s=self.config.grace_s))
+            # What is left, such as open health watches, need not be waited for.
+            await asyncio.gather(refusing, self._grpc_server.stop(0))
+        else:
+            await self._grpc_server.stop(0)
         for model in self._repository:
-            model.loaded.engine.close()
+            model.batcher.close()
+            await asyncio.to_thread(model.loaded.engine.close)
         self._workers.shutdown()
         _log.info("stopped")
+
+    async def _unless_hurried(self, work: Coroutine[Any, Any, Any]) -> None:
+        tasks = [asyncio.create_task(work), asyncio.create_task(self._hurrying.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+    async def _load(self, folder: Path) -> LoadedModel:
+        """Loads a bundle; where `auto` chose CUDA and CUDA does not work, on the CPU."""
+        try:
+            return await self._load_on(self._device, folder)
+        except ConfigError as error:
+            if self.config.device != "auto" or self._device == "cpu":
+                raise
+            _log.warning("%s; going on with the CPU", error)
+            self._device = "cpu"
+            return await self._load_on("cpu", folder)
+
+    async def _load_on(self, device: Device, folder: Path) -> LoadedModel:
+        return await asyncio.to_thread(
+            load_model, folder, device=device, num_lanes=self.config.lanes, max_batch=self.config.max_batch
+        )
 
     def _bind(self) -> int:
         try:
@@ -162,6 +201,7 @@ class Server:
             loaded=loaded,
             batcher=Batcher(loaded.engine, max_queued_rows=self.config.max_queued_rows),
             max_samples_per_request=max(1, min(_REPLY_BYTES // sample_bytes, self.config.max_queued_rows)),
+            max_samples_per_part=max(1, self.config.max_queued_rows // 2),
         )
 
     async def _set_health(self, status: int) -> None:

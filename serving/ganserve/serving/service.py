@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -30,6 +30,7 @@ from ganserve.v1.generator_pb2 import (
     SampleQuery,
     StreamSamplesRequest,
 )
+from ganserve.v1.model_pb2 import ModelState
 
 from .admission import ReplyBudget
 from .repository import Model, Repository
@@ -53,11 +54,14 @@ class GeneratorService:
 
     def __init__(self, repository: Repository, *, workers: Executor, max_reply_bytes: int) -> None:
         """`workers` derive latents and encode images, off the event loop."""
-        self.ready = False
+        self.state = ModelState.MODEL_STATE_LOADING
         self._repository = repository
         self._sampler = Sampler(workers)
         self._workers = workers
         self._budget = ReplyBudget(max_reply_bytes)
+        self._num_calls = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def rpc_handler(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to route calls here."""
@@ -76,21 +80,21 @@ class GeneratorService:
 
     async def generate(self, request: GenerateRequest, context: Context) -> bytes:
         """Generate; the reply is a serialised GenerateResponse."""
-        async with _refusals_as_statuses(context):
+        async with self._call(context):
             model, source = self._open(request.query)
             if source.count > model.max_samples_per_request:
                 raise InvalidRequestError(
                     f"{source.count} samples do not fit one reply; this model makes 1 to "
                     f"{model.max_samples_per_request} a Generate call; ask in several calls, or use StreamSamples",
-                    field="query.address.count",
+                    field="query.latents.values" if source.seed is None else "query.address.count",
                 )
             self._reserve(source.count * _sample_bytes(model), context)
-            sampled = await self._sampler.sample(model, source, 0, source.count, _caller(context))
+            sampled = await self._sampler.sample(model, source, _caller(context))
             return await self._serialise(model, source, sampled, request.query.encoding)
 
     async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> AsyncIterator[bytes]:
         """StreamSamples; the replies are serialised StreamSamplesResponses."""
-        async with _refusals_as_statuses(context):
+        async with self._call(context):
             model, source = self._open(request.query)
             max_count = _samples_per_stream_reply(model, request)
             num_under_way = min(source.count, stream_depth(model, max_count) * max_count)
@@ -101,15 +105,34 @@ class GeneratorService:
 
     async def get_model(self, request: GetModelRequest, context: Context) -> GetModelResponse:
         """GetModel."""
-        async with _refusals_as_statuses(context):
+        async with self._call(context):
             self._require_ready()
-            return GetModelResponse(model=self._repository.resolve(request.model, field="model").describe())
+            return GetModelResponse(model=self._repository.resolve(request.model, field="model").describe(self.state))
 
     async def list_models(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:  # noqa: ARG002
         """ListModels."""
-        async with _refusals_as_statuses(context):
+        async with self._call(context):
             self._require_ready()
-            return ListModelsResponse(models=[model.describe() for model in self._repository])
+            return ListModelsResponse(models=[model.describe(self.state) for model in self._repository])
+
+    async def finished(self, *, timeout_s: float) -> None:
+        """Waits until no call is under way, but no longer than that."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+
+    @asynccontextmanager
+    async def _call(self, context: Context) -> AsyncIterator[None]:
+        """One call: counted until it has ended, and ended with the status of the error that its body raises."""
+        self._num_calls += 1
+        self._idle.clear()
+        context.add_done_callback(self._on_call_done)  # type: ignore[arg-type]
+        async with _refusals_as_statuses(context):
+            yield
+
+    def _on_call_done(self, _: object) -> None:
+        self._num_calls -= 1
+        if not self._num_calls:
+            self._idle.set()
 
     def _open(self, query: SampleQuery) -> tuple[Model, Source]:
         self._require_ready()
@@ -118,7 +141,7 @@ class GeneratorService:
         return model, open_source(query, model.card)
 
     def _require_ready(self) -> None:
-        if not self.ready:
+        if self.state == ModelState.MODEL_STATE_LOADING:
             raise UnavailableError("the server is still loading its models; try again shortly", retry_after_s=1.0)
 
     def _reserve(self, num_bytes: int, context: Context) -> None:
@@ -138,6 +161,7 @@ class GeneratorService:
         if codec.is_raw(encoding):
             return frame_reply(batch, sampled.images)
         batch.files.extend(await self._encode(sampled, encoding))
+        # StreamSamplesResponse has the same one field.
         return GenerateResponse(batch=batch).SerializeToString()
 
     async def _encode(self, sampled: Sampled, encoding: ImageEncoding) -> list[bytes]:
@@ -175,7 +199,8 @@ def _sample_bytes(model: Model) -> int:
 
 
 def _samples_per_stream_reply(model: Model, request: StreamSamplesRequest) -> int:
-    fitting = max(1, min(_STREAM_REPLY_BYTES // _sample_bytes(model), _STREAM_REPLY_SAMPLES))
+    fitting = min(_STREAM_REPLY_BYTES // _sample_bytes(model), _STREAM_REPLY_SAMPLES, model.max_samples_per_part)
+    fitting = max(1, fitting)
     if not request.HasField("max_batch_size"):
         return fitting
     if request.max_batch_size == 0:

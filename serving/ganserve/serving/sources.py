@@ -8,13 +8,11 @@ from typing import NamedTuple, Protocol
 
 from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import InvalidRequestError
-from ganserve.contract.labels import sample_labels
-from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, check_truncation, sample_latents
+from ganserve.contract.labels import Labels, LabelSampler, open_policy
+from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, Latents, check_truncation, sample_latents
 from ganserve.contract.tensors import unpack_latents
-from ganserve.v1.generator_pb2 import LabelPolicy, SampleAddress, SampleQuery
+from ganserve.v1.generator_pb2 import SampleAddress, SampleQuery
 from ganserve.v1.model_pb2 import ModelCard
-
-from .runners import Labels, Latents
 
 
 class Rows(NamedTuple):
@@ -35,19 +33,15 @@ class Source(Protocol):
     def count(self) -> int: ...
 
     def rows(self, offset: int, count: int) -> Rows:
-        """Rows `offset … offset + count - 1` of the query.
-
-        Raises:
-            InvalidRequestError: the label policy cannot be used.
-        """
+        """Rows `offset … offset + count - 1` of the query."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AddressSource:
     """Samples of a seed."""
 
-    card: ModelCard
-    policy: LabelPolicy
+    latent_dim: int
+    labels: LabelSampler | None
     seed: int
     first_index: int
     count: int
@@ -56,8 +50,8 @@ class AddressSource:
     def rows(self, offset: int, count: int) -> Rows:
         first_index = self.first_index + offset
         return Rows(
-            sample_latents(self.seed, first_index, count, self.card.latent_dim, self.truncation),
-            _labels(self.card, self.policy, self.seed, first_index, count),
+            sample_latents(self.seed, first_index, count, self.latent_dim, self.truncation),
+            None if self.labels is None else self.labels.sample(self.seed, first_index, count),
         )
 
 
@@ -65,9 +59,8 @@ class AddressSource:
 class LatentsSource:
     """The caller's own latents; sample `i` is row `i`."""
 
-    card: ModelCard
-    policy: LabelPolicy
     latents: Latents
+    labels: LabelSampler | None
     seed: None = None
     first_index: int = 0
 
@@ -76,7 +69,10 @@ class LatentsSource:
         return len(self.latents)
 
     def rows(self, offset: int, count: int) -> Rows:
-        return Rows(self.latents[offset : offset + count], _labels(self.card, self.policy, None, offset, count))
+        return Rows(
+            self.latents[offset : offset + count],
+            None if self.labels is None else self.labels.sample(None, offset, count),
+        )
 
 
 def open_source(query: SampleQuery, card: ModelCard) -> Source:
@@ -85,17 +81,31 @@ def open_source(query: SampleQuery, card: ModelCard) -> Source:
     Raises:
         InvalidRequestError: naming the field at fault and how to mend it.
     """
-    if query.HasField("labels") and not is_conditional(card):
-        raise InvalidRequestError("this generator is unconditional: it takes no labels", field="query.labels")
+    labels = _open_labels(query, card)
     kind = query.WhichOneof("source")
     if kind == "address":
-        return _open_address(query.address, query.labels, card)
+        return _open_address(query.address, labels, card)
     if kind == "latents":
-        return LatentsSource(card=card, policy=query.labels, latents=unpack_latents(query.latents, card.latent_dim))
+        latents = unpack_latents(query.latents, card.latent_dim)
+        if labels is not None:
+            labels.check_seedless()
+        return LatentsSource(latents=latents, labels=labels)
     raise InvalidRequestError("give a sample address or latents", field="query")
 
 
-def _open_address(address: SampleAddress, policy: LabelPolicy, card: ModelCard) -> AddressSource:
+def _open_labels(query: SampleQuery, card: ModelCard) -> LabelSampler | None:
+    if not is_conditional(card):
+        if query.HasField("labels"):
+            raise InvalidRequestError("this generator is unconditional: it takes no labels", field="query.labels")
+        return None
+    if query.HasField("labels") and query.labels.WhichOneof("policy") is None:
+        raise InvalidRequestError(
+            "the label policy is none that this server knows; leave it out for balanced labels", field="query.labels"
+        )
+    return open_policy(query.labels, card.class_names)
+
+
+def _open_address(address: SampleAddress, labels: LabelSampler | None, card: ModelCard) -> AddressSource:
     if address.count == 0:
         raise InvalidRequestError("count is 0; ask for at least one sample", field="query.address.count")
     if address.first_index + address.count > NUM_INDICES:
@@ -108,16 +118,10 @@ def _open_address(address: SampleAddress, policy: LabelPolicy, card: ModelCard) 
     if truncation is not None:
         check_truncation(truncation)
     return AddressSource(
-        card=card,
-        policy=policy,
+        latent_dim=card.latent_dim,
+        labels=labels,
         seed=address.seed if address.HasField("seed") else secrets.randbelow(NUM_SEEDS),
         first_index=address.first_index,
         count=address.count,
         truncation=truncation,
     )
-
-
-def _labels(card: ModelCard, policy: LabelPolicy, seed: int | None, first_index: int, count: int) -> Labels | None:
-    if not is_conditional(card):
-        return None
-    return sample_labels(policy, card.class_names, seed, first_index, count)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ganserve.client import CancelledError, Client, ConfigError, UnavailableError
+from ganserve.client import CallCancelledError, Client, ConfigError, UnavailableError
 from ganserve.client._channel import channel_target, parse_addresses, service_config
 
 from .scripted import Script, ScriptedServer, image_values
@@ -141,5 +141,5 @@ def test_closing_ends_the_calls_under_way(server: ScriptedServer, script: Script
     client.get_model()
     script.hold = threading.Event()
     threading.Timer(0.2, client.close).start()
-    with pytest.raises(CancelledError):
+    with pytest.raises(CallCancelledError):
         client.generate(30)

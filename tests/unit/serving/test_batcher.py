@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError
+from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError, UnavailableError
+from ganserve.contract.images import Images
+from ganserve.contract.labels import Labels
+from ganserve.contract.latents import Latents
 from ganserve.serving.batcher import Batcher
-from ganserve.serving.runners import Images, Labels, Latents
 
 POISON = 666.0
 
@@ -170,26 +172,39 @@ def test_expired_rows_are_never_computed() -> None:
 
 
 def test_a_job_that_cannot_meet_its_deadline_is_refused_at_once() -> None:
-    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:  # noqa: ARG001
         with pytest.raises(DeadlineError, match="10 samples behind 0 queued ones take about"):
-            await batcher.run(rows(*range(10)), None, client="a", deadline_s=101.0)
-        assert engine.batches == []
+            batcher.check_admission(10, client="a", deadline_s=101.0)
+        batcher.check_admission(10, client="a", deadline_s=120.0)
 
     run(story)
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
+def test_more_rows_than_there_is_room_for_are_refused_until_some_are_done() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
-        blocker = asyncio.create_task(batcher.run(rows(1), None, client="a"))
-        await until(lambda: len(engine.batches) == 1)
-        waiting = asyncio.create_task(batcher.run(rows(2, 3, 4), None, client="a"))
-        await until(lambda: batcher.num_queued_rows == 3)
-        with pytest.raises(OverloadedError, match="3 rows are queued and 2 more would exceed the 4") as caught:
-            await batcher.run(rows(5, 6), None, client="b")
-        assert caught.value.retry_after_s is not None
-        assert caught.value.retry_after_s > 0
-        engine.open()
-        assert values(await waiting) == [2, 3, 4]
-        assert values(await blocker) == [1]
+        with batcher.admitted(3, client="a"):
+            with pytest.raises(OverloadedError, match="3 rows are queued and 2 more would exceed the 4") as caught:
+                batcher.check_admission(2, client="b")
+            assert caught.value.retry_after_s is not None
+            assert caught.value.retry_after_s > 0
+            engine.open()
+            assert values(await batcher.run(rows(2, 3, 4), None, client="a")) == [2, 3, 4]
+        batcher.check_admission(4, client="b")
 
     run(story, max_queued_rows=4)
+
+
+def test_a_closed_batcher_starts_nothing_and_lets_runs_settle() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        running = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        await until(lambda: len(engine.batches) == 1)
+        waiting = asyncio.create_task(batcher.run(rows(2), None, client="a"))
+        await until(lambda: batcher.num_queued_rows == 1)
+        batcher.close()
+        engine.open()
+        assert values(await running) == [1]
+        waiting.cancel()
+        with pytest.raises(UnavailableError, match="the server is stopping"):
+            await batcher.run(rows(3), None, client="a")
+
+    assert run(story).batches == [[1]]

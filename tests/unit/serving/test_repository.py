@@ -26,7 +26,7 @@ def repository(models: Path) -> Iterator[Repository]:
     for folder in find_bundles(models):
         loaded = load_model(folder, device="cpu", num_lanes=1, max_batch=1)
         batcher = Batcher(loaded.engine, max_queued_rows=1)
-        repository.add(Model(loaded=loaded, batcher=batcher, max_samples_per_request=1))
+        repository.add(Model(loaded=loaded, batcher=batcher, max_samples_per_request=1, max_samples_per_part=1))
     yield repository
     for model in repository:
         model.loaded.engine.close()
@@ -50,10 +50,13 @@ def test_the_highest_version_answers_unless_another_is_asked_for(repository: Rep
     assert resolve(repository, ModelSelector(name="tiny", version=2)).identity.version == 2
 
 
-def test_a_digest_pins_the_model(repository: Repository) -> None:
-    digest = resolve(repository, ModelSelector(name="tiny")).identity.digest
-    assert resolve(repository, ModelSelector(name="tiny", digest=digest)).identity.digest == digest
-    with pytest.raises(PreconditionError, match="not 0000"):
+def test_a_digest_chooses_the_version_that_has_it(repository: Repository) -> None:
+    first = resolve(repository, ModelSelector(name="tiny", version=1)).identity
+    assert first.digest != resolve(repository, ModelSelector(name="tiny")).identity.digest
+    assert resolve(repository, ModelSelector(name="tiny", digest=first.digest)).identity == first
+    with pytest.raises(PreconditionError, match=f"this server has 2: (?!{first.digest})"):
+        resolve(repository, ModelSelector(name="tiny", version=2, digest=first.digest))
+    with pytest.raises(PreconditionError, match="no version with the digest 0000"):
         resolve(repository, ModelSelector(name="tiny", digest="0000"))
 
 
@@ -79,3 +82,11 @@ def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path: Path) -> None:
         find_bundles(tmp_path / "nowhere")
     with pytest.raises(ArtifactError, match="holds no model; export one"):
         find_bundles(tmp_path)
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
+    elsewhere = make_bundle(tmp_path / "elsewhere")
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    (tmp_path / "models" / "tiny" / "1").symlink_to(elsewhere)
+    with pytest.raises(ArtifactError, match="leads out of"):
+        find_bundles(tmp_path / "models")

@@ -7,7 +7,7 @@ from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.latents import sample_latents
 from ganserve.contract.tensors import pack_latents
 from ganserve.serving.sources import open_source
-from ganserve.v1.generator_pb2 import ClassReference, LabelPolicy, SampleAddress, SampleQuery
+from ganserve.v1.generator_pb2 import Balanced, ClassReference, LabelPolicy, SampleAddress, SampleQuery
 from ganserve.v1.model_pb2 import ModelCard
 
 LATENTS = np.arange(21, dtype=np.float32).reshape(3, 7)
@@ -62,6 +62,21 @@ def test_an_unconditional_generator_gets_no_labels(unconditional: ModelCard) -> 
             "go beyond the last one",
         ),
         (SampleQuery(address=SampleAddress(count=1, truncation=-1)), "query.address.truncation", "above 0"),
+        (
+            SampleQuery(address=SampleAddress(count=1), labels=LabelPolicy()),
+            "query.labels",
+            "none that this server knows",
+        ),
+        (
+            SampleQuery(address=SampleAddress(count=1), labels=LabelPolicy(one=ClassReference())),
+            "query.labels.one",
+            "named by neither label nor name",
+        ),
+        (
+            SampleQuery(latents=pack_latents(LATENTS), labels=LabelPolicy(balanced=Balanced())),
+            "query.labels",
+            "explicit latents have none",
+        ),
         (SampleQuery(latents=pack_latents(LATENTS[:, :3])), "query.latents.dim", "this model takes 7"),
     ],
 )
