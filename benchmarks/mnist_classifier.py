@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganserve.contract.images import enlarge, make_grid
+from ganserve.contract.images import make_contact_sheet
 from ganserve.contract.latents import sample_latents
 from ganserve.training import load_generator
 from ganserve.training.datasets.idx import read_idx
@@ -141,7 +141,7 @@ def main(
     print(json.dumps({"classifier": test_accuracy, "samples": float(np.mean(accuracies)), "classes": accuracies}))
     if grid is not None:
         columns = samples[:, :GRID_ROWS].transpose(0, 1).flatten(0, 1).permute(0, 2, 3, 1)
-        write_png(grid, make_grid(enlarge(columns.numpy()), NUM_CLASSES))
+        write_png(grid, make_contact_sheet(columns.numpy(), NUM_CLASSES))
 
 
 if __name__ == "__main__":

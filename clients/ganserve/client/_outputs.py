@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.files import new_file, new_folder
-from ganserve.contract.images import Images, encode, enlarge, make_grid
+from ganserve.contract.images import Images, encode, make_contact_sheet
 from ganserve.v1.generator_pb2 import ImageEncoding
 from ganserve.v1.model_pb2 import ModelCard, ModelIdentity
 
@@ -115,7 +115,7 @@ class GridFile:
         collected = _Collector()
         with new_file(self.path) as partial:
             yield collected
-            partial.write_bytes(self._encode(make_grid(enlarge(collected.samples.numpy()), self.columns)))
+            partial.write_bytes(self._encode(make_contact_sheet(collected.samples.numpy(), self.columns)))
 
     def _encode(self, grid: Images) -> bytes:
         try:

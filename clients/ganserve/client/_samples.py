@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganserve.contract.errors import ServerError
-from ganserve.contract.images import Images, decode, encode, enlarge, is_raw, make_grid, to_pil
+from ganserve.contract.images import Images, decode, encode, is_raw, make_contact_sheet, to_pil
 from ganserve.contract.tensors import unpack_pixels
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, SampleBatch
 from ganserve.v1.model_pb2 import ModelIdentity
@@ -110,7 +110,7 @@ class Samples:
 
     def grid(self, columns: int | None = None) -> Image.Image:
         """All samples row by row in one PIL image, small ones enlarged; without `columns`, about as wide as high."""
-        return to_pil(make_grid(enlarge(self.numpy()), columns))
+        return to_pil(make_contact_sheet(self.numpy(), columns))
 
     def __len__(self) -> int:
         return len(self.files) if self._pixels is None else len(self._pixels)
@@ -131,7 +131,7 @@ class Samples:
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the first samples as a grid."""
-        grid = make_grid(enlarge(self.numpy()[:_MOST_IN_NOTEBOOK]))
+        grid = make_contact_sheet(self.numpy()[:_MOST_IN_NOTEBOOK])
         return encode(grid, ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG))
 
     @cached_property

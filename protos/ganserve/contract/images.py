@@ -21,6 +21,7 @@ SUFFIXES: Final = {
     ImageFormat.IMAGE_FORMAT_WEBP: "webp",
 }
 _JPEG_QUALITY: Final = 95
+_SMALLEST_TO_SEE: Final = 48  # pixels
 
 
 def check_encoding(encoding: ImageEncoding) -> None:
@@ -71,16 +72,6 @@ def decode(data: bytes, channels: int) -> Images:
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
-def enlarge(images: Images, smallest_side: int = 48) -> Images:
-    """Repeats every pixel, a whole number of times, so that small images (N, height, width, channels) can be seen.
-
-    Returns:
-        uint8 (N, height * k, width * k, channels) with the least k that makes the longer side `smallest_side` or more.
-    """
-    factor = -(-smallest_side // max(images.shape[1:3]))
-    return images.repeat(factor, axis=1).repeat(factor, axis=2)
-
-
 def make_grid(images: Images, columns: int | None = None, gap: int = 2) -> Images:
     """Lays images (N, height, width, channels) out row by row on black; without `columns`, about as wide as high.
 
@@ -95,6 +86,12 @@ def make_grid(images: Images, columns: int | None = None, gap: int = 2) -> Image
         top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
         grid[top : top + height, left : left + width] = image
     return grid[: grid.shape[0] - gap, : grid.shape[1] - gap]
+
+
+def make_contact_sheet(images: Images, columns: int | None = None) -> Images:
+    """A grid for people to look at: like `make_grid`, and small images enlarged, a whole number of times."""
+    factor = max(1, math.ceil(_SMALLEST_TO_SEE / max(images.shape[1:3])))
+    return make_grid(images, columns).repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def cut_grid(grid: Images, count: int, height: int, width: int, gap: int = 2) -> Images:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ganserve.cli import main
 from ganserve.client import _stream as stream_module
-from ganserve.contract.images import cut_grid, enlarge
+from ganserve.contract.images import cut_grid, make_contact_sheet
 from ganserve.v1.generator_pb2 import StreamSamplesRequest
 
 from .scripted import CHANNELS, HEIGHT, UNAVAILABLE, WIDTH, Failure, Script, ScriptedServer, image_values
@@ -37,9 +37,10 @@ def test_a_grid(generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert generate("-n", 6, "--seed", 7, "--out", "grid.png", "--columns", 3) == 0
     with Image.open("grid.png") as picture:
         grid = np.asarray(picture)[..., None]
-    _, height, width, _ = enlarge(np.zeros((1, HEIGHT, WIDTH, CHANNELS), np.uint8)).shape
-    assert grid.shape == (2 * height + 2, 3 * width + 4, CHANNELS)
-    tiles = cut_grid(grid, 6, height, width)
+    sheet = make_contact_sheet(np.zeros((6, HEIGHT, WIDTH, CHANNELS), np.uint8), 3)
+    assert grid.shape == sheet.shape
+    factor = grid.shape[0] // (2 * HEIGHT + 2)
+    tiles = cut_grid(grid[::factor, ::factor], 6, HEIGHT, WIDTH)
     assert (tiles == np.arange(7, 13).reshape(6, 1, 1, 1)).all()
     assert files_in(tmp_path) == ["grid.png"]
     said = capsys.readouterr()

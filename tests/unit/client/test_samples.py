@@ -89,8 +89,8 @@ def test_parts_join_and_come_apart(reply: SampleBatch) -> None:
 
 def test_a_notebook_shows_a_grid() -> None:
     with Image.open(io.BytesIO(Samples.from_batch(batch())._repr_png_())) as picture:
-        assert picture.size == (2 * 50 + 2, 2 * 40 + 2)
-    assert Samples.from_batch(batch()).grid(columns=3).size == (3 * 50 + 4, 40)
+        assert picture.size == ((2 * 5 + 2) * 10, (2 * 4 + 2) * 10)
+    assert Samples.from_batch(batch()).grid(columns=3).size == ((3 * 5 + 4) * 10, 4 * 10)
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,14 @@ def test_torn_files_are_refused(data: bytes | None) -> None:
         images.decode(torn, 3)
 
 
-@pytest.mark.parametrize(("side", "enlarged"), [(1, 48), (8, 48), (28, 56), (48, 48), (100, 100)])
-def test_small_images_are_enlarged_by_a_whole_factor(side: int, enlarged: int) -> None:
-    pictures = np.arange(2 * side * side, dtype=np.uint32).astype(np.uint8).reshape(2, side, side, 1)
-    large = images.enlarge(pictures)
-    assert large.shape == (2, enlarged, enlarged, 1)
-    np.testing.assert_array_equal(large[:, :: enlarged // side, :: enlarged // side], pictures)
+@pytest.mark.parametrize(("side", "factor"), [(1, 48), (8, 6), (28, 2), (48, 1), (100, 1)])
+def test_a_contact_sheet_enlarges_small_images_a_whole_number_of_times(side: int, factor: int) -> None:
+    pictures = np.arange(6 * side * side, dtype=np.uint32).astype(np.uint8).reshape(6, side, side, 1)
+    sheet = images.make_contact_sheet(pictures, columns=3)
+    grid = images.make_grid(pictures, columns=3)
+    assert sheet.shape == (grid.shape[0] * factor, grid.shape[1] * factor, 1)
+    for top in range(factor):
+        np.testing.assert_array_equal(sheet[top::factor, ::factor], grid)
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, None), (7, None), (10, 4), (64, None)])

@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganserve.contract.errors import InvalidRequestError
-from ganserve.contract.latents import draw_words, inverse_normal_cdf, sample_latents, uniform_words_to_q
+from ganserve.contract.latents import (
+    central_probability,
+    draw_words,
+    inverse_normal_cdf,
+    sample_latents,
+    uniform_words_to_q,
+)
 
 SEEDS = st.integers(0, 2**64 - 1)
 
@@ -34,6 +40,17 @@ def test_the_golden_latents() -> None:
     )
     np.testing.assert_array_equal(latents[5, :2], np.array([-0.37680542, -0.30642363], np.float32))
     np.testing.assert_array_equal(sample_latents(0, 0, 1, 100)[0, :2], np.array([0.61749613, -1.37588382], np.float32))
+
+
+def test_the_golden_truncated_latents() -> None:
+    latents = sample_latents(seed=42, first_index=0, count=8, dim=128, truncation=1.5)
+    digest = hashlib.sha256(latents.astype("<f4").tobytes()).hexdigest()
+    assert digest == "199a43f65f5ff5142731d0355556ede860bc6f08ebfdc4d2c56da00a0e59f1dd"
+
+
+@given(st.floats(1e-6, 12))
+def test_the_central_probability_is_the_error_function(z: float) -> None:
+    assert central_probability(z) == pytest.approx(math.erf(z / math.sqrt(2)), rel=4e-16)
 
 
 @given(SEEDS, st.integers(0, 2**64 - 40), st.integers(1, 32), st.integers(1, 37), st.data())

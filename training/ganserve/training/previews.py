@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganserve.contract.files import new_file
-from ganserve.contract.images import enlarge, make_grid, to_pil
+from ganserve.contract.images import make_contact_sheet, to_pil
 
 from .batches import Batches
 from .pixels import to_levels
@@ -47,7 +47,7 @@ class Preview:
     @torch.no_grad()
     def draw(self, generator: nn.Module) -> npt.NDArray[np.uint8]:
         """The grid as pixels, uint8 (H, W, C), small images enlarged without smoothing."""
-        return make_grid(enlarge(to_levels(generator(self.z, self.labels)).cpu().numpy()), self.num_columns)
+        return make_contact_sheet(to_levels(generator(self.z, self.labels)).cpu().numpy(), self.num_columns)
 
 
 def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
