@@ -1,0 +1,133 @@
+"""The service over real gRPC, in states that a whole server passes through too quickly to be caught in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from ganserve.serving.batcher import Batcher
+from ganserve.serving.loader import load_model
+from ganserve.serving.repository import Model, Repository
+from ganserve.serving.service import SERVICE_NAME, GeneratorService
+from ganserve.v1 import generator_pb2
+from ganserve.v1.generator_pb2 import (
+    GenerateRequest,
+    GetModelRequest,
+    ModelSelector,
+    SampleAddress,
+    SampleQuery,
+    StreamSamplesRequest,
+)
+from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
+from ganserve.v1.model_pb2 import ModelState
+
+if TYPE_CHECKING:
+    from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
+
+TINY = ModelSelector(name="tiny")
+Story = Callable[[GeneratorService, "GeneratorServiceAsyncStub"], Awaitable[None]]
+Play = Callable[[Story], None]
+
+
+@pytest.fixture
+def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
+    """Plays a story with a service of its own and a stub for it."""
+
+    async def run(story: Story) -> None:
+        loaded = load_model(make_bundle(tmp_path), device="cpu", num_lanes=1, max_batch=8)
+        batcher = Batcher(loaded.engine, max_queued_rows=10_000)
+        repository = Repository()
+        repository.add(Model(loaded=loaded, batcher=batcher, max_samples_per_request=100, max_samples_per_part=5_000))
+        with ThreadPoolExecutor(1) as workers:
+            service = GeneratorService(repository, workers=workers, max_reply_bytes=2**20)
+            server = grpc.aio.server()
+            server.add_generic_rpc_handlers((service.rpc_handler(),))
+            port = server.add_insecure_port("127.0.0.1:0")
+            await server.start()
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                await story(service, GeneratorServiceStub(channel))
+            await server.stop(0)
+        loaded.engine.close()
+
+    return lambda story: asyncio.run(run(story))
+
+
+def generate_request(count: int = 1) -> GenerateRequest:
+    return GenerateRequest(query=SampleQuery(model=TINY, address=SampleAddress(seed=1, count=count)))
+
+
+def test_every_method_of_the_contract_is_routed(play: Play) -> None:
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:  # noqa: ARG001
+        handler = service.rpc_handler()
+        for method in generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].methods:
+            routed = handler.service(_CallDetails(f"/{SERVICE_NAME}/{method.name}"))
+            assert routed is not None
+            assert routed.response_streaming == method.server_streaming
+
+    play(story)
+
+
+class _CallDetails(grpc.HandlerCallDetails):
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.invocation_metadata = ()
+
+
+def test_while_models_load_callers_are_told_to_come_back(play: Play) -> None:
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+        with pytest.raises(grpc.aio.AioRpcError, match="still loading its models") as caught:
+            await stub.Generate(generate_request())
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        service.state = ModelState.MODEL_STATE_SERVING
+        assert (await stub.Generate(generate_request())).batch.count == 1
+
+    play(story)
+
+
+def test_a_draining_server_says_so_and_still_answers(play: Play) -> None:
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+        service.state = ModelState.MODEL_STATE_DRAINING
+        reply = await stub.GetModel(GetModelRequest(model=TINY))
+        assert reply.model.state == ModelState.MODEL_STATE_DRAINING
+        assert (await stub.Generate(generate_request())).batch.count == 1
+
+    play(story)
+
+
+def test_what_nobody_foresaw_is_logged_and_not_told(
+    play: Play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def break_down(*_: object, **__: object) -> None:
+        raise RuntimeError("a secret of the server")
+
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+        service.state = ModelState.MODEL_STATE_SERVING
+        monkeypatch.setattr(Batcher, "run", break_down)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Generate(generate_request())
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        assert caught.value.details() == "the server failed on this call; its log says why"
+        assert "a secret of the server" in caplog.text
+        await service.finished(timeout_s=10)
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("max_batch_size", "expected"), [(None, [1024, 476]), (9_999, [1024, 476]), (600, [600, 600, 300])]
+)
+def test_stream_replies_hold_no_more_than_asked_for_and_than_fit(
+    play: Play, max_batch_size: int | None, expected: list[int]
+) -> None:
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+        service.state = ModelState.MODEL_STATE_SERVING
+        request = StreamSamplesRequest(query=generate_request(1500).query, max_batch_size=max_batch_size)
+        assert [reply.batch.count async for reply in stub.StreamSamples(request)] == expected
+
+    play(story)
