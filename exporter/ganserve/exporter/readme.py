@@ -13,6 +13,8 @@ def render_readme(card: ModelCard, manifest: Manifest) -> str:
     colour = "greyscale" if channels == 1 else "RGB"
     classes = ", ".join(card.class_names) if is_conditional(card) else "none (unconditional)"
     labels = ', labels="balanced"' if is_conditional(card) else ""
+    tags = "\n".join(f"- {tag}" for tag in dict.fromkeys(("gan", "onnx", card.architecture, card.loss)))
+    label_input = " and its input `labels` int64 (N,)" if is_conditional(card) else ""
     parity = manifest.parity
     metrics = "".join(f"| {name} | {value:.4g} |\n" for name, value in sorted(card.metrics.items()))
     return f"""\
@@ -20,10 +22,7 @@ def render_readme(card: ModelCard, manifest: Manifest) -> str:
 library_name: ganserve
 pipeline_tag: unconditional-image-generation
 tags:
-- gan
-- onnx
-- {card.architecture}
-- {card.loss}
+{tags}
 ---
 
 # {manifest.name}, version {manifest.version}
@@ -52,7 +51,6 @@ with Client("127.0.0.1:50051", model="{manifest.name}") as client:
     images = client.generate(64, seed=7{labels}).numpy()
 ```
 
-`{MODEL_FILE}` also runs in any ONNX runtime: its input `latents` is float32 (N, {card.latent_dim})\
-{", its input `labels` int64 (N,)" if is_conditional(card) else ""}, and its output `images` uint8
-(N, {height}, {width}, {channels}).
+`{MODEL_FILE}` also runs in any ONNX runtime. Its input `latents` is float32 (N, {card.latent_dim}){label_input};
+its output `images` is uint8 (N, {height}, {width}, {channels}).
 """
