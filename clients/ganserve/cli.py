@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows the program's name; without it, the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -47,10 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return _INTERRUPTED_EXIT_CODE
-    except BrokenPipeError:
-        # The reader has gone; without this the interpreter would complain when it flushes at exit.
+    except OSError as error:
+        # Nobody reads the output, or it cannot be written; the interpreter would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE_EXIT_CODE
+        if isinstance(error, BrokenPipeError):
+            return _BROKEN_PIPE_EXIT_CODE
+        return _fail(str(error), GanserveError.exit_code)
     return code
 
 

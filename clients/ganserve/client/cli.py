@@ -73,7 +73,7 @@ def generate(
         n: Number of samples.
         seed: Seed, 0 to 2^64 - 1. One is drawn by default, and told.
         first_index: Index of the first sample under the seed.
-        labels: A label or class name (3), balanced, uniform, a list to cycle through (0,1,2), or weights (0=0.9,1=0.1).
+        labels: A class name or label (3), balanced, uniform, a list to cycle through (0,1,2), or weights (0=0.9,1=0.1).
             Balanced by default, for a generator that knows classes.
         truncation: Bound on the absolute value of the latents, such as 1.5: fewer odd samples, less variety.
         format: Format of the files in a folder; png by default.
@@ -83,18 +83,18 @@ def generate(
         timeout: Most seconds to wait for the next samples.
     """
     output = open_output(out, format=format, quality=quality, columns=columns, overwrite=overwrite)
-    policy = parse_labels(labels)
+    parse_labels(labels)  # refuses nonsense before a server is asked
     with Client(server, model=model, version=version, digest=digest, timeout_s=timeout) as client:
+        served = client.get_model()
         stream = client.stream(
             n,
             seed=seed,
             first_index=first_index,
-            labels=policy,
+            labels=parse_labels(labels, served.card.class_names),
             truncation=truncation,
             format=output.wire_format,
             quality=output.wire_quality,
         )
-        served = client.get_model()
         began_s = time.perf_counter()
         recipe = Recipe(n=n, first_index=first_index, labels=labels, truncation=truncation)
         with output.writing(recipe, served.card) as writer, _progress(n) as advance:

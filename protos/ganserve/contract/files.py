@@ -48,6 +48,8 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     Raises:
         ArtifactError: it cannot be written, or `path` is there and may not be replaced.
     """
+    if replace:
+        path = path.resolve()
     partial = _partial(path)
     try:
         with _write_errors(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -140,3 +141,27 @@ def test_bad_input(
     said = capsys.readouterr()
     assert says in said.err
     assert said.out == ""
+
+
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        ended = subprocess.run(
+            [sys.executable, "-m", "ganserve.cli", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == ["ganserve: error: [Errno 28] No space left on device"]
+
+
+def test_a_terminal_without_unicode_gets_question_marks() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "ganserve.cli", "train", "--data", "×", "--out", "nowhere"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert b"error: --data" in ended.stderr

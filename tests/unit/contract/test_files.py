@@ -98,3 +98,13 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, new: New) -> No
 
     with pytest.raises(ArtifactError, match="target cannot be written"):
         write()
+
+
+def test_a_link_to_a_folder_keeps_leading_to_what_replaced_it(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    fill(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with new_folder(tmp_path / "link", replace=True) as partial:
+        fill(partial, "new")
+    assert content(tmp_path / "link") == content(tmp_path / "real") == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]

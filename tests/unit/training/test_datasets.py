@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -163,3 +164,54 @@ def test_file_that_is_no_source(tmp_path: Path) -> None:
 def test_source_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--data .*nowhere: there is no such file or folder"):
         load(str(tmp_path / "nowhere"))
+
+
+def test_linked_class_folders_count_and_loops_end(folder: Path, tmp_path: Path, write_image: WriteImage) -> None:
+    write_image(tmp_path / "elsewhere" / "x.png", level=9)
+    (folder / "emu").symlink_to(tmp_path / "elsewhere")
+    (folder / "cat" / "loop").symlink_to(folder)
+    dataset = load(str(folder))
+    assert dataset.class_names == ("cat", "dog", "emu")
+    assert len(dataset.images) == 4
+
+
+def test_a_zip_keeps_the_order_of_its_folder(tmp_path: Path, write_image: WriteImage) -> None:
+    for level, name in enumerate(("a", "a b", "a-b", "a.b")):
+        write_image(tmp_path / "pets" / name / "0.png", level=level)
+    assert load(pack(tmp_path / "pets", tmp_path / "pets.zip")).digest == load(str(tmp_path / "pets")).digest
+
+
+@pytest.mark.parametrize("entry", ["/abs/0.png", "../up/0.png"])
+def test_a_zip_that_leads_out_of_itself(folder: Path, tmp_path: Path, entry: str) -> None:
+    archive = pack(folder, tmp_path / "packed.zip")
+    with zipfile.ZipFile(archive, "a") as file:
+        file.write(folder / "cat" / "c.PNG", entry.lstrip("/"))
+        file.infolist()[-1].filename = entry
+    with pytest.raises(DatasetError, match="leads out of it"):
+        load(archive)
+
+
+def test_a_folder_inside_a_zip_may_look_like_an_image(folder: Path, tmp_path: Path) -> None:
+    archive = pack(folder, tmp_path / "packed.zip")
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("cat/x.png/", b"")
+    assert len(load(archive).images) == 3
+
+
+def test_a_class_name_that_is_no_text(folder: Path) -> None:
+    (folder / "cat").rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9"))
+    with pytest.raises(DatasetError, match="is not UTF-8; rename it"):
+        load(str(folder))
+
+
+def test_transparent_pixels_show_as_black(tmp_path: Path) -> None:
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    image = Image.new("RGBA", (2, 1), (200, 100, 50, 0))
+    image.putpixel((1, 0), (200, 100, 50, 255))
+    image.save(tmp_path / "pets" / "cat" / "0.png")
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([200, 100, 50, 10, 20, 30])
+    palette.save(tmp_path / "pets" / "cat" / "1.png", transparency=bytes((0, 255)))
+    images = load(str(tmp_path / "pets")).images
+    assert images[0, 0].tolist() == [[0, 0, 0], [200, 100, 50]]
+    assert images[1, 0].tolist() == [[0, 0, 0], [0, 0, 0]]

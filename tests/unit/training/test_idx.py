@@ -81,3 +81,24 @@ def test_bad_gzip(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(spoil(gzip.compress(idx_bytes(IMAGES))))
     with pytest.raises(DatasetError, match=r"train-images-idx3-ubyte\.gz: cannot be read"):
         load(str(tmp_path))
+
+
+def test_a_class_is_a_label_that_occurs(tmp_path: Path) -> None:
+    dataset = load(write(tmp_path, labels=idx_bytes(np.array([3, 200, 3], dtype=np.uint8))))
+    assert dataset.class_names == ("3", "200")
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_promise_of_terabytes_costs_no_memory(tmp_path: Path, suffix: str) -> None:
+    lie = bytes((0, 0, 8, 3)) + struct.pack(">3I", 2**32 - 1, 28, 28) + bytes(1000)
+    (tmp_path / f"train-images-idx3-ubyte{suffix}").write_bytes(gzip.compress(lie) if suffix else lie)
+    with pytest.raises(DatasetError, match="truncated, 1,000 of the 3,367,254,359,280 bytes"):
+        load(str(tmp_path))
+
+
+def test_the_other_spelling_of_the_names(tmp_path: Path) -> None:
+    (tmp_path / "train-images.idx3-ubyte").write_bytes(idx_bytes(IMAGES))
+    (tmp_path / "train-labels.idx1-ubyte").write_bytes(idx_bytes(LABELS))
+    assert load(str(tmp_path)).class_names == ("0", "1", "2")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganserve.contract.card import LATENT_SCHEME
 from ganserve.contract.errors import ConfigError, GanserveError
-from ganserve.training import TrainingConfig, load_generator, resume_training, training_from_config
+from ganserve.training import TrainingConfig, load_generator, resume_training, run, training_from_config
 
 MakeConfig = Callable[..., TrainingConfig]
 
@@ -88,3 +88,64 @@ def test_losses_that_are_not_finite_stop_the_run(make_config: MakeConfig) -> Non
     config = make_config(loss="wgan-gp", n_critic=1, steps=40, critic_lr=1e30, generator_lr=1e30)
     with pytest.raises(GanserveError, match="the losses are no longer finite"):
         training_from_config(config)
+
+
+def test_a_run_can_be_gone_on_with_from_its_first_moment(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    config = make_config(steps=3)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "train", die)
+        with pytest.raises(KeyboardInterrupt):
+            training_from_config(config)
+    assert resume_training(config.out).steps == 3
+
+
+def test_a_new_total_is_kept_whatever_ends_the_run(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    config = make_config(steps=2)
+    training_from_config(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "train", die)
+        with pytest.raises(KeyboardInterrupt):
+            resume_training(config.out, steps=4)
+    assert resume_training(config.out).steps == 4
+
+
+def test_a_run_goes_on_from_another_working_directory(
+    tmp_path: Path, make_config: MakeConfig, write_image: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cat", "dog"):
+        write_image(tmp_path / "pets" / name / "0.png", size=(8, 8))
+    monkeypatch.chdir(tmp_path)
+    config = make_config(data="pets")
+    training_from_config(config)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert resume_training(config.out, steps=3).steps == 3
+    (tmp_path / "pets").rename(tmp_path / "moved")
+    with pytest.raises(ConfigError, match=r"are no longer at .*pets; put them back"):
+        resume_training(config.out, steps=4)
+
+
+def test_weights_that_are_not_finite_are_never_saved(make_config: MakeConfig) -> None:
+    config = make_config(steps=1, generator_lr=1e37)
+    with pytest.raises(GanserveError, match="step 1: the weights are no longer finite"):
+        training_from_config(config)
+    generator, card = load_generator(config.out)
+    assert card.images_seen == 0
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in generator.state_dict().values())
+
+
+def test_foreign_lines_among_the_figures_are_dropped(make_config: MakeConfig) -> None:
+    config = make_config(steps=2)
+    summary = training_from_config(config)
+    stats = summary.run_dir / "stats.jsonl"
+    stats.write_text("\nnot json\n[1]\n" + stats.read_text() + '{"step": 2')
+    resume_training(config.out, steps=4)
+    assert steps_in(stats) == [2, 4]

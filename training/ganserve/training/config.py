@@ -20,6 +20,8 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 Norm = Literal["batch", "none"]
 
 _DEFAULT_N_CRITIC: dict[LossName, int] = {"gan": 1, "wgan": 5, "wgan-gp": 5}
+_MAX_BATCH_SIZE = 65_536
+_MAX_BASE_WIDTH = 4_096
 _NOT_A_FLAG = Parameter(parse=False)
 
 
@@ -99,11 +101,16 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         self._require(self.data != "", "data", "name the images, such as --data digits")
-        self._require(self.batch_size >= 2, "batch_size", "give 2 or more; batch norm needs two images")
+        self._require(
+            2 <= self.batch_size <= _MAX_BATCH_SIZE,
+            "batch_size",
+            f"give 2 to {_MAX_BATCH_SIZE}; batch norm needs two images",
+        )
+        self._require(self.base_width <= _MAX_BASE_WIDTH, "base_width", f"give 1 to {_MAX_BASE_WIDTH}")
         self._require(
             1 <= self.latent_dim <= MAX_LATENT_DIM, "latent_dim", f"give 1 to {MAX_LATENT_DIM}; 64 suits small images"
         )
-        self._require(0 <= self.seed < 2**63, "seed", "give a whole number from 0 to 2^63 - 1")
+        self._require(0 <= self.seed <= 2**53, "seed", "give a whole number from 0 to 2^53")
         self._require(all(0 <= beta < 1 for beta in self.betas), "betas", "give two numbers from 0 to below 1")
         self._require(
             math.isfinite(self.ema_rampup) and self.ema_rampup >= 0, "ema_rampup", "give 0 or more, such as 0.05"

@@ -72,8 +72,8 @@ class Recorder:
 
     def finish(self) -> None:
         """Writes everything for the step that the run ends on, due or not."""
-        self._write_samples()
         self._save()
+        self._write_samples()
 
     def _write_figures(self) -> None:
         figures = self._report.flush(step=self._state.step, images_seen=self._state.images_seen)
@@ -89,6 +89,7 @@ class Recorder:
     def _save(self) -> None:
         self._write_figures()
         self._calibrate()
+        self._state.check_finite()
         checkpoint.save(self._run_dir.checkpoint(), self._state, self._config, self._card)
 
     def _calibrate(self) -> None:

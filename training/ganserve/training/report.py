@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,14 @@ class Report:
 def _keep_until(stats: Path, step: int) -> None:
     if stats.is_file():
         lines = stats.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        kept = [line for line in lines if _step_of(line) <= step]
         with new_file(stats) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of figures; infinite for one that is torn or none."""
+    try:
+        return int(json.loads(line)["step"]) if line.endswith("\n") else math.inf
+    except (ValueError, KeyError, TypeError):
+        return math.inf

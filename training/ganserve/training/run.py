@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.progress import Progress
 
@@ -18,7 +19,7 @@ from . import checkpoint
 from .batches import Batches
 from .card import build_card
 from .config import DeviceName, TrainingConfig
-from .datasets import ImageDataset, load
+from .datasets import ImageDataset, absolute, load
 from .device import choose_device
 from .interrupt import StopSignal
 from .loop import train
@@ -53,11 +54,13 @@ def training_from_config(config: TrainingConfig, *, console: Console | None = No
     `console` shows progress; None shows nothing. Raises ConfigError and DatasetError before anything is written.
     """
     console = console or Console(quiet=True)
+    config = dataclasses.replace(config, data=absolute(config.data))
     device = choose_device(config.device)
     dataset = _load_dataset(config.data, console)
     card = build_card(config, dataset)
-    run_dir = RunDir.create(config)
-    return _run(run_dir, config, dataset, card, TrainingState.fresh(config, card, device), console)
+    state = _fresh_state(config, card, device)
+    with StopSignal() as stop:
+        return _run(RunDir.create(config), config, dataset, card, state, stop, console)
 
 
 def resume_training(
@@ -80,17 +83,23 @@ def resume_training(
     if config.steps <= saved.step:
         raise ConfigError(f"--steps {config.steps}: {run} has done {saved.step} steps; give a larger total to go on")
     chosen_device = choose_device(config.device)
-    dataset = _load_dataset(config.data, console)
+    try:
+        dataset = _load_dataset(config.data, console)
+    except ConfigError as error:
+        raise ConfigError(
+            f"--resume {run}: its images are no longer at {config.data}; put them back there to go on"
+        ) from error
     card = build_card(config, dataset)
     if card.dataset.digest != saved.card.dataset.digest:
         raise ConfigError(
             f"--resume {run}: {config.data} now holds other images or labels than the run began with "
             f"({card.dataset.num_images:,} images, before {saved.card.dataset.num_images:,}); bring the old ones back"
         )
-    state = TrainingState.fresh(config, card, chosen_device)
+    state = _fresh_state(config, card, chosen_device)
     saved.restore(state)
-    run_dir.write_config(config)
-    return _run(run_dir, config, dataset, card, state, console)
+    with StopSignal() as stop:
+        run_dir.write_config(config)
+        return _run(run_dir, config, dataset, card, state, stop, console)
 
 
 def _run(
@@ -99,17 +108,21 @@ def _run(
     dataset: ImageDataset,
     card: ModelCard,
     state: TrainingState,
+    stop: StopSignal,
     console: Console,
 ) -> RunSummary:
     console.print(
         f"{dataset.name}: {len(dataset.images):,} images of {card.image.width}×{card.image.height}, "
         f"{dataset.num_classes} classes. Training {config.arch} with {config.loss} on {state.device.type}.",
         soft_wrap=True,
+        markup=False,
     )
     batches = Batches.of(dataset, conditional=config.conditional, seed=config.seed, device=state.device)
     first_images_seen, started_s = state.images_seen, time.monotonic()
     try:
-        with StopSignal() as stop, Recorder(run_dir, config, card, state, batches, console) as recorder:
+        # From here on the run can be gone on with, whatever ends it.
+        checkpoint.save(run_dir.checkpoint(), state, config, card)
+        with Recorder(run_dir, config, card, state, batches, console) as recorder:
             train(state, batches, config, after_step=recorder.after_step, should_stop=stop)
             recorder.finish()
     except OSError as error:
@@ -126,6 +139,15 @@ def _run(
         sample_grid=run_dir.sample_grid(state.step),
         stopped_by=stop.received,
     )
+
+
+def _fresh_state(config: TrainingConfig, card: ModelCard, device: torch.device) -> TrainingState:
+    try:
+        return TrainingState.fresh(config, card, device)
+    except (MemoryError, RuntimeError) as error:
+        raise ConfigError(
+            f"--base-width {config.base_width}: the networks do not fit into memory; give a smaller one"
+        ) from error
 
 
 def _load_dataset(source: str, console: Console) -> ImageDataset:

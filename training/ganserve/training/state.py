@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
+from ganserve.contract.errors import GanserveError
 from ganserve.v1.model_pb2 import ModelCard
 
 from .config import TrainingConfig
@@ -58,6 +59,16 @@ class TrainingState:
             latent_dim=config.latent_dim,
             device=device,
         )
+
+    def check_finite(self) -> None:
+        """Raises GanserveError where a weight is no longer finite, because nothing good comes after that."""
+        for network in (self.generator, self.critic, self.ema):
+            for tensor in network.state_dict().values():
+                if not bool(torch.isfinite(tensor).all()):
+                    raise GanserveError(
+                        f"step {self.step}: the weights are no longer finite; the last checkpoint is untouched. "
+                        "Try lower --generator-lr and --critic-lr, or another --loss"
+                    )
 
     def draw_latents(self, num_latents: int) -> Tensor:
         """The next latents, float32 (num_latents, latent_dim), standard normal."""

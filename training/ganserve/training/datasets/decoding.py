@@ -68,7 +68,8 @@ def decode(files: Sequence[ImageFile], *, source: str, name: str, on_progress: O
     for index, file in enumerate(files):
         try:
             with _opened(file) as image:
-                images[index] = np.asarray(image.convert(mode), dtype=np.uint8).reshape(height, width, channels)
+                pixels = np.asarray(_on_black(image).convert(mode), dtype=np.uint8)
+                images[index] = pixels.reshape(height, width, channels)
         except _UNREADABLE as error:
             faults.append(f"{file.path} ({error})")
         if on_progress is not None:
@@ -91,6 +92,14 @@ def _read_headers(files: Sequence[ImageFile], source: str) -> list[_Header]:
             faults.append(f"{file.path} ({error})")
     _refuse(faults, f"{source}: images that cannot be read; mend or remove them")
     return headers
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    """The image without transparency: what shows on black."""
+    if not image.has_transparency_data:
+        return image
+    opaque = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", opaque.size, (0, 0, 0, 255)), opaque)
 
 
 def _is_grey(image: Image.Image) -> bool:

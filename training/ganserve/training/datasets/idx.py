@@ -20,6 +20,7 @@ from .dataset import ImageDataset
 _IMAGES = "train-images-idx3-ubyte"
 _LABELS = "train-labels-idx1-ubyte"
 _UNSIGNED_BYTE = 0x08
+_PIECE_BYTES = 64 * 2**20
 
 
 def holds_idx(folder: Path) -> bool:
@@ -28,7 +29,7 @@ def holds_idx(folder: Path) -> bool:
 
 
 def load_idx(folder: Path) -> ImageDataset:
-    """The training images and, where there is a labels file, their labels. Raises DatasetError."""
+    """The training images and, where there is a labels file, their labels, one class a value. Raises DatasetError."""
     images_path = _find(folder, _IMAGES)
     if images_path is None:
         raise DatasetError(f"{folder}: no {_IMAGES} or {_IMAGES}.gz in it")
@@ -36,14 +37,17 @@ def load_idx(folder: Path) -> ImageDataset:
     labels_path = _find(folder, _LABELS)
     if labels_path is None:
         return ImageDataset(images=images, labels=None, class_names=(), name=folder.resolve().name)
-    labels = read_idx(labels_path, num_dimensions=1).astype(np.int64)
+    values = read_idx(labels_path, num_dimensions=1)
+    classes, labels = np.unique(values, return_inverse=True)
     if len(labels) != len(images):
         raise DatasetError(
             f"{labels_path} holds {len(labels)} labels but {images_path.name} holds {len(images)} images; "
             "take both from one download"
         )
-    class_names = tuple(str(label) for label in range(int(labels.max(initial=0)) + 1))
-    return ImageDataset(images=images, labels=labels, class_names=class_names, name=folder.resolve().name)
+    class_names = tuple(map(str, classes.tolist()))
+    return ImageDataset(
+        images=images, labels=labels.astype(np.int64), class_names=class_names, name=folder.resolve().name
+    )
 
 
 def read_idx(path: Path, *, num_dimensions: int) -> npt.NDArray[np.uint8]:
@@ -52,7 +56,7 @@ def read_idx(path: Path, *, num_dimensions: int) -> npt.NDArray[np.uint8]:
         with _open(path) as file:
             shape = _read_header(file, path, num_dimensions)
             expected_bytes = math.prod(shape)
-            body = file.read(expected_bytes + 1)
+            body = _read_at_most(file, expected_bytes + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); fetch it again") from error
     if len(body) < expected_bytes:
@@ -82,8 +86,19 @@ def _read_header(file: BinaryIO, path: Path, num_dimensions: int) -> tuple[int, 
     return shape
 
 
+def _read_at_most(file: BinaryIO, num_bytes: int) -> bytearray:
+    """Reads piece by piece, so that a header with a wrong promise costs no memory."""
+    body = bytearray()
+    while len(body) < num_bytes and (piece := file.read(min(num_bytes - len(body), _PIECE_BYTES))):
+        body += piece
+    return body
+
+
 def _find(folder: Path, name: str) -> Path | None:
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    """The file of that name, or of the other spelling in use (`train-images.idx3-ubyte`), gzipped or not."""
+    spellings = (name, name.replace("-idx", ".idx"))
+    paths = (folder / f"{spelling}{suffix}" for spelling in spellings for suffix in ("", ".gz"))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _open(path: Path) -> BinaryIO:

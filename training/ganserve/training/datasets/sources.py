@@ -35,6 +35,11 @@ def load(source: str, on_progress: OnProgress | None = None) -> ImageDataset:
     )
 
 
+def absolute(source: str) -> str:
+    """The source as it can be read from any working directory."""
+    return source if source == "digits" else str(Path(source).expanduser().absolute())
+
+
 def _load_file(path: Path, on_progress: OnProgress | None) -> ImageDataset:
     if zipfile.is_zipfile(path):
         return load_zip(path, on_progress)
