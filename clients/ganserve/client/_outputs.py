@@ -30,6 +30,7 @@ _OWN_FILE: Final = re.compile(rf"\d+-\d+\.(png|jpg|webp)|{re.escape(LABELS_FILE)
 _GRID_FORMATS: Final[dict[str, ImageFormatName]] = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 _FILE_SUFFIXES: Final[dict[ImageFormatName, str]] = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 _MIN_INDEX_DIGITS: Final = 6
+_MOST_IN_GRID: Final = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,11 @@ class GridFile:
 
     @contextmanager
     def writing(self, recipe: Recipe, card: ModelCard) -> Iterator[Writer]:  # noqa: ARG002
+        if recipe.n > _MOST_IN_GRID:
+            raise ConfigError(
+                f"a grid of {recipe.n} samples is too large to look at; ask for at most {_MOST_IN_GRID}, "
+                "or write a folder, as in --out samples/"
+            )
         collected = _Collector()
         with new_file(self.path) as partial:
             yield collected

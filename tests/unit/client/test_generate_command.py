@@ -249,3 +249,11 @@ def test_a_grid_too_large_for_its_format(generate: Any, tmp_path: Path, capsys: 
     assert generate("-n", 4000, "--columns", 4000, "--seed", 1, "--out", "a.webp") == 2
     assert "use .png" in capsys.readouterr().err
     assert files_in(tmp_path) == []
+
+
+def test_a_grid_of_more_samples_than_people_look_at(
+    generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert generate("-n", 100_000_000, "--seed", 1, "--out", "a.png") == 2
+    assert "is too large to look at" in capsys.readouterr().err
+    assert files_in(tmp_path) == []
