@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows the program's name; without it, the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # gRPC's own complaints, such as of a port in use, would double ours. It reads this when it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -33,6 +33,9 @@ _log = logging.getLogger(__name__)
 _REPLY_BYTES: Final = 3 * 1024**2
 _OVERHEAD_BYTES_PER_SAMPLE: Final = 512
 
+# Time for calls that were accepted just before the stop to reach the service.
+_ACCEPTED_CALLS_S: Final = 0.1
+
 _HOST_AND_PORT: Final = re.compile(r".+:\d{1,5}")
 
 _SERVER_OPTIONS: Final = (
@@ -148,20 +151,24 @@ class Server:
     async def _shutdown(self) -> None:
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         if self._service.state == ModelState.MODEL_STATE_SERVING:
-            self._service.state = ModelState.MODEL_STATE_DRAINING
-            _log.info("stopping: calls under way have %g s to finish", self.config.grace_s)
-            await self._unless_hurried(asyncio.sleep(self.config.drain_delay_s))
-            refusing = asyncio.create_task(self._grpc_server.stop(self.config.grace_s))
-            await self._unless_hurried(self._service.finished(timeout_s=self.config.grace_s))
-            # What is left, such as open health watches, need not be waited for.
-            await asyncio.gather(refusing, self._grpc_server.stop(0))
-        else:
-            await self._grpc_server.stop(0)
+            await self._drain()
+        await self._grpc_server.stop(0)
         for model in self._repository:
             model.batcher.close()
             await asyncio.to_thread(model.loaded.engine.close)
         self._workers.shutdown()
-        _log.info("stopped")
+        if self._service.state == ModelState.MODEL_STATE_DRAINING:
+            _log.info("stopped")
+
+    async def _drain(self) -> None:
+        """Refuses new calls and lets those under way finish. Open health watches need not be waited for."""
+        self._service.state = ModelState.MODEL_STATE_DRAINING
+        _log.info("stopping: calls under way have %g s to finish", self.config.grace_s)
+        await self._unless_hurried(asyncio.sleep(self.config.drain_delay_s))
+        refusing = asyncio.create_task(self._grpc_server.stop(self.config.grace_s))
+        await asyncio.sleep(_ACCEPTED_CALLS_S)
+        await self._unless_hurried(self._service.finished(timeout_s=self.config.grace_s))
+        await asyncio.gather(refusing, self._grpc_server.stop(0))
 
     async def _unless_hurried(self, work: Coroutine[Any, Any, Any]) -> None:
         tasks = [asyncio.create_task(work), asyncio.create_task(self._hurrying.wait())]
