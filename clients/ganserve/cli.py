@@ -14,7 +14,6 @@ from cyclopts import App, CycloptsError, UnknownCommandError
 
 from ganserve.contract.errors import ConfigError, GanserveError
 
-_USAGE_EXIT_CODE: Final = 2
 _INTERRUPTED_EXIT_CODE: Final = 130
 _BROKEN_PIPE_EXIT_CODE: Final = 1
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from ganserve.contract import images as codec
 from ganserve.contract.bundle import (
     IMAGES_OUTPUT,
-    LABELS_INPUT,
-    LATENTS_INPUT,
     MAX_VERSION,
     MODEL_FILE,
     README_FILE,
@@ -22,6 +20,7 @@ from ganserve.contract.bundle import (
     Manifest,
     Parity,
     golden_inputs,
+    onnx_inputs,
     sha256,
     signature_of,
     write_manifest,
@@ -92,8 +91,7 @@ def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
     """The first samples of the golden seed, uint8 (N, H, W, C): 64 of them, fewer where the images are large."""
     height, width, _ = image_shape(card)
     count = max(1, min(_MAX_GOLDEN_SAMPLES, _MAX_GOLDEN_PIXELS // (height * width)))
-    latents, labels = golden_inputs(card, _GOLDEN_SEED, count)
-    inputs = {LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels}
+    inputs = onnx_inputs(*golden_inputs(card, _GOLDEN_SEED, count))
     samples: NDArray[np.uint8] = open_session(model).run([IMAGES_OUTPUT], inputs)[0]
     return samples
 

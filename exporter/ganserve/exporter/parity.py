@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Parity
+from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Parity, onnx_inputs
 from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import ParityError
 from ganserve.contract.latents import sample_latents
@@ -105,11 +105,11 @@ def _comparisons(card: ModelCard) -> Iterator[Inputs]:
     for batch_size in BATCH_SIZES:
         latents = sample_latents(_SEED, 0, batch_size, card.latent_dim)
         if not is_conditional(card):
-            yield {LATENTS_INPUT: latents}
+            yield onnx_inputs(latents, None)
             continue
         for label in range(num_classes):
-            yield {LATENTS_INPUT: latents, LABELS_INPUT: np.full(batch_size, label, np.int64)}
-        yield {LATENTS_INPUT: latents, LABELS_INPUT: np.arange(batch_size, dtype=np.int64) % num_classes}
+            yield onnx_inputs(latents, np.full(batch_size, label, np.int64))
+        yield onnx_inputs(latents, np.arange(batch_size, dtype=np.int64) % num_classes)
 
 
 def _describe(inputs: Inputs) -> str:

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from numpy.typing import NDArray
+
 from ganserve.contract.card import image_shape, is_conditional
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import read_regular_file
@@ -111,6 +113,11 @@ def signature_of(card: ModelCard) -> Signature:
         inputs[LABELS_INPUT] = TensorSpec(dtype="int64", shape=(BATCH_AXIS,))
     images = TensorSpec(dtype="uint8", shape=(BATCH_AXIS, *image_shape(card)))
     return Signature(inputs=inputs, outputs={IMAGES_OUTPUT: images})
+
+
+def onnx_inputs(latents: Latents, labels: Labels | None) -> dict[str, NDArray[Any]]:
+    """What an ONNX runtime is fed: latents float32 (N, latent_dim) and, where there are classes, labels int64 (N,)."""
+    return {LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels}
 
 
 def golden_inputs(card: ModelCard, seed: int, count: int) -> tuple[Latents, Labels | None]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import onnxruntime
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT
+from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, onnx_inputs
 from ganserve.contract.card import image_shape, is_conditional
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.images import Images
@@ -44,7 +44,7 @@ class CpuRunner:
         self._session = _open_session(model, options, ["CPUExecutionProvider"])
 
     def run(self, latents: Latents, labels: Labels | None) -> Images:
-        images: Images = self._session.run([IMAGES_OUTPUT], _feeds(latents, labels))[0]
+        images: Images = self._session.run([IMAGES_OUTPUT], onnx_inputs(latents, labels))[0]
         return images
 
 
@@ -135,7 +135,3 @@ def _open_session(model: bytes, options: Any, providers: list[Any]) -> Any:
         return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
         raise ArtifactError(f"ONNX Runtime cannot load the model: {error}") from error
-
-
-def _feeds(latents: Latents, labels: Labels | None) -> dict[str, Any]:
-    return {LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels}

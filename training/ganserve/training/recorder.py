@@ -44,6 +44,7 @@ class Recorder:
         self._preview = Preview.of(
             config.latent_dim, len(card.class_names), seed=config.seed, device=batches.images.device
         )
+        self._calibrated_step: int | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -93,5 +94,9 @@ class Recorder:
         checkpoint.save(self._run_dir.checkpoint(), self._state, self._config, self._card)
 
     def _calibrate(self) -> None:
+        """Once a step: a grid and a checkpoint of the same step share it."""
+        if self._calibrated_step == self._state.step:
+            return
+        self._calibrated_step = self._state.step
         batches = calibration_batches(self._batches, self._config.latent_dim, seed=self._config.seed)
         estimate_batch_norm(self._state.ema, batches)
