@@ -1,6 +1,7 @@
 """Real images, decoded once: `load` turns a source that a person can name into an `ImageDataset`."""
 
-from .dataset import ImageDataset
-from .sources import absolute, load
+from .dataset import ImageDataset, Split
+from .fitting import Fitting
+from .sources import absolute, load, load_test
 
-__all__ = ["ImageDataset", "absolute", "load"]
+__all__ = ["Fitting", "ImageDataset", "Split", "absolute", "load", "load_test"]

@@ -6,14 +6,35 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ganserve.contract.errors import DatasetError
 
+Split = Literal["train", "test"]
+
 OnProgress = Callable[[int, int], None]
-"""Told how many images are decoded, and of how many."""
+"""Told how much is done, and of how much. An image counts when its header is read and again when it is decoded; while a
+URL is fetched, its bytes count."""
+
+
+class RunningDigest:
+    """The digest of a dataset whose images, (N, H, W, C) in all, come piece by piece and in order."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._sha256 = hashlib.sha256(np.asarray(shape, dtype="<u8").tobytes())
+
+    def add(self, images: npt.NDArray[np.uint8]) -> None:
+        """Takes the next images, uint8 (H, W, C) or (N, H, W, C)."""
+        self._sha256.update(np.ascontiguousarray(images).data)
+
+    def finish(self, labels: npt.NDArray[np.int64] | None) -> str:
+        """The digest, once all images are in."""
+        if labels is not None:
+            self._sha256.update(labels.astype("<i8").tobytes())
+        return self._sha256.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +46,14 @@ class ImageDataset:
         labels: int64 (N,), each an index into `class_names`; None where the source has no classes.
         class_names: one name a class, in label order; empty where `labels` is None.
         name: short name of the source, such as `digits`.
+        skipped: the bad files that were left out, each with the reason; empty unless that was asked for.
     """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64] | None
     class_names: tuple[str, ...]
     name: str
+    skipped: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[3] not in (1, 3):
@@ -51,8 +74,15 @@ class ImageDataset:
 
         Numbers are little-endian. Names do not count: the same pictures under another name are the same data.
         """
-        sha256 = hashlib.sha256(np.asarray(self.images.shape, dtype="<u8").tobytes())
-        sha256.update(np.ascontiguousarray(self.images).data)
-        if self.labels is not None:
-            sha256.update(self.labels.astype("<i8").tobytes())
-        return sha256.hexdigest()
+        return self.computed_digest()
+
+    def computed_digest(self) -> str:
+        """The digest of the images and labels as they are now, whatever it was known to be."""
+        digest = RunningDigest(self.images.shape)
+        digest.add(self.images)
+        return digest.finish(self.labels)
+
+    def with_known_digest(self, digest: str) -> Self:
+        """This dataset, which will not compute its digest because it is known to be `digest`."""
+        vars(self)["digest"] = digest
+        return self

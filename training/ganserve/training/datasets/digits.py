@@ -14,7 +14,7 @@ def load_digits() -> ImageDataset:
     try:
         from sklearn import datasets
     except ImportError as error:
-        raise ConfigError("--data digits needs scikit-learn: pip install 'ganserve[train]'") from error
+        raise ConfigError("the digits need scikit-learn: pip install 'ganserve[train]'") from error
     bunch = datasets.load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
     return ImageDataset(

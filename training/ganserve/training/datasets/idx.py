@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -15,39 +14,57 @@ import numpy.typing as npt
 from ganserve.contract.card import MAX_IMAGE_SIDE
 from ganserve.contract.errors import DatasetError
 
-from .dataset import ImageDataset
+from . import fingerprints
+from .archives import BROKEN, max_unpacked_bytes
+from .cache import cached
+from .dataset import ImageDataset, Split
+from .decoding import Decoded, WritePixels
+from .values import labelled_by_value
 
-_IMAGES = "train-images-idx3-ubyte"
-_LABELS = "train-labels-idx1-ubyte"
+_PREFIXES: dict[Split, str] = {"train": "train", "test": "t10k"}
+_IMAGES = "images-idx3-ubyte"
+_LABELS = "labels-idx1-ubyte"
 _UNSIGNED_BYTE = 0x08
 _PIECE_BYTES = 64 * 2**20
 
 
 def holds_idx(folder: Path) -> bool:
-    """Whether `folder` has the images file of an IDX dataset."""
-    return _find(folder, _IMAGES) is not None
+    """Whether `folder` has the images file of an IDX dataset, of either split."""
+    return any(_find(folder, f"{prefix}-{_IMAGES}") for prefix in _PREFIXES.values())
 
 
-def load_idx(folder: Path) -> ImageDataset:
-    """The training images and, where there is a labels file, their labels, one class a value. Raises DatasetError."""
-    images_path = _find(folder, _IMAGES)
+def load_idx(folder: Path, split: Split = "train") -> ImageDataset | None:
+    """The images of the split and, where there is a labels file, their labels; None where it has no such split.
+
+    A class is a value that occurs among the training labels. The cache is keyed by the folder's real path and the
+    names, sizes and times of its IDX files. Raises DatasetError.
+    """
+    images_path = _find(folder, f"{_PREFIXES[split]}-{_IMAGES}")
     if images_path is None:
-        raise DatasetError(f"{folder}: no {_IMAGES} or {_IMAGES}.gz in it")
+        return None
+    labels_paths = [_find(folder, f"{prefix}-{_LABELS}") for prefix in _PREFIXES.values()]
+    files = [path for path in (images_path, *labels_paths) if path is not None]
+    key = fingerprints.of_text("idx", split, fingerprints.of_files(folder, files))
+    return cached(key, folder.resolve().name, lambda write: _decode(folder, images_path, split, write))
+
+
+def _decode(folder: Path, images_path: Path, split: Split, write: WritePixels) -> Decoded:
     images = read_idx(images_path, num_dimensions=3)[..., np.newaxis]
-    labels_path = _find(folder, _LABELS)
-    if labels_path is None:
-        return ImageDataset(images=images, labels=None, class_names=(), name=folder.resolve().name)
-    values = read_idx(labels_path, num_dimensions=1)
-    classes, labels = np.unique(values, return_inverse=True)
-    if len(labels) != len(images):
+    values = _read_labels(folder, split)
+    if values is not None and len(values) != len(images):
         raise DatasetError(
-            f"{labels_path} holds {len(labels)} labels but {images_path.name} holds {len(images)} images; "
-            "take both from one download"
+            f"{folder}: its {split} labels file holds {len(values)} labels but {images_path.name} holds "
+            f"{len(images)} images; take both from one download"
         )
-    class_names = tuple(map(str, classes.tolist()))
-    return ImageDataset(
-        images=images, labels=labels.astype(np.int64), class_names=class_names, name=folder.resolve().name
-    )
+    train_values = values if split == "train" else _read_labels(folder, "train")
+    decoded = labelled_by_value(images.shape, values, train_values, str(folder))
+    write(images)
+    return decoded
+
+
+def _read_labels(folder: Path, split: Split) -> npt.NDArray[np.uint8] | None:
+    path = _find(folder, f"{_PREFIXES[split]}-{_LABELS}")
+    return None if path is None else read_idx(path, num_dimensions=1)
 
 
 def read_idx(path: Path, *, num_dimensions: int) -> npt.NDArray[np.uint8]:
@@ -56,9 +73,14 @@ def read_idx(path: Path, *, num_dimensions: int) -> npt.NDArray[np.uint8]:
         with _open(path) as file:
             shape = _read_header(file, path, num_dimensions)
             expected_bytes = math.prod(shape)
-            body = _read_at_most(file, expected_bytes + 1)
-    except (OSError, EOFError, zlib.error) as error:
+            most_bytes = max_unpacked_bytes(path.stat().st_size)
+            body = _read_at_most(file, min(expected_bytes, most_bytes) + 1)
+    except BROKEN as error:
         raise DatasetError(f"{path}: cannot be read ({error}); fetch it again") from error
+    if most_bytes < len(body):
+        raise DatasetError(
+            f"{path}: unpacks to more than {most_bytes:,} bytes, which is too much for its size; gunzip it first"
+        )
     if len(body) < expected_bytes:
         raise DatasetError(
             f"{path}: truncated, {len(body):,} of the {expected_bytes:,} bytes that its header promises; fetch it again"
@@ -67,7 +89,7 @@ def read_idx(path: Path, *, num_dimensions: int) -> npt.NDArray[np.uint8]:
         raise DatasetError(
             f"{path}: goes on after the {expected_bytes:,} bytes that its header promises; fetch it again"
         )
-    return np.frombuffer(body, dtype=np.uint8).reshape(shape).copy()
+    return np.frombuffer(body, dtype=np.uint8).reshape(shape)
 
 
 def _read_header(file: BinaryIO, path: Path, num_dimensions: int) -> tuple[int, ...]:

@@ -2,46 +2,169 @@
 
 from __future__ import annotations
 
+import tarfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ganserve.contract.errors import ConfigError, DatasetError
 
-from .class_folders import load_class_folders, load_zip
-from .dataset import ImageDataset, OnProgress
+from . import fingerprints
+from .archives import BROKEN
+from .cache import cached
+from .cifar import load_cifar
+from .dataset import ImageDataset, OnProgress, Split
+from .decoding import Decoded, WritePixels, decode
 from .digits import load_digits
+from .downloads import fetched, is_url
+from .fitting import Fitting, fit_array
+from .folders import list_folder
+from .huggingface import holds_huggingface, is_hub_name, list_hub, list_saved
 from .idx import holds_idx, load_idx
+from .listing import Listing
+from .npz import holds_npz, load_npz
+from .zips import PAIR, open_pair, open_zip
+
+ACCEPTED = (
+    "`digits`; a folder of images, of class folders, of IDX files, or that Hugging Face datasets saved; a zip of "
+    "images, an .npz or CIFAR's Python tarball; an https:// address of one of these; hf://user/name"
+)
 
 
-def load(source: str, on_progress: OnProgress | None = None) -> ImageDataset:
-    """Reads all images of `source`: `digits`, an IDX folder, a folder of class folders, or a zip of one.
+def load(
+    source: str,
+    *,
+    split: Split = "train",
+    fitting: Fitting | None = None,
+    skip_bad: bool = False,
+    on_progress: OnProgress | None = None,
+) -> ImageDataset:
+    """The images of one split of `source`, decoded at most once and then mapped from the cache.
 
-    `on_progress(num_done, num_images)` is called as image files are decoded. Raises ConfigError for a source that is
-    not there and DatasetError for one that cannot be trained on.
+    Args:
+        source: any of `ACCEPTED`. Where it is not divided into splits, all of it is for training.
+        split: which images.
+        fitting: how images of other sizes are made to fit; None makes another size a fault.
+        skip_bad: leaves bad images out, and tells them in `skipped`, in place of refusing the source.
+        on_progress: called as image files are decoded or a URL is fetched.
+
+    Raises:
+        ConfigError: there is no such source, or an extra is missing for it.
+        DatasetError: it cannot be read, has bad images, or no images of that split.
     """
-    if source == "digits":
-        return load_digits()
-    path = Path(source).expanduser()
-    try:
-        if path.is_dir():
-            return load_idx(path) if holds_idx(path) else load_class_folders(path, on_progress)
-        if path.is_file():
-            return _load_file(path, on_progress)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error})") from error
-    raise ConfigError(
-        f"--data {source}: there is no such file or folder; give `digits`, a folder of IDX files, "
-        "a folder of class folders, or a zip of one"
-    )
+    dataset = _load(source, split, fitting, skip_bad, on_progress)
+    if dataset is None:
+        raise DatasetError(f"{source}: has no {split} images of its own")
+    return dataset
+
+
+def load_test(
+    source: str,
+    *,
+    fitting: Fitting | None = None,
+    skip_bad: bool = False,
+    on_progress: OnProgress | None = None,
+) -> ImageDataset | None:
+    """Like `load` with the test split, but None where `source` has no test images of its own."""
+    return _load(source, "test", fitting, skip_bad, on_progress)
 
 
 def absolute(source: str) -> str:
-    """The source as it can be read from any working directory."""
-    return source if source == "digits" else str(Path(source).expanduser().absolute())
+    """The source as it can be read from any working directory. Raises ConfigError for an empty one."""
+    _refuse_empty(source)
+    is_path = source != "digits" and not is_url(source) and not is_hub_name(source)
+    return str(Path(source).expanduser().absolute()) if is_path else source
 
 
-def _load_file(path: Path, on_progress: OnProgress | None) -> ImageDataset:
-    if zipfile.is_zipfile(path):
-        return load_zip(path, on_progress)
-    cure = "make the zip again" if path.suffix.lower() == ".zip" else "give its folder, or a zip of class folders"
-    raise DatasetError(f"{path}: not a zip file, or a broken one; {cure}")
+def _refuse_empty(source: str) -> None:
+    """An empty text would be the working directory to `Path`."""
+    if not source:
+        raise ConfigError(f"the source is empty; give {ACCEPTED}")
+
+
+@contextmanager
+def opened(source: str, split: Split, on_progress: OnProgress | None = None) -> Iterator[Listing | ImageDataset | None]:
+    """What the reader of `source` finds: files that can be read inside the `with`, or, where there are no image files,
+    the images themselves; None where the source has no such split. Raises what `load` does."""
+    _refuse_empty(source)
+    try:
+        if source == "digits":
+            yield load_digits() if split == "train" else None
+        elif is_hub_name(source):
+            yield list_hub(source, split)
+        elif is_url(source):
+            with fetched(source, on_progress) as path, _opened_path(path, split) as found:
+                yield found
+        else:
+            with _opened_path(Path(source).expanduser(), split) as found:
+                yield found
+    except OSError as error:
+        raise DatasetError(f"{source}: cannot be read ({error.strerror or error})") from error
+
+
+def _load(
+    source: str, split: Split, fitting: Fitting | None, skip_bad: bool, on_progress: OnProgress | None
+) -> ImageDataset | None:
+    with opened(source, split, on_progress) as found:
+        if isinstance(found, Listing):
+            return _decoded(found, fitting, skip_bad, on_progress)
+        return _fitted(found, fitting) if found is not None and fitting is not None else found
+
+
+def _decoded(listing: Listing, fitting: Fitting | None, skip_bad: bool, on_progress: OnProgress | None) -> ImageDataset:
+    def make(write: WritePixels) -> Decoded:
+        return decode(listing, write, fitting=fitting, skip_bad=skip_bad, on_progress=on_progress)
+
+    dataset = cached(fingerprints.of_text(listing.fingerprint, fitting, skip_bad), listing.name, make)
+    is_whole = fitting is None and not dataset.skipped
+    if is_whole and (alteration := listing.alteration(dataset.digest)):
+        raise DatasetError(f"{listing.source}: {alteration}")
+    return dataset
+
+
+def _fitted(dataset: ImageDataset, fitting: Fitting) -> ImageDataset:
+    """An array's images at another size, from the cache where they have been made before."""
+
+    def make(write: WritePixels) -> Decoded:
+        for image in dataset.images:
+            write(fit_array(image, fitting))
+        channels = dataset.images.shape[3]
+        return Decoded(fitting.height, fitting.width, channels, dataset.labels, dataset.class_names)
+
+    if dataset.images.shape[1:3] == (fitting.height, fitting.width):
+        return dataset
+    return cached(fingerprints.of_text("fitted", dataset.digest, dataset.class_names, fitting), dataset.name, make)
+
+
+@contextmanager
+def _opened_path(path: Path, split: Split) -> Iterator[Listing | ImageDataset | None]:
+    if path.is_dir():
+        if (path / PAIR["train"]).is_file():
+            with open_pair(path, split) as listing:
+                yield listing
+        elif holds_idx(path):
+            yield load_idx(path, split)
+        elif holds_huggingface(path):
+            yield list_saved(path, split)
+        else:
+            yield list_folder(path, split)
+    elif not path.is_file():
+        raise ConfigError(f"{path}: there is no such file or folder; give {ACCEPTED}")
+    elif zipfile.is_zipfile(path):
+        if holds_npz(path):
+            yield load_npz(path, split)
+        else:
+            with open_zip(path, split) as listing:
+                yield listing
+    elif _is_tarball(path):
+        yield load_cifar(path, split)
+    else:
+        raise DatasetError(f"{path}: none of what can be read, or a broken one; give {ACCEPTED}")
+
+
+def _is_tarball(path: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(path)
+    except BROKEN:
+        return False

@@ -102,3 +102,12 @@ def test_the_other_spelling_of_the_names(tmp_path: Path) -> None:
     (tmp_path / "train-images.idx3-ubyte").write_bytes(idx_bytes(IMAGES))
     (tmp_path / "train-labels.idx1-ubyte").write_bytes(idx_bytes(LABELS))
     assert load(str(tmp_path)).class_names == ("0", "1", "2")
+
+
+def test_a_second_start_maps_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load(write(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr("ganserve.training.datasets.idx.read_idx", None)
+        assert load(str(tmp_path)).digest == first.digest
+    write(tmp_path, labels=idx_bytes(LABELS[::-1].copy()))
+    assert load(str(tmp_path)).digest != first.digest

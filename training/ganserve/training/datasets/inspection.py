@@ -1,0 +1,106 @@
+"""What a source holds, bad files included, without refusing any."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganserve.contract.errors import DatasetError
+
+from .dataset import ImageDataset, OnProgress, RunningDigest, Split
+from .decoding import read_all
+from .fitting import Fitting
+from .layouts import SPLITS
+from .listing import Fault, Listing, survey
+from .sources import opened
+
+_MODE_OF_ARRAY = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What one split of a source holds.
+
+    Attributes:
+        split: which one.
+        num_images: files, bad ones included.
+        shape: height, width and channels of the images as they would be decoded.
+        sizes: how many images have a height and width, the commonest first.
+        modes: how many images have a mode of Pillow's, such as L, RGB or RGBA, the commonest first.
+        class_counts: images of each class, bad ones included, in label order; empty where there are none.
+        faults: the bad files.
+        obstacle: why it cannot be trained on even if bad files are left out; empty where it can.
+    """
+
+    split: Split
+    num_images: int
+    shape: tuple[int, int, int]
+    sizes: Mapping[tuple[int, int], int]
+    modes: Mapping[str, int]
+    class_counts: Mapping[str, int]
+    faults: Sequence[Fault]
+    obstacle: str
+
+
+def inspect_source(
+    source: str,
+    *,
+    split: Split | None = None,
+    fitting: Fitting | None = None,
+    on_progress: OnProgress | None = None,
+) -> list[Inspection]:
+    """Looks at every image of a split, or of all splits that there are, decoding each to see that it can be.
+
+    Raises:
+        ConfigError: there is no such source.
+        DatasetError: it cannot be read at all, or has no images of that split.
+    """
+    inspections: list[Inspection] = []
+    for one in SPLITS if split is None else (split,):
+        with opened(source, one, on_progress) as found:
+            if isinstance(found, Listing):
+                inspections.append(_of_listing(found, one, fitting, on_progress))
+            elif found is not None:
+                inspections.append(_of_array(found, one, fitting))
+    if not inspections:
+        raise DatasetError(f"{source}: has no {split or 'train'} images of its own")
+    return inspections
+
+
+def _of_listing(listing: Listing, split: Split, fitting: Fitting | None, on_progress: OnProgress | None) -> Inspection:
+    found = survey(listing, fitting, on_progress)
+    shape = (found.height, found.width, found.num_channels)
+    digest = RunningDigest((len(listing.files), *shape))
+    labels, faults = read_all(listing, found, digest.add, fitting=fitting, on_progress=on_progress)
+    is_whole = fitting is None and not faults
+    num_of_label = Counter(file.label for file in listing.files)
+    return Inspection(
+        split=split,
+        num_images=len(listing.files),
+        shape=shape,
+        sizes=dict(Counter((header.height, header.width) for header in found.headers).most_common()),
+        modes=dict(Counter(header.mode for header in found.headers).most_common()),
+        class_counts={name: num_of_label[label] for label, name in enumerate(listing.class_names)},
+        faults=faults,
+        obstacle=listing.alteration(digest.finish(labels)) if is_whole else listing.shortage(faults),
+    )
+
+
+def _of_array(dataset: ImageDataset, split: Split, fitting: Fitting | None) -> Inspection:
+    num_images, height, width, num_channels = dataset.images.shape
+    size = (height, width) if fitting is None else (fitting.height, fitting.width)
+    labels = dataset.labels if dataset.labels is not None else np.empty(0, dtype=np.int64)
+    counts = np.bincount(labels, minlength=dataset.num_classes).tolist()
+    return Inspection(
+        split=split,
+        num_images=num_images,
+        shape=(*size, num_channels),
+        sizes={(height, width): num_images},
+        modes={_MODE_OF_ARRAY[num_channels]: num_images},
+        class_counts=dict(zip(dataset.class_names, counts, strict=True)),
+        faults=[],
+        obstacle="",
+    )

@@ -1,0 +1,138 @@
+"""The image files that a source holds, before any is decoded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ganserve.contract.card import MAX_IMAGE_SIDE
+from ganserve.contract.errors import DatasetError
+
+from .dataset import OnProgress
+from .fitting import Fitting
+from .image_files import BadImageError, Header, ImageFile, read_header
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of one split of a source.
+
+    Attributes:
+        source: what people call it, for messages.
+        name: short name, such as that of its folder.
+        files: the images, in the order of the dataset.
+        class_names: one name a class, in label order; empty where the files have no labels.
+        fingerprint: changes whenever the files may hold other images or have other labels.
+        digest: what the images' digest has to be; empty where the source does not say.
+    """
+
+    source: str
+    name: str
+    files: Sequence[ImageFile]
+    class_names: tuple[str, ...]
+    fingerprint: str
+    digest: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            raise DatasetError(f"{self.source}: there are no images in it; add some")
+
+    def alteration(self, digest: str) -> str:
+        """Why a dataset of this digest is not what the source says it holds; empty where it is, or nothing is said."""
+        if self.digest in ("", digest):
+            return ""
+        return (
+            "its images or labels are not those that were packed "
+            f"(digest {digest[:12]}, not {self.digest[:12]}); pack it again"
+        )
+
+    def shortage(self, faults: Sequence[Fault]) -> str:
+        """Why too little is left without the files of `faults`; empty where there is enough to train on."""
+        if 2 * len(faults) > len(self.files):
+            return "more than half are bad, which is no accident"
+        bad = {fault.path for fault in faults}
+        left = {file.label for file in self.files if file.path not in bad}
+        emptied = sorted({file.label for file in self.files if file.label is not None} - left)
+        if emptied:
+            names = ", ".join(self.class_names[label] for label in emptied)
+            return f"every image of class {names} is bad; mend some or remove the class"
+        return ""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that cannot be used, and why."""
+
+    path: str
+    reason: str
+    is_size: bool = False
+    """Whether its size alone is wrong, which a `Fitting` would mend."""
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the headers of a listing say.
+
+    Attributes:
+        headers: of every file that has one, in order.
+        fit: the files that can be decoded to one size, in order.
+        faults: the others.
+        height, width: of every decoded image, in pixels.
+        num_channels: 1 where all files that fit are greyscale, else 3.
+    """
+
+    headers: Sequence[Header]
+    fit: Sequence[ImageFile]
+    faults: Sequence[Fault]
+    height: int
+    width: int
+    num_channels: int
+
+
+def survey(listing: Listing, fitting: Fitting | None = None, on_progress: OnProgress | None = None) -> Survey:
+    """Reads every header. Without a `fitting`, the commonest size is right and every other one a fault.
+
+    Headers are the first half of what `on_progress` is told, `read_all` tells the other.
+    """
+    headers: dict[int, Header] = {}
+    faults: dict[int, Fault] = {}
+    for index, file in enumerate(listing.files):
+        try:
+            headers[index] = read_header(file)
+        except BadImageError as error:
+            faults[index] = Fault(file.path, str(error))
+        if on_progress is not None:
+            on_progress(index + 1, 2 * len(listing.files))
+    height, width = (fitting.height, fitting.width) if fitting else _commonest_size(headers.values())
+    if fitting is None:
+        for index, header in headers.items():
+            if reason := _fault_of_size(header, height, width):
+                faults[index] = Fault(listing.files[index].path, reason, is_size=True)
+    fit = [index for index in headers if index not in faults]
+    return Survey(
+        headers=list(headers.values()),
+        fit=[listing.files[index] for index in fit],
+        faults=[faults[index] for index in sorted(faults)],
+        height=height,
+        width=width,
+        num_channels=1 if all(headers[index].is_grey for index in fit) else 3,
+    )
+
+
+def _fault_of_size(header: Header, height: int, width: int) -> str:
+    """Empty where there is none."""
+    if max(header.height, header.width) > MAX_IMAGE_SIDE:
+        return f"{header.width}×{header.height}, more than {MAX_IMAGE_SIDE:,} pixels a side"
+    if (header.height, header.width) != (height, width):
+        return f"{header.width}×{header.height}, not {width}×{height}"
+    return ""
+
+
+def _commonest_size(headers: Iterable[Header]) -> tuple[int, int]:
+    """Height and width; of sizes that are equally common the first."""
+    sizes = Counter((header.height, header.width) for header in headers)
+    return sizes.most_common(1)[0][0] if sizes else (0, 0)
