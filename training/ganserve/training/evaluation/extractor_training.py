@@ -1,0 +1,187 @@
+"""Training a classifier of images: the extractor on real ones, and the judge of `cas` on samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from ganserve.contract.errors import DatasetError
+from ganserve.training.datasets import ImageDataset
+from ganserve.training.networks.shape import ImageShape
+from ganserve.training.pixels import from_levels
+
+from .extractor import Extractor
+from .samples import images_per_batch
+
+MIN_IMAGES = 4
+NUM_POSES = 4
+_HELD_OUT = 0.1
+_MAX_EPOCHS = 30
+_NUM_SETTLING_BATCHES = 20
+
+OnStep = Callable[[int, int], None]
+"""Told how many steps are done, and of how many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSettings:
+    """How long and how a classifier is trained, with AdamW and a rate that rises to `peak_lr` and falls to nothing."""
+
+    num_steps: int
+    batch_size: int = 128
+    peak_lr: float = 3e-3
+    weight_decay: float = 1e-2
+    seed: int = 0
+
+    @classmethod
+    def for_images(cls, num_images: int, channels: int, *, seed: int = 0) -> Self:
+        """Colour images, which are photographs more often than not, get more steps than grey ones."""
+        num_steps = 1_000 if channels == 1 else 3_000
+        return cls(num_steps=min(num_steps, _MAX_EPOCHS * math.ceil(num_images / cls.batch_size)), seed=seed)
+
+
+def knows_classes(dataset: ImageDataset) -> bool:
+    """Whether there is more than one class to tell apart."""
+    return dataset.labels is not None and dataset.num_classes > 1
+
+
+def train_classifier(
+    dataset: ImageDataset, settings: ClassifierSettings, *, device: torch.device, on_progress: OnStep | None = None
+) -> Extractor:
+    """A classifier of nine tenths of `dataset`, in eval mode on `device`, with its accuracy on the last tenth.
+
+    It learns the classes, or, where there are none, in which of four poses an image is shown (Gidaris et al.,
+    Unsupervised Representation Learning by Predicting Image Rotations, 2018). Shifts by up to an eighth of a side keep
+    it from learning single pixels. The same settings give the same weights on the same machine; global random numbers
+    are left as they are. Raises DatasetError for fewer than four images.
+    """
+    if len(dataset.images) < MIN_IMAGES:
+        raise DatasetError(f"{dataset.name}: {len(dataset.images)} images are too few to judge by; add some")
+    rng = np.random.default_rng(settings.seed)
+    held_out, rows = hold_out(len(dataset.images), rng)
+    with torch.random.fork_rng(devices=[]), _repeatable():
+        torch.default_generator.manual_seed(settings.seed)
+        _, *shape = dataset.images.shape
+        num_outputs = dataset.num_classes if knows_classes(dataset) else NUM_POSES
+        classifier = Extractor(ImageShape(*shape), num_outputs, knows_classes=knows_classes(dataset))
+        classifier.to(device)
+        _fit(classifier, dataset, rows, settings, rng, device, on_progress)
+    classifier.eval().requires_grad_(False)
+    classifier.accuracy = accuracy_on(classifier, dataset, held_out, device=device)
+    return classifier
+
+
+def hold_out(num_rows: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """A tenth of the rows to test on, in order, and the others to learn from, shuffled; int64 each."""
+    order = rng.permutation(num_rows)
+    num_held_out = max(1, round(_HELD_OUT * num_rows))
+    return np.sort(order[:num_held_out]), order[num_held_out:]
+
+
+@torch.no_grad()
+def accuracy_on(
+    classifier: Extractor, dataset: ImageDataset, rows: npt.NDArray[np.int64] | None = None, *, device: torch.device
+) -> float:
+    """Share of the images, or of those in `rows`, whose class or pose `classifier` tells."""
+    rows = np.arange(len(dataset.images)) if rows is None else rows
+    num_right = 0
+    batch_size = images_per_batch(*dataset.images.shape[1:3])
+    for first in range(0, len(rows), batch_size):
+        images, targets = _examples(dataset, rows[first : first + batch_size], device)
+        num_right += int((classifier(images)[1].argmax(dim=1) == targets).sum())
+    return num_right / len(rows)
+
+
+def _fit(
+    classifier: Extractor,
+    dataset: ImageDataset,
+    rows: npt.NDArray[np.int64],
+    settings: ClassifierSettings,
+    rng: np.random.Generator,
+    device: torch.device,
+    on_progress: OnStep | None,
+) -> None:
+    optimiser = torch.optim.AdamW(classifier.parameters(), weight_decay=settings.weight_decay, fused=True)
+    schedule = OneCycleLR(optimiser, max_lr=settings.peak_lr, total_steps=settings.num_steps + 1)
+    batches = _batches(rows, settings.batch_size, rng)
+    for step in range(settings.num_steps):
+        images, targets = _examples(dataset, next(batches), device)
+        _, logits = classifier(_shifted(images, rng))
+        optimiser.zero_grad()
+        torch.autograd.backward(F.cross_entropy(logits, targets))
+        optimiser.step()
+        schedule.step()
+        if on_progress is not None:
+            on_progress(step + 1, settings.num_steps)
+    with torch.no_grad():
+        _settle(classifier, (_examples(dataset, next(batches), device)[0] for _ in range(_NUM_SETTLING_BATCHES)))
+
+
+def _settle(classifier: Extractor, batches: Iterable[Tensor]) -> None:
+    """Gives the batch norms plain averages over `batches`, under the last weights and without shifts."""
+    for module in classifier.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    for images in batches:
+        classifier(images)
+
+
+def _batches(rows: npt.NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
+    batch_size = min(batch_size, len(rows))
+    while True:
+        order = rng.permutation(rows)
+        for first in range(0, len(order) - batch_size + 1, batch_size):
+            yield order[first : first + batch_size]
+
+
+def _examples(dataset: ImageDataset, rows: npt.NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Images float32 (N, C, H, W) in [-1, 1], and the class or pose of each, int64 (N,)."""
+    images = from_levels(torch.from_numpy(dataset.images[rows]).to(device))
+    if not knows_classes(dataset) or dataset.labels is None:
+        return posed(images)
+    return images, torch.from_numpy(dataset.labels[rows]).to(device)
+
+
+def posed(images: Tensor) -> tuple[Tensor, Tensor]:
+    """The images (N, C, H, W), in another order, a quarter of them in each of four poses; and the poses, int64 (N,).
+
+    Square images are turned by 0, 90, 180 and 270 degrees. Others must keep their sides: they are shown as they are,
+    turned by 180, mirrored, and upside down.
+    """
+    poses = [images[pose::NUM_POSES] for pose in range(NUM_POSES)]
+    if images.shape[2] == images.shape[3]:
+        turned = [torch.rot90(part, pose, (2, 3)) for pose, part in enumerate(poses)]
+    else:
+        turned = [poses[0], poses[1].flip(2, 3), poses[2].flip(3), poses[3].flip(2)]
+    labels = torch.arange(NUM_POSES).repeat_interleave(torch.tensor([len(part) for part in poses]))
+    return torch.cat(turned), labels.to(images.device)
+
+
+def _shifted(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """All images of a batch shifted alike, their edges drawn out."""
+    height, width = images.shape[2:]
+    down, right = height // 8, width // 8
+    top, left = rng.integers(0, 2 * down + 1), rng.integers(0, 2 * right + 1)
+    return F.pad(images, (right, right, down, down), mode="replicate")[:, :, top : top + height, left : left + width]
+
+
+@contextmanager
+def _repeatable() -> Iterator[None]:
+    """cuDNN picks the same kernels each time."""
+    before = torch.backends.cudnn.deterministic
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.deterministic = before

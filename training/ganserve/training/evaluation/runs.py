@@ -1,0 +1,179 @@
+"""A finished run, judged: its generator, its own images, and what they say of each other.
+
+The package does not import this module, because the trainer imports the package.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from ganserve.contract.errors import ConfigError, DatasetError
+from ganserve.training import checkpoint as checkpoints
+from ganserve.training.config import DeviceName, TrainingConfig
+from ganserve.training.datasets import Fitting, ImageDataset, absolute, load, load_test
+from ganserve.training.device import allow_tf32, choose_device
+from ganserve.training.run import load_dataset
+from ganserve.training.rundir import CheckpointName
+from ganserve.v1.model_pb2 import ModelCard
+
+from .cas import classification_accuracy_scores
+from .evaluator import Evaluator
+from .extractor import Extractor
+from .extractor_cache import extractor_for
+from .extractor_training import MIN_IMAGES, OnStep
+from .scores import Scores
+
+NUM_IMAGES: Final = 10_000
+CAS_SEEDS: Final = (0, 1, 2)
+_MAX_CAS_IMAGES: Final = 60_000
+_MAX_CAS_BYTES: Final = 2**31
+# Above every seed of a run, so that no run is scored by latents that chose its best checkpoint.
+_FIRST_SEED: Final = 2**63
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A generator, on its device and in eval mode, with the images that it learnt from."""
+
+    generator: nn.Module
+    card: ModelCard
+    config: TrainingConfig
+    checkpoint: str
+    dataset: ImageDataset
+    device: torch.device
+    console: Console
+
+    @classmethod
+    def open(
+        cls,
+        run: Path,
+        *,
+        checkpoint: CheckpointName | None = None,
+        data: str | None = None,
+        device: DeviceName = "auto",
+        console: Console | None = None,
+    ) -> FinishedRun:
+        """Reads the run in folder `run` and its images.
+
+        `checkpoint` left out is the best where there is one, else the last. `data` is where the images have moved to;
+        None is where they were. `console` shows progress; None shows nothing. Raises ArtifactError for a run that
+        cannot be read and ConfigError where its images are gone or others.
+        """
+        console = console or Console(quiet=True)
+        chosen_device = choose_device(device)
+        saved = checkpoints.load_chosen(run, checkpoint)
+        generator, card, config = saved.generator(), saved.card, saved.config
+        if data is not None:
+            config = dataclasses.replace(config, data=absolute(data))
+        allow_tf32(config.tf32)
+        try:
+            dataset = load_dataset(config, console)
+        except ConfigError as error:
+            raise ConfigError(
+                f"{run}: its images are needed to judge it, and {error} (images that moved are found with --data)"
+            ) from error
+        if dataset.digest != card.dataset.digest:
+            raise ConfigError(
+                f"{run}: {config.data} holds other images than it learnt from; bring those back, "
+                "or say with --data where they are"
+            )
+        return cls(generator.to(chosen_device), card, config, saved.path.stem, dataset, chosen_device, console)
+
+    def extractor(self) -> Extractor:
+        """The extractor of the run's images."""
+        with self._progress("learning to judge samples") as on_progress:
+            return extractor_for(self.dataset, device=self.device, on_progress=on_progress)
+
+    def scores(self, extractor: Extractor, num_images: int) -> Scores:
+        """Scores over `num_images` samples. Raises ConfigError for fewer than two.
+
+        Their latents depend on the run's seed, but are others than the trainer judged by: of many checkpoints `best` is
+        the one that those flattered most.
+        """
+        with self.console.status("looking at real images and samples"):
+            evaluator = Evaluator(
+                self.dataset,
+                extractor,
+                latent_dim=self.card.latent_dim,
+                conditional=len(self.card.class_names) > 0,
+                num_images=num_images,
+                seed=_FIRST_SEED + self.config.seed,
+                device=self.device,
+            )
+            return evaluator.scores(self.generator)
+
+    @property
+    def num_cas_images(self) -> int:
+        """Samples that `cas` learns from: as many as there are real images, but no more than 60,000 or 2 GiB."""
+        most = max(MIN_IMAGES, _MAX_CAS_BYTES // math.prod(self.dataset.images.shape[1:]))
+        return min(len(self.dataset.images), _MAX_CAS_IMAGES, most)
+
+    def cas(self, test: ImageDataset) -> list[float]:
+        """Accuracy on `test` of classifiers of samples, one for each of `CAS_SEEDS`. Raises what the function does."""
+        with self._progress("learning from samples") as on_progress:
+            return classification_accuracy_scores(
+                self.generator,
+                num_classes=len(self.card.class_names),
+                latent_dim=self.card.latent_dim,
+                test=test,
+                num_images=self.num_cas_images,
+                seeds=CAS_SEEDS,
+                device=self.device,
+                on_progress=on_progress,
+            )
+
+    def test_images(self, source: str | None) -> ImageDataset:
+        """Real images for `cas`: those of `source`, of its test split where it has one, or of the run's own source.
+
+        They are read as the run's own were: fitted to its size, and without bad ones if it went without. Raises
+        ConfigError where there are none, or they are what the run learnt from, and DatasetError where their shape or
+        classes are not those of the generator.
+        """
+        if not self.card.class_names:
+            raise ConfigError("--cas: the generator draws no classes; CAS needs a conditional one")
+        fitting = None if self.config.size is None else Fitting.parse(self.config.size, self.config.fit)
+        with self._progress("decoding") as on_progress:
+            skip_bad = self.config.skip_bad
+            test = load_test(source or self.config.data, fitting=fitting, skip_bad=skip_bad, on_progress=on_progress)
+            if test is None and source is not None:
+                test = load(source, fitting=fitting, skip_bad=skip_bad, on_progress=on_progress)
+        if test is None:
+            raise ConfigError(f"--cas: {self.config.data} has no test images of its own; give some with --test-data")
+        if test.digest == self.dataset.digest:
+            raise ConfigError(f"--test-data {source}: the run learnt from these images; give others")
+        if test.images.shape[1:] != self.dataset.images.shape[1:]:
+            raise DatasetError(
+                f"{test.name}: its images are {_shape(test)}, those that the run learnt from {_shape(self.dataset)}; "
+                "give some of that shape"
+            )
+        if test.class_names != tuple(self.card.class_names):
+            raise DatasetError(
+                f"{test.name}: its classes are {', '.join(test.class_names) or 'none'}, "
+                f"not the generator's {', '.join(self.card.class_names)}"
+            )
+        return test
+
+    @contextmanager
+    def _progress(self, title: str) -> Iterator[OnStep]:
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+        console = self.console
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task(title, total=None)
+            yield lambda num_done, total: progress.update(task, completed=num_done, total=total)
+
+
+def _shape(dataset: ImageDataset) -> str:
+    """As people write it, such as 28x28, 1 channel."""
+    _, height, width, channels = dataset.images.shape
+    return f"{width}x{height}, {channels} channel{'s' if channels > 1 else ''}"
