@@ -1,104 +1,136 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ganserve.training.losses import (
-    OBJECTIVES,
-    gan_critic_loss,
-    gan_generator_loss,
-    wasserstein_critic_loss,
-    wasserstein_generator_loss,
-)
-from ganserve.training.penalties import clip_weights_, gradient_penalty
+from ganserve.training.config import LossName
+from ganserve.training.losses import OBJECTIVES
+
+LOSSES: tuple[LossName, ...] = get_args(LossName)
+every_loss = pytest.mark.parametrize("loss", LOSSES)
 
 
-class LinearCritic(nn.Module):
-    """D(x) = <w, x>: its gradient is w everywhere."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight)
-
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        assert labels is None
-        return (images * self.weight).sum(dim=(1, 2, 3))
+def floats(real: list[float], fake: list[float]) -> tuple[Tensor, Tensor]:
+    return torch.tensor(real, dtype=torch.float32), torch.tensor(fake, dtype=torch.float32)
 
 
-class SquareCritic(nn.Module):
-    """D(x) = ‖x‖² / 2: its gradient at x is x."""
+def critic_loss(loss: LossName, real: list[float], fake: list[float]) -> float:
+    return OBJECTIVES[loss].critic_loss(*floats(real, fake)).item()
 
-    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
-        assert labels is None
-        return images.square().sum(dim=(1, 2, 3)) / 2
+
+def generator_loss(loss: LossName, real: list[float], fake: list[float]) -> float:
+    return OBJECTIVES[loss].generator_loss(*floats(real, fake)).item()
+
+
+def gradients(value: Tensor, *logits: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(value, logits)
+
+
+def test_there_is_an_objective_for_every_name() -> None:
+    assert set(OBJECTIVES) == set(LOSSES)
 
 
 def test_gan_losses_are_the_logarithms_of_the_paper() -> None:
     real, fake = torch.tensor([0.3, -1.2]), torch.tensor([2.0, -0.5])
-    critic = -(real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean())
-    torch.testing.assert_close(gan_critic_loss(real, fake), critic)
-    torch.testing.assert_close(gan_generator_loss(fake), -fake.sigmoid().log().mean())
+    objective = OBJECTIVES["gan"]
+    expected = -(real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean())
+    torch.testing.assert_close(objective.critic_loss(real, fake), expected)
+    torch.testing.assert_close(objective.generator_loss(real, fake), -fake.sigmoid().log().mean())
 
 
 def test_gan_losses_at_indecision() -> None:
-    zeros = torch.zeros(4)
-    assert gan_critic_loss(zeros, zeros).item() == pytest.approx(2 * math.log(2))
-    assert gan_generator_loss(zeros).item() == pytest.approx(math.log(2))
+    assert critic_loss("gan", [0, 0], [0, 0]) == pytest.approx(2 * math.log(2))
+    assert generator_loss("gan", [0, 0], [0, 0]) == pytest.approx(math.log(2))
 
 
-def test_gan_losses_stay_finite_at_extreme_logits() -> None:
-    large = torch.tensor([1e4])
-    assert gan_critic_loss(-large, large).item() == pytest.approx(2e4)
-    assert gan_generator_loss(-large).item() == pytest.approx(1e4)
+def test_lsgan_losses_are_half_the_squared_distances_to_0_and_1() -> None:
+    assert critic_loss("lsgan", [1, 4], [2, 0]) == pytest.approx((0 + 9) / 4 + (4 + 0) / 4)
+    assert critic_loss("lsgan", [1, 1], [0, 0]) == 0
+    assert generator_loss("lsgan", [0, 0], [3, 0]) == pytest.approx((4 + 1) / 4)
+    assert generator_loss("lsgan", [0, 0], [1, 1]) == 0
 
 
-def test_wasserstein_losses() -> None:
-    real, fake = torch.tensor([1.0, 3.0]), torch.tensor([0.5, -0.5])
-    assert wasserstein_critic_loss(real, fake).item() == -2
-    assert wasserstein_generator_loss(fake).item() == 0
+def test_hinge_losses_inside_the_margin() -> None:
+    assert critic_loss("hinge", [0.5, -2], [-0.5, 1]) == pytest.approx((0.5 + 3) / 2 + (0.5 + 2) / 2)
+    assert generator_loss("hinge", [9, 9], [0.5, 1.5]) == -1
 
 
-def test_each_loss_has_its_penalty() -> None:
-    assert {name: objective.penalty for name, objective in OBJECTIVES.items()} == {
-        "gan": "none",
-        "wgan": "clip",
-        "wgan-gp": "gradient",
-    }
+def test_the_hinge_asks_nothing_of_the_critic_beyond_the_margin() -> None:
+    real, fake = torch.tensor([1.5, 0.0], requires_grad=True), torch.tensor([-1.5, 0.0], requires_grad=True)
+    of_real, of_fake = gradients(OBJECTIVES["hinge"].critic_loss(real, fake), real, fake)
+    assert of_real.tolist() == [0, -0.5]
+    assert of_fake.tolist() == [0, 0.5]
 
 
-def test_gradient_penalty_of_a_linear_critic_is_the_same_at_every_point() -> None:
-    weight = torch.full((1, 2, 2), 1.5)
-    images = torch.randn(5, 1, 2, 2)
-    penalty = gradient_penalty(LinearCritic(weight), images, images.flip(0), None, torch.Generator())
-    assert penalty.item() == pytest.approx((3 - 1) ** 2)
+def test_the_hinge_generator_goes_on_beyond_the_margin() -> None:
+    fake = torch.tensor([50.0, -50.0], requires_grad=True)
+    assert gradients(OBJECTIVES["hinge"].generator_loss(fake, fake), fake)[0].tolist() == [-0.5, -0.5]
 
 
-def test_gradient_penalty_takes_the_norm_of_each_sample_and_not_of_the_batch() -> None:
-    images = torch.zeros(2, 1, 2, 2)
-    images[0, 0, 0, 0] = 3
-    penalty = gradient_penalty(SquareCritic(), images, images, None, torch.Generator())
-    assert penalty.item() == pytest.approx(((3 - 1) ** 2 + (0 - 1) ** 2) / 2)
+@pytest.mark.parametrize("loss", ["wgan", "wgan-gp"])
+def test_wasserstein_losses(loss: LossName) -> None:
+    assert critic_loss(loss, [1, 3], [0.5, -0.5]) == -2
+    assert generator_loss(loss, [1, 3], [0.5, 1.5]) == -1
 
 
-def test_gradient_penalty_lies_between_the_two_images_of_a_pair() -> None:
-    real, fake = torch.ones(1000, 1, 1, 1), torch.zeros(1000, 1, 1, 1)
-    penalty = gradient_penalty(SquareCritic(), real, fake, None, torch.Generator().manual_seed(0))
-    # For e uniform in (0, 1) the mean of (e - 1)² is 1/3.
-    assert penalty.item() == pytest.approx(1 / 3, abs=0.03)
+def test_relativistic_losses_compare_the_images_pair_by_pair() -> None:
+    real, fake = [3.0, -1.0], [1.0, 1.0]
+    margins = [2.0, -2.0]
+    softplus_of_minus = [math.log1p(math.exp(-margin)) for margin in margins]
+    assert critic_loss("relativistic", real, fake) == pytest.approx(sum(softplus_of_minus) / 2)
+    # Against the other's mean, as in RaGAN, both margins of the generated images would be 0.
+    softplus = [math.log1p(math.exp(margin)) for margin in margins]
+    assert generator_loss("relativistic", real, fake) == pytest.approx(sum(softplus) / 2)
+    assert generator_loss("relativistic", real, fake) != pytest.approx(math.log(2))
 
 
-def test_gradient_penalty_reaches_the_weights() -> None:
-    critic = LinearCritic(torch.tensor([[[3.0, 4.0]]]))
-    images = torch.randn(2, 1, 1, 2)
-    torch.autograd.backward(gradient_penalty(critic, images, images, None, torch.Generator()))
-    # d/dw (‖w‖ - 1)² = 2 (‖w‖ - 1) w / ‖w‖ with ‖w‖ = 5.
-    torch.testing.assert_close(critic.weight.grad, torch.tensor([[[4.8, 6.4]]]))
+def test_relativistic_losses_exchange_the_roles() -> None:
+    real, fake = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    objective = OBJECTIVES["relativistic"]
+    torch.testing.assert_close(objective.generator_loss(real, fake), objective.critic_loss(fake, real))
+    torch.testing.assert_close(objective.critic_loss(real, fake), objective.critic_loss(real + 7, fake + 7))
 
 
-def test_clipping() -> None:
-    critic = LinearCritic(torch.tensor([[[-3.0, 0.005, 3.0]]]))
-    clip_weights_(critic, 0.01)
-    torch.testing.assert_close(critic.weight.data, torch.tensor([[[-0.01, 0.005, 0.01]]]))
+@every_loss
+def test_only_the_relativistic_generator_looks_at_real_logits(loss: LossName) -> None:
+    fake = torch.tensor([0.3, -0.7])
+    objective = OBJECTIVES[loss]
+    at_zero, at_two = (objective.generator_loss(torch.full((2,), real), fake) for real in (0.0, 2.0))
+    assert objective.is_relativistic == (loss == "relativistic")
+    assert bool(at_zero != at_two) == objective.is_relativistic
+
+
+@every_loss
+def test_the_critic_lifts_real_logits_and_lowers_generated_ones(loss: LossName) -> None:
+    real, fake = torch.zeros(3, requires_grad=True), torch.full((3,), 0.5, requires_grad=True)
+    of_real, of_fake = gradients(OBJECTIVES[loss].critic_loss(real, fake), real, fake)
+    assert bool((of_real < 0).all())
+    assert bool((of_fake > 0).all())
+
+
+@every_loss
+def test_the_generator_lifts_generated_logits(loss: LossName) -> None:
+    fake = torch.full((3,), -0.5, requires_grad=True)
+    assert bool((gradients(OBJECTIVES[loss].generator_loss(torch.zeros(3), fake), fake)[0] < 0).all())
+
+
+@every_loss
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_losses_and_gradients_are_finite_at_extreme_logits(loss: LossName, sign: int) -> None:
+    real, fake = (torch.full((2,), 1e4 * way, requires_grad=True) for way in (sign, -sign))
+    objective = OBJECTIVES[loss]
+    for value in (objective.critic_loss(real, fake), objective.generator_loss(real, fake)):
+        assert value.shape == ()
+        reached = torch.autograd.grad(value, (real, fake), retain_graph=True, allow_unused=True)
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in (value, *reached) if tensor is not None)
+
+
+def test_the_losing_side_still_learns_at_extreme_logits() -> None:
+    assert critic_loss("gan", [-1e4], [1e4]) == pytest.approx(2e4)
+    assert generator_loss("gan", [0], [-1e4]) == pytest.approx(1e4)
+    assert critic_loss("relativistic", [-1e4], [1e4]) == pytest.approx(2e4)
+    assert generator_loss("relativistic", [1e4], [-1e4]) == pytest.approx(2e4)

@@ -1,4 +1,8 @@
-"""What keeps a critic in bounds, apart from its loss."""
+"""What keeps a critic in bounds, apart from its loss.
+
+The gradient penalties are in fp32 even under autocast: they hold the square of a gradient, and their own gradient goes
+through it, which bf16 is too coarse for. They are rules for each sample, so no batch norm may mix the samples.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,28 @@ def clip_weights_(critic: nn.Module, limit: float) -> None:
         parameter.clamp_(-limit, limit)
 
 
-def gradient_penalty(
-    critic: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, rng: torch.Generator
-) -> Tensor:
+def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, share: Tensor) -> Tensor:
     """Mean of (‖∇critic‖₂ - 1)² between real and generated images. Gulrajani et al. 2017, equation 3.
 
-    real, fake: (N, C, H, W); labels: (N,) or None -> scalar. Each sample has its own point on the line between its two
-    images, drawn from `rng`, and its own norm over all pixels.
+    real, fake: float (N, C, H, W); labels: int64 (N,) or None; share: float (N, 1, 1, 1) in [0, 1), how much of each
+    point is the real image -> float32 scalar. Each sample has its own norm over all of its pixels.
     """
-    share = torch.rand((len(real), 1, 1, 1), generator=rng, device=real.device)
-    between = torch.lerp(fake, real, share).requires_grad_()
-    (gradients,) = torch.autograd.grad(critic(between, labels).sum(), between, create_graph=True)
-    norms: Tensor = torch.linalg.vector_norm(gradients, dim=(1, 2, 3))
+    between = torch.lerp(fake.float(), real.float(), share)
+    norms: Tensor = torch.linalg.vector_norm(_gradients(critic, between, labels), dim=(1, 2, 3))
     return (norms - 1).square().mean()
+
+
+def squared_gradient_norm(critic: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+    """Mean of ‖∇critic‖₂², which is R1 on real images and R2 on generated ones, before their weight γ/2.
+
+    Mescheder et al. 2018, equation 9. images: float (N, C, H, W); labels: int64 (N,) or None -> float32 scalar.
+    """
+    return _gradients(critic, images, labels).square().sum(dim=(1, 2, 3)).mean()
+
+
+def _gradients(critic: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+    """The gradient of each image's logit by its own pixels, float32 (N, C, H, W), still differentiable."""
+    points = images.detach().float().requires_grad_()
+    with torch.autocast(points.device.type, enabled=False):
+        (gradients,) = torch.autograd.grad(critic(points, labels).sum(), points, create_graph=True)
+    return gradients

@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from torch import nn
 
+from ganserve.contract.errors import ConfigError
 from ganserve.training.config import Architecture, Norm
 
 from .dcgan import DcganCritic, DcganGenerator
 from .mlp import MlpCritic, MlpGenerator
+from .r3gan import R3ganCritic, R3ganGenerator
+from .resnet import ResnetCritic, ResnetGenerator
 from .shape import ImageShape
+from .spectral import normalise_spectrally
 
-_INITIAL_STD = 0.02
+_GENERATORS: Final[Mapping[Architecture, Callable[..., nn.Module]]] = {
+    "mlp": MlpGenerator,
+    "dcgan": DcganGenerator,
+    "resnet": ResnetGenerator,
+    "r3gan": R3ganGenerator,
+}
+_CRITICS: Final[Mapping[Architecture, Callable[..., nn.Module]]] = {
+    "mlp": MlpCritic,
+    "dcgan": DcganCritic,
+    "resnet": ResnetCritic,
+    "r3gan": R3ganCritic,
+}
+_CRITIC_NORMS: Final[Mapping[Architecture, tuple[Norm, ...]]] = {
+    "mlp": ("none", "spectral"),
+    "dcgan": ("none", "spectral", "batch"),
+    "resnet": ("none", "spectral"),
+    "r3gan": ("none",),
+}
+_SMALLEST_SIDE: Final[Mapping[Architecture, int]] = {"mlp": 1, "dcgan": 1, "resnet": 4, "r3gan": 4}
 
 
 def build_generator(
     arch: Architecture, shape: ImageShape, *, latent_dim: int, num_classes: int, base_width: int
 ) -> nn.Module:
-    """A generator with fresh weights; `num_classes` 0 makes it unconditional."""
-    family = MlpGenerator if arch == "mlp" else DcganGenerator
-    generator: nn.Module = family(shape, latent_dim=latent_dim, num_classes=num_classes, base_width=base_width)
-    return generator.apply(_initialise)
+    """A generator with fresh weights; `num_classes` 0 makes it unconditional. Raises ConfigError: images too small."""
+    _check_size(arch, shape)
+    return _GENERATORS[arch](shape, latent_dim=latent_dim, num_classes=num_classes, base_width=base_width)
 
 
 def build_critic(arch: Architecture, shape: ImageShape, *, num_classes: int, base_width: int, norm: Norm) -> nn.Module:
-    """A critic with fresh weights; `num_classes` 0 makes it unconditional. `norm` is for the convolutional families."""
-    critic: nn.Module
-    if arch == "mlp":
-        critic = MlpCritic(shape, num_classes=num_classes, base_width=base_width)
-    else:
-        critic = DcganCritic(shape, num_classes=num_classes, base_width=base_width, batch_norm=norm == "batch")
-    return critic.apply(_initialise)
+    """A critic with fresh weights; `num_classes` 0 makes it unconditional.
+
+    Raises ConfigError: images too small, or a norm that the family has no use for.
+    """
+    _check_size(arch, shape)
+    if norm not in _CRITIC_NORMS[arch]:
+        raise ConfigError(f"--critic-norm is {norm!r}; the critic of {arch} takes {' or '.join(_CRITIC_NORMS[arch])}")
+    batch_norm = {"batch_norm": True} if norm == "batch" else {}
+    critic = _CRITICS[arch](shape, num_classes=num_classes, base_width=base_width, **batch_norm)
+    if norm == "spectral":
+        normalise_spectrally(critic)
+    return critic
 
 
-def _initialise(module: nn.Module) -> None:
-    """Normal weights with standard deviation 0.02 in convolutions (Radford et al. 2015, section 4)."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, std=_INITIAL_STD)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+def _check_size(arch: Architecture, shape: ImageShape) -> None:
+    smallest = _SMALLEST_SIDE[arch]
+    if min(shape.height, shape.width) < smallest:
+        raise ConfigError(
+            f"--arch is {arch!r}, which needs images of {smallest} pixels a side or more, and these are "
+            f"{shape.height}×{shape.width}; give larger images, or mlp or dcgan"
+        )

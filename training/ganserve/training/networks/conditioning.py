@@ -23,11 +23,37 @@ class LatentInput(nn.Module):
         return torch.cat([z, self.embedding(labels)], dim=1)
 
 
+class ClassBatchNorm(nn.Module):
+    """Batch norm with a gain and a bias for each class; without classes, with one of each for all.
+
+    Dumoulin et al., A Learned Representation for Artistic Style, 2017, equation 5.
+    """
+
+    def __init__(self, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(num_features, affine=num_classes == 0)
+        self.gain = nn.Embedding(num_classes, num_features) if num_classes else None
+        self.bias = nn.Embedding(num_classes, num_features) if num_classes else None
+        if self.gain is not None and self.bias is not None:
+            nn.init.ones_(self.gain.weight)
+            nn.init.zeros_(self.bias.weight)
+
+    def forward(self, features: Tensor, labels: Tensor | None) -> Tensor:
+        """features: (N, num_features, H, W), labels: (N,) or None -> the same shape."""
+        normed: Tensor = self.norm(features)
+        if self.gain is None or self.bias is None:
+            return normed
+        gain: Tensor = self.gain(labels)
+        bias: Tensor = self.bias(labels)
+        return normed * gain[:, :, None, None] + bias[:, :, None, None]
+
+
 class ProjectionHead(nn.Module):
     """Features to one logit: a linear layer, plus the inner product with the class's embedding.
 
     Miyato and Koyama, cGANs with Projection Discriminator, 2018, equation 6. Without classes, the linear layer alone.
     The class vectors begin at zero: unit-normal ones drown the linear layer's logit at first, and samples stay worse.
+    Under spectral norm they begin otherwise; see `normalise_spectrally`.
     """
 
     def __init__(self, num_features: int, num_classes: int) -> None:

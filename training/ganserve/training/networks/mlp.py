@@ -1,4 +1,4 @@
-"""Fully connected networks, for small images and for quick tries."""
+"""Fully connected networks, for small images and for quick tries. Weights begin as PyTorch has them."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _MAX_INNER_SIDE = 7
+_MAX_WIDENING = 8
 
 
 class ImageShape(NamedTuple):
@@ -37,6 +38,11 @@ def halvings(shape: ImageShape) -> list[Size]:
     while max(sizes[-1]) > _MAX_INNER_SIDE:
         sizes.append(Size((sizes[-1].height + 1) // 2, (sizes[-1].width + 1) // 2))
     return sizes
+
+
+def level_widths(base_width: int, num_levels: int) -> list[int]:
+    """Channels at each size from the image inwards: `base_width`, doubled at each halving, 8 times it at most."""
+    return [base_width * min(2**level, _MAX_WIDENING) for level in range(num_levels)]
 
 
 def stride_two_kernel(outer: Size) -> tuple[int, int]:
