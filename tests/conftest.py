@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,14 @@ from ganserve.exporter.bundle import write_bundle
 from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
 
 MakeBundle = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache for all tests and the commands that they start, and not the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANSERVE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

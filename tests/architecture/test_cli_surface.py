@@ -12,7 +12,10 @@ SURFACE = Path(__file__).with_name("cli_surface.txt")
 
 
 def flags(command: str) -> list[str]:
-    arguments = build_app(command)[command].assemble_argument_collection()
+    app = build_app(command)
+    for word in command.split():
+        app = app[word]
+    arguments = app.assemble_argument_collection()
     return sorted("/".join(argument.names) for argument in arguments if argument.show)
 
 

@@ -95,7 +95,7 @@ def start_server() -> StartServer:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of two steps: `digits` and `other-digits`, conditional, and `plain`, unconditional."""
     folder = tmp_path_factory.mktemp("runs")
-    common = {"data": "digits", "steps": 2, "batch_size": 8, "base_width": 8, "latent_dim": 16}
+    common = {"data": "digits", "steps": 2, "batch_size": 8, "base_width": 8, "latent_dim": 16, "evaluate_every": 0}
     for seed, name in enumerate(("digits", "other-digits")):
         training_from_config(TrainingConfig(out=folder / name, seed=seed, **common))  # type: ignore[arg-type]
     training_from_config(

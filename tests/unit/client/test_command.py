@@ -35,7 +35,7 @@ def test_help_lists_the_commands_and_imports_none() -> None:
     ended = run("--help")
     assert ended.returncode == 0, ended.stderr
     listed = re.findall(r"^│ (\w+) +\S", ended.stdout, re.MULTILINE)
-    assert listed == ["train", "export", "serve", "generate", "models"]
+    assert listed == ["train", "evaluate", "data", "bench", "export", "serve", "generate", "models"]
 
 
 def test_an_unknown_command_imports_none_either() -> None:
@@ -164,4 +164,4 @@ def test_a_terminal_without_unicode_gets_question_marks() -> None:
         check=False,
     )
     assert ended.returncode == 2
-    assert b"error: --data" in ended.stderr
+    assert b"?: there is no such file or folder" in ended.stderr

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ganserve.training import TrainingConfig
 from ganserve.training.datasets import ImageDataset
+from ganserve.training.evaluation import Scores
 
 TINY: dict[str, Any] = {
     "batch_size": 4,
@@ -20,6 +21,7 @@ TINY: dict[str, Any] = {
     "base_width": 4,
     "steps": 2,
     "device": "cpu",
+    "evaluate_every": 0,
     "report_every": 2,
     "sample_every": 100,
     "checkpoint_every": 100,
@@ -68,3 +70,23 @@ def write_image() -> Callable[..., None]:
         Image.new(mode, size, colour).save(path)
 
     return write
+
+
+@pytest.fixture
+def scores() -> Scores:
+    """What an evaluation of a good generator of three classes finds."""
+    return Scores(
+        num_images=100,
+        fid_domain=1.0,
+        fid_floor=0.1,
+        kid=0.0,
+        precision=0.9,
+        recall=0.9,
+        density=0.9,
+        coverage=0.9,
+        gan_test=0.9,
+        class_kl=0.0,
+        class_shares=(0.3, 0.3, 0.4),
+        diversity=0.95,
+        fid_inception=None,
+    )

@@ -65,3 +65,20 @@ def test_levels_survive_the_way_to_floats_and_back(channels: int) -> None:
     assert images.shape == (1, channels, 16, 16)
     assert (images.min().item(), images.max().item()) == (-1, 1)
     assert torch.equal(to_levels(images), levels)
+
+
+def test_a_mirrored_epoch_shows_every_image_both_ways() -> None:
+    images = np.zeros((5, 2, 4, 1), np.uint8)
+    images[:, :, 0] = np.arange(1, 6)[:, None, None]
+    batches = Batches.of(ImageDataset(images, None, (), "x"), conditional=False, seed=0, device=CPU, mirror=True)
+    shown = to_levels(batches.at(0, 10)[0])[:, 0, :, 0]
+    assert sorted(shown[:, 0].tolist()) == sorted(shown[:, -1].tolist()) == [0] * 5 + [1, 2, 3, 4, 5]
+
+
+def test_processes_share_a_batch_between_them() -> None:
+    whole = Batches.of(numbered(7), conditional=True, seed=3, device=CPU)
+    parts = [Batches.of(numbered(7), conditional=True, seed=3, device=CPU) for _ in range(3)]
+    for rank, part in enumerate(parts):
+        part.rank, part.num_ranks = rank, 3
+    images = torch.cat([part.at(5, 2)[0] for part in parts])
+    assert torch.equal(images, whole.at(5, 6)[0])

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -25,10 +29,20 @@ def last(run_dir: Path) -> Path:
     return run_dir / "checkpoints" / "last.safetensors"
 
 
-@pytest.mark.parametrize("loss", ["gan", "wgan", "wgan-gp"])
-@pytest.mark.parametrize("arch", ["mlp", "dcgan"])
-def test_twenty_steps_equal_ten_and_ten_more(tmp_path: Path, make_config: MakeConfig, loss: str, arch: str) -> None:
-    config = make_config(loss=loss, arch=arch, n_critic=2, steps=20, out=tmp_path / "whole")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "gan", "arch": "mlp"},
+        {"loss": "hinge", "critic_norm": "spectral", "augment": "color,translation,cutout", "mirror": True},
+        {"loss": "lsgan", "critic_norm": "batch", "clip_grad_norm": 1.0},
+        {"loss": "wgan", "n_critic": 2},
+        {"loss": "wgan-gp", "n_critic": 2},
+        {"loss": "relativistic", "arch": "r3gan", "penalty_every": 4},
+        {"loss": "hinge", "arch": "resnet"},
+    ],
+)
+def test_twenty_steps_equal_ten_and_ten_more(tmp_path: Path, make_config: MakeConfig, settings: dict[str, Any]) -> None:
+    config = make_config(**settings, steps=20, out=tmp_path / "whole")
     training_from_config(config)
     training_from_config(dataclasses.replace(config, steps=10, out=tmp_path / "halves"))
     resume_training(tmp_path / "halves", steps=20)
@@ -36,7 +50,8 @@ def test_twenty_steps_equal_ten_and_ten_more(tmp_path: Path, make_config: MakeCo
     assert whole.tensors.keys() == halves.tensors.keys()
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, halves.tensors[name]), name
-    assert (whole.step, whole.card.images_seen) == (halves.step, halves.card.images_seen) == (20, 160)
+    assert whole.progress == halves.progress
+    assert whole.card.images_seen == halves.card.images_seen == 20 * 4 * config.num_critic_steps
 
 
 def test_load_generator_gives_the_average_ready_to_draw(trained: Path) -> None:
@@ -85,16 +100,14 @@ def test_missing_things_are_named(tmp_path: Path, trained: Path) -> None:
         load_generator(trained, "best")
 
 
-def test_a_failed_save_leaves_the_old_checkpoint(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
+def test_a_full_disk_is_one_line_and_leaves_the_old_checkpoint(trained: Path) -> None:
     before = last(trained).read_bytes()
-
-    def tear(_tensors: object, path: Path, _metadata: object) -> None:
-        path.write_bytes(b"half a file")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoints, "save_file", tear)
-    with pytest.raises(ArtifactError, match=r"last\.safetensors cannot be written: No space left"):
-        resume_training(trained, steps=4)
+    num_blocks = len(before) // 2048
+    limited = f"ulimit -f {num_blocks}; exec {sys.executable} -m ganserve.cli train --resume {trained} --steps 4"
+    done = subprocess.run(["/bin/bash", "-c", limited], capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert re.fullmatch(r"ganserve: error: .*last\.safetensors cannot be written: .*\n", done.stderr)
     assert last(trained).read_bytes() == before
     assert [path.name for path in last(trained).parent.iterdir()] == ["last.safetensors"]
 
@@ -106,10 +119,30 @@ def test_resume_needs_something_left_to_do(trained: Path) -> None:
         resume_training(trained, steps=0)
 
 
+def test_resume_refuses_other_settings_and_shows_them(trained: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--loss is 'gan', before 'hinge'; --batch-size is 8, before 4") as error:
+        resume_training(trained, steps=4, loss="gan", batch_size=8, report_every=1)
+    assert "report" not in str(error.value)
+
+
+def test_rates_that_fall_to_zero_at_the_end_have_one_end(make_config: MakeConfig) -> None:
+    run_dir = training_from_config(make_config(lr_schedule="linear")).run_dir
+    with pytest.raises(ConfigError, match="fall until step 2, and another total would make them jump"):
+        resume_training(run_dir, steps=4)
+
+
 def test_resume_refuses_other_data(tmp_path: Path, make_config: MakeConfig, write_image: Callable[..., None]) -> None:
     source = tmp_path / "images"
     write_image(source / "a" / "1.png", level=1)
+    write_image(source / "b" / "1.png", level=1)
     training_from_config(make_config(data=str(source)))
     write_image(source / "a" / "1.png", level=2)
     with pytest.raises(ConfigError, match="now holds other images or labels than the run began with"):
         resume_training(tmp_path / "run", steps=4)
+
+
+def test_what_a_killed_process_left_half_written_is_cleared(trained: Path) -> None:
+    partial = last(trained).with_name(".last.safetensors.0a1b2c3d.partial")
+    partial.write_bytes(b"half a checkpoint")
+    resume_training(trained, steps=3)
+    assert not partial.exists()

@@ -12,22 +12,22 @@ import pytest
 
 from ganserve.contract.errors import ConfigError
 from ganserve.training import checkpoint, load_generator
-from ganserve.training.cli import train
+from ganserve.training.cli.train import app as train_app
 
-TINY = ["--batch-size", "4", "--latent-dim", "8", "--base-width", "4", "--device", "cpu"]
+TINY = [*["--batch-size", "4", "--latent-dim", "8", "--base-width", "4", "--device", "cpu", "--evaluate-every", "0"]]
 OTHERS = ["--steps", "2", "--betas", "0", "0.9", "--n-critic", "1", "--seed", "7"]
 MAIN = """
 import sys
 import cyclopts
 app = cyclopts.App()
-app.command("ganserve.training.cli:train", name="train")
+app.command("ganserve.training.cli.train:app", name="train")
 app(sys.argv[1:])
 """
 
 
 def run(*arguments: object) -> None:
     app = cyclopts.App(result_action="return_value", exit_on_error=False, print_error=False)
-    app.command(train)
+    app.command(train_app)
     app(["train", *map(str, arguments)])
 
 
@@ -50,8 +50,9 @@ def test_resume_needs_the_folder_alone_and_takes_a_new_total(tmp_path: Path) -> 
 
 
 def test_resume_refuses_other_settings(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="the run brings its own settings"):
-        run("--resume", tmp_path, "--data", "digits", "--out", tmp_path)
+    run("--data", "digits", "--out", tmp_path / "run", *TINY, "--steps", 1)
+    with pytest.raises(ConfigError, match="other settings \\(--batch-size is 8, before 4\\); leave these flags out"):
+        run("--resume", tmp_path / "run", "--steps", 2, "--batch-size", 8)
 
 
 def test_no_flags_at_all_gives_an_example() -> None:
@@ -63,7 +64,7 @@ def test_bad_values_name_the_flag(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--batch-size is 1"):
         run("--data", "digits", "--out", tmp_path, "--batch-size", 1)
     with pytest.raises(cyclopts.CoercionError, match="--arch"):
-        run("--data", "digits", "--out", tmp_path, "--arch", "resnet")
+        run("--data", "digits", "--out", tmp_path, "--arch", "vgg")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -90,3 +91,44 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Sig
     assert done is not None
     saved = checkpoint.load(out / "checkpoints" / "last.safetensors")
     assert f"{saved.step:,}" == done.group(1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--resume", "RUN", "--preset", "mlp"], "--preset: not for a run that is there"),
+        (["--resume", "RUN", "--out", "elsewhere"], "--out: not for a run that is there"),
+        (["--evaluate", "RUN", "--steps", "5"], "--steps: not for a run that is there"),
+    ],
+)
+def test_flags_that_a_run_cannot_obey_are_refused(tmp_path: Path, flags: list[str], text: str) -> None:
+    run("--data", "digits", "--out", tmp_path / "run", *TINY, "--steps", 1)
+    with pytest.raises(ConfigError, match=text):
+        run(*(str(tmp_path / "run") if flag == "RUN" else flag for flag in flags))
+
+
+def test_the_preset_gives_what_flags_leave_out(tmp_path: Path) -> None:
+    preset = tmp_path / "mine.toml"
+    preset.write_text(
+        'data = "digits"\narch = "mlp"\nbetas = [0.5, 0.9]\nevaluate_every = 0\nsteps = 3\nbase_width = 8\n'
+    )
+    run("--preset", preset, "--out", tmp_path / "run", "--steps", 1, "--base-width", 4, "--batch-size", 4)
+    config = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.safetensors").config
+    assert (config.arch, config.betas, config.steps, config.base_width) == ("mlp", (0.5, 0.9), 1, 4)
+
+
+def test_a_preset_with_an_unknown_setting_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("depth = 3\n")
+    with pytest.raises(cyclopts.CycloptsError, match="depth"):
+        run("--preset", tmp_path / "mine.toml", "--data", "digits", "--out", tmp_path / "run")
+
+
+def test_a_dry_run_shows_what_a_run_would_cost_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("--data", "digits", "--out", tmp_path / "run", *TINY, "--dry-run")
+    printed = capsys.readouterr().out
+    assert '"critic_norm": "spectral"' in printed
+    for line in ("generator +[0-9,]+ parameters", "critic +[0-9,]+ parameters", "time +[0-9:]+ for 4,000 steps", "MiB"):
+        assert re.search(line, printed), line
+    assert not (tmp_path / "run").exists()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,28 @@ from ganserve.training import TrainingConfig
     ("name", "value"),
     [
         ("data", ""),
+        ("arch", "vgg"),
+        ("critic_norm", "layer"),
+        ("steps", 2.5),
+        ("batch_size", True),
+        ("generator_lr", "fast"),
+        ("augment", 3),
+        ("augment", "color,color"),
+        ("augment", "color,"),
         ("steps", 0),
         ("batch_size", 1),
         ("latent_dim", 0),
         ("latent_dim", 65_537),
         ("base_width", 0),
         ("n_critic", 0),
+        ("penalty_every", 0),
+        ("r1_weight", -1.0),
+        ("r2_weight", float("inf")),
+        ("clip_grad_norm", 0.0),
+        ("augment", "translation,mirror"),
+        ("augment", "color, cutout"),
+        ("evaluate_every", -1),
+        ("evaluate_images", 0),
         ("generator_lr", 0.0),
         ("critic_lr", float("nan")),
         ("betas", (0.5, 1.0)),
@@ -43,7 +60,9 @@ def test_bad_value_is_refused_with_flag_value_and_cure(
     assert len(text.split("; ", 1)[1]) > len("give ")
 
 
-@pytest.mark.parametrize(("loss", "num_critic_steps"), [("gan", 1), ("wgan", 5), ("wgan-gp", 5)])
+@pytest.mark.parametrize(
+    ("loss", "num_critic_steps"), [("gan", 1), ("hinge", 1), ("relativistic", 1), ("wgan", 5), ("wgan-gp", 5)]
+)
 def test_critic_steps_follow_the_loss(
     make_config: Callable[..., TrainingConfig], loss: str, num_critic_steps: int
 ) -> None:
@@ -52,9 +71,62 @@ def test_critic_steps_follow_the_loss(
     assert make_config(loss=loss).resolved().n_critic == num_critic_steps
 
 
-def test_a_gradient_penalty_excludes_batch_norm_in_the_critic(make_config: Callable[..., TrainingConfig]) -> None:
-    assert make_config(loss="wgan-gp").critic_norm == "none"
-    assert make_config(loss="gan").critic_norm == "batch"
+@pytest.mark.parametrize(
+    ("arch", "loss", "norm"),
+    [
+        ("mlp", "gan", "none"),
+        ("dcgan", "hinge", "spectral"),
+        ("dcgan", "wgan", "batch"),
+        ("dcgan", "wgan-gp", "none"),
+        ("mlp", "relativistic", "none"),
+        ("dcgan", "relativistic", "none"),
+        ("resnet", "lsgan", "spectral"),
+        ("resnet", "wgan", "none"),
+        ("r3gan", "gan", "none"),
+    ],
+)
+def test_the_critics_norm_follows_family_and_loss(
+    make_config: Callable[..., TrainingConfig], arch: str, loss: str, norm: str
+) -> None:
+    assert make_config(arch=arch, loss=loss).resolved().critic_norm == norm
+
+
+@pytest.mark.parametrize("change", [{"loss": "wgan-gp"}, {"loss": "relativistic"}, {"loss": "gan", "r1_weight": 0.1}])
+def test_a_gradient_penalty_excludes_batch_norm_in_the_critic(
+    make_config: Callable[..., TrainingConfig], change: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match="--critic-norm is 'batch'; a gradient penalty is a rule for each sample"):
+        make_config(critic_norm="batch", **change)
+    without = {"r1_weight": 0.0, "r2_weight": 0.0}
+    if change["loss"] != "wgan-gp":
+        make_config(critic_norm="batch", **change | without)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"arch": "resnet", "critic_norm": "batch"}, "the critic of resnet has no such norm"),
+        ({"arch": "r3gan", "critic_norm": "spectral"}, "made to need no norm"),
+        ({"loss": "wgan", "critic_norm": "spectral"}, "which spectral norm undoes"),
+        ({"patience": 3}, "it counts evaluations; give --evaluate-every too"),
+        ({"best_metric": "gan_test", "conditional": False, "evaluate_every": 10}, "it needs classes"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(
+    make_config: Callable[..., TrainingConfig], settings: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        make_config(**settings)
+
+
+def test_a_clipped_critic_with_r1_has_no_batch_norm(make_config: Callable[..., TrainingConfig]) -> None:
+    assert make_config(loss="wgan", r1_weight=1.0).resolved().critic_norm == "none"
+
+
+def test_penalties_of_the_relativistic_loss_are_on_unless_told() -> None:
+    config = TrainingConfig(data="digits", out=Path("run"), loss="relativistic", r2_weight=0.0)
+    assert config.penalty_weights == (1.0, 0.0)
+    assert TrainingConfig(data="digits", out=Path("run")).penalty_weights == (0.0, 0.0)
 
 
 def test_json_round_trip_gives_the_resolved_config(make_config: Callable[..., TrainingConfig]) -> None:
@@ -62,7 +134,7 @@ def test_json_round_trip_gives_the_resolved_config(make_config: Callable[..., Tr
     assert TrainingConfig.from_json(config.to_json(), source="x") == config.resolved()
 
 
-@pytest.mark.parametrize("change", [{"unknown": 1}, {"batch_size": 0}, {"betas": 3}])
+@pytest.mark.parametrize("change", [{"unknown": 1}, {"batch_size": 0}, {"betas": 3}, {"augment": 3}, {"loss": "foo"}])
 def test_json_that_is_no_config_is_refused(make_config: Callable[..., TrainingConfig], change: dict[str, Any]) -> None:
     text = json.dumps(make_config().to_dict() | change)
     with pytest.raises(ArtifactError, match=r"^run/config\.json: the training config cannot be read"):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,17 @@ from google.protobuf import json_format
 from PIL import Image
 
 from ganserve.contract.card import LATENT_SCHEME
-from ganserve.contract.errors import ConfigError, GanserveError
-from ganserve.training import TrainingConfig, load_generator, resume_training, run, training_from_config
+from ganserve.contract.errors import ConfigError, DivergenceError
+from ganserve.training import (
+    TrainingConfig,
+    checkpoint,
+    load_generator,
+    loop,
+    resume_training,
+    session,
+    training_from_config,
+)
+from ganserve.training.state import TrainingState
 
 MakeConfig = Callable[..., TrainingConfig]
 
@@ -84,10 +94,34 @@ def test_classes_are_needed_for_conditional_training(tmp_path: Path, make_config
     assert not (tmp_path / "run").exists()
 
 
-def test_losses_that_are_not_finite_stop_the_run(make_config: MakeConfig) -> None:
+def test_a_run_that_cannot_be_kept_finite_ends_with_what_was_tried(make_config: MakeConfig) -> None:
     config = make_config(loss="wgan-gp", n_critic=1, steps=40, critic_lr=1e30, generator_lr=1e30)
-    with pytest.raises(GanserveError, match="the losses are no longer finite"):
+    with pytest.raises(DivergenceError, match="half the learning rates did not help 3 times; that checkpoint is in"):
         training_from_config(config)
+    saved = checkpoint.load(config.out / "checkpoints" / "last.safetensors").progress
+    assert (saved.num_rollbacks, saved.lr_scale) == (3, 1 / 8)
+
+
+def test_a_run_that_diverges_goes_on_from_the_last_good_state_at_half_the_rate(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    def train_badly_at_first(state: TrainingState, *arguments: Any, **keywords: Any) -> None:
+        def poison(_critic: object, _images: object, logits: torch.Tensor) -> torch.Tensor:
+            return logits * float("nan") if state.step >= 5 and state.lr_scale == 1 else logits
+
+        rates.append(state.lr_scale)
+        with_poison = state.critic.register_forward_hook(poison)
+        loop.train(state, *arguments, **keywords)
+        with_poison.remove()
+
+    monkeypatch.setattr(session, "train", train_badly_at_first)
+    summary = training_from_config(make_config(steps=8, checkpoint_every=4))
+    assert (summary.steps, summary.lr_scale, rates) == (8, 0.5, [1.0, 0.5])
+    assert steps_in(summary.run_dir / "stats.jsonl") == [2, 4, 6, 8]
+    saved = checkpoint.load(summary.run_dir / "checkpoints" / "last.safetensors").progress
+    assert (saved.num_rollbacks, saved.lr_scale) == (0, 0.5)
 
 
 def test_a_run_can_be_gone_on_with_from_its_first_moment(
@@ -98,7 +132,7 @@ def test_a_run_can_be_gone_on_with_from_its_first_moment(
 
     config = make_config(steps=3)
     with monkeypatch.context() as patch:
-        patch.setattr(run, "train", die)
+        patch.setattr(session, "train", die)
         with pytest.raises(KeyboardInterrupt):
             training_from_config(config)
     assert resume_training(config.out).steps == 3
@@ -111,7 +145,7 @@ def test_a_new_total_is_kept_whatever_ends_the_run(make_config: MakeConfig, monk
     config = make_config(steps=2)
     training_from_config(config)
     with monkeypatch.context() as patch:
-        patch.setattr(run, "train", die)
+        patch.setattr(session, "train", die)
         with pytest.raises(KeyboardInterrupt):
             resume_training(config.out, steps=4)
     assert resume_training(config.out).steps == 4
@@ -129,13 +163,13 @@ def test_a_run_goes_on_from_another_working_directory(
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert resume_training(config.out, steps=3).steps == 3
     (tmp_path / "pets").rename(tmp_path / "moved")
-    with pytest.raises(ConfigError, match=r"are no longer at .*pets; put them back"):
+    with pytest.raises(ConfigError, match=r"its images are needed, and .*pets: there is no such"):
         resume_training(config.out, steps=4)
 
 
 def test_weights_that_are_not_finite_are_never_saved(make_config: MakeConfig) -> None:
     config = make_config(steps=1, generator_lr=1e37)
-    with pytest.raises(GanserveError, match="step 1: the weights are no longer finite"):
+    with pytest.raises(DivergenceError, match="step 1: the weights are no longer finite"):
         training_from_config(config)
     generator, card = load_generator(config.out)
     assert card.images_seen == 0
@@ -149,3 +183,29 @@ def test_foreign_lines_among_the_figures_are_dropped(make_config: MakeConfig) ->
     stats.write_text("\nnot json\n[1]\n" + stats.read_text() + '{"step": 2')
     resume_training(config.out, steps=4)
     assert steps_in(stats) == [2, 4]
+
+
+def test_evaluations_choose_the_best_checkpoint_and_end_patience(make_config: MakeConfig) -> None:
+    summary = training_from_config(
+        make_config(steps=40, evaluate_every=2, evaluate_images=60, best_metric="precision", patience=1)
+    )
+    assert summary.best is not None
+    assert summary.steps == summary.best.step + 2 < 40
+    lines = [json.loads(line) for line in (summary.run_dir / "evaluations.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(2, summary.steps + 1, 2))
+    best = next(line for line in lines if line["step"] == summary.best.step)
+    assert best["precision"] == summary.best.value
+    _, card = load_generator(summary.run_dir, "best")
+    assert card.images_seen == 4 * summary.best.step
+    assert card.metrics["fid_domain"] == best["fid_domain"]
+    with pytest.raises(ConfigError, match="has done"):
+        resume_training(summary.run_dir, steps=summary.steps)
+
+
+def test_evaluating_changes_nothing_of_the_training(make_config: MakeConfig, tmp_path: Path) -> None:
+    tensors = []
+    for evaluate_every in (0, 2):
+        out = tmp_path / str(evaluate_every)
+        training_from_config(make_config(steps=5, evaluate_every=evaluate_every, evaluate_images=60, out=out))
+        tensors.append(checkpoint.load(out / "checkpoints" / "last.safetensors").tensors)
+    assert all(torch.equal(tensor, tensors[1][name]) for name, tensor in tensors[0].items())

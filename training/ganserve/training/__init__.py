@@ -6,6 +6,7 @@ loop itself is in `loop`.
 
 from .checkpoint import load_generator
 from .config import TrainingConfig
-from .run import RunSummary, resume_training, training_from_config
+from .run import resume_training, training_from_config
+from .session import RunSummary
 
 __all__ = ["RunSummary", "TrainingConfig", "load_generator", "resume_training", "training_from_config"]

@@ -5,6 +5,8 @@ The metadata also holds a SHA-256 over all of it, because a flipped bit of a wei
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -13,24 +15,48 @@ from pathlib import Path
 import safetensors
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Adam
 
 from ganserve.contract import card as cards
 from ganserve.contract.errors import ArtifactError
-from ganserve.contract.files import new_file
 from ganserve.v1.model_pb2 import ModelCard
 
 from .config import TrainingConfig
 from .ema import averaged_copy
-from .rundir import RunDir
-from .state import TrainingState, generator_for
+from .rundir import CheckpointName, RunDir
+from .state import Best, TrainingState, generator_for
+from .tensor_file import on_cpu, write_tensors
 
-FORMAT = "ganserve-checkpoint-1"
+FORMAT = "ganserve-checkpoint-2"
 _DIGEST = "sha256"
 _NETWORKS = ("generator", "critic", "ema")
 _OPTIMISERS = ("generator_optimiser", "critic_optimiser")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """The plain numbers of a `TrainingState`, but for `images_seen`, which is the card's."""
+
+    step: int
+    lr_scale: float
+    num_rollbacks: int
+    best: Best | None
+
+    @classmethod
+    def of(cls, state: TrainingState) -> Progress:
+        """Those of `state`."""
+        return cls(step=state.step, lr_scale=state.lr_scale, num_rollbacks=state.num_rollbacks, best=state.best)
+
+    @classmethod
+    def from_json(cls, text: str) -> Progress:
+        """Reads what `to_json` wrote."""
+        values = json.loads(text)
+        return cls(**values | {"best": None if values["best"] is None else Best(**values["best"])})
+
+    def to_json(self) -> str:
+        """As a JSON object."""
+        return json.dumps(dataclasses.asdict(self))
 
 
 @dataclass(frozen=True)
@@ -41,7 +67,12 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     card: ModelCard
     config: TrainingConfig
-    step: int
+    progress: Progress
+
+    @property
+    def step(self) -> int:
+        """Generator steps done."""
+        return self.progress.step
 
     def restore(self, state: TrainingState) -> None:
         """Puts `state`, fresh from the same config, where the saved run was. Raises ArtifactError."""
@@ -49,13 +80,23 @@ class Checkpoint:
             self.restore_network(getattr(state, name), name)
         for name in _OPTIMISERS:
             _restore_optimiser(getattr(state, name), self._below(name))
-        state.step = self.step
+        state.num_skipped.copy_(self.tensors["num_skipped"])
         state.images_seen = self.card.images_seen
+        state.step = self.progress.step
+        state.lr_scale = self.progress.lr_scale
+        state.num_rollbacks = self.progress.num_rollbacks
+        state.best = copy.copy(self.progress.best)
         try:
-            state.rng.set_state(self.tensors["rng"])
+            state.draws.set_state(self.tensors["draws"])
         except (RuntimeError, TypeError):
             # Saved on another kind of device, whose generator has another state; exactness ends there anyway.
-            state.rng.manual_seed(self.config.seed + self.step)
+            state.draws.reseed(self.config.seed + self.progress.step)
+
+    def generator(self) -> nn.Module:
+        """The averaged generator, in eval mode on the CPU. Raises ArtifactError."""
+        generator = averaged_copy(generator_for(self.config, self.card))
+        self.restore_network(generator, "ema")
+        return generator
 
     def restore_network(self, network: nn.Module, name: str) -> None:
         """Loads the weights saved under `name` (`generator`, `critic`, `ema`). Raises ArtifactError."""
@@ -74,12 +115,12 @@ class Checkpoint:
 
 def save(path: Path, state: TrainingState, config: TrainingConfig, card: ModelCard) -> None:
     """Writes all of the run to `path`; the file before it stays until the new one is complete."""
-    tensors = {"rng": state.rng.get_state()}
+    tensors = {"draws": state.draws.get_state(), "num_skipped": state.num_skipped}
     for name in _NETWORKS:
         tensors |= {f"{name}.{key}": tensor for key, tensor in getattr(state, name).state_dict().items()}
     for name in _OPTIMISERS:
         tensors |= {f"{name}.{key}": tensor for key, tensor in _optimiser_tensors(getattr(state, name)).items()}
-    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    tensors = on_cpu(tensors)
     saved_card = ModelCard()
     saved_card.CopyFrom(card)
     saved_card.images_seen = state.images_seen
@@ -87,10 +128,9 @@ def save(path: Path, state: TrainingState, config: TrainingConfig, card: ModelCa
         "format": FORMAT,
         "card": cards.to_json(saved_card),
         "config": config.to_json(),
-        "progress": json.dumps({"step": state.step}),
+        "progress": Progress.of(state).to_json(),
     }
-    with new_file(path) as temporary:
-        save_file(tensors, temporary, metadata | {_DIGEST: _digest(tensors, metadata)})
+    write_tensors(path, tensors, metadata | {_DIGEST: _digest(tensors, metadata)})
 
 
 def load(path: Path) -> Checkpoint:
@@ -114,21 +154,27 @@ def load(path: Path) -> Checkpoint:
         tensors=tensors,
         card=cards.from_json(metadata["card"], source=str(path)),
         config=TrainingConfig.from_json(metadata["config"], source=str(path)),
-        step=json.loads(metadata["progress"])["step"],
+        progress=Progress.from_json(metadata["progress"]),
     )
 
 
-def load_generator(run_dir: Path, checkpoint: str = "last") -> tuple[nn.Module, ModelCard]:
-    """The averaged generator of a run, in eval mode on the CPU, and its card.
+def load_chosen(run_dir: Path, checkpoint: CheckpointName | None = None) -> Checkpoint:
+    """A checkpoint of a run; None is the best where an evaluation chose one, else the last. Raises ArtifactError."""
+    paths = RunDir.existing(run_dir)
+    if checkpoint is None:
+        checkpoint = "best" if paths.checkpoint("best").is_file() else "last"
+    return load(paths.checkpoint(checkpoint))
+
+
+def load_generator(run_dir: Path, checkpoint: CheckpointName | None = None) -> tuple[nn.Module, ModelCard]:
+    """The averaged generator of a run, in eval mode on the CPU, and its card. `checkpoint` is as for `load_chosen`.
 
     It is called as `generator(z, labels)`: z float32 (N, latent_dim), labels int64 (N,) or None where the card has no
     classes; the images are float32 (N, C, H, W) in [-1, 1]. Raises ArtifactError for a run or checkpoint that is
     missing, torn, altered or foreign.
     """
-    saved = load(RunDir.existing(run_dir).checkpoint(checkpoint))
-    generator = averaged_copy(generator_for(saved.config, saved.card))
-    saved.restore_network(generator, "ema")
-    return generator, saved.card
+    saved = load_chosen(run_dir, checkpoint)
+    return saved.generator(), saved.card
 
 
 def _optimiser_tensors(optimiser: Adam) -> dict[str, Tensor]:
@@ -137,10 +183,14 @@ def _optimiser_tensors(optimiser: Adam) -> dict[str, Tensor]:
 
 
 def _restore_optimiser(optimiser: Adam, tensors: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, key = name.split(".")
-        state.setdefault(int(index), {})[key] = tensor
+        parameter = parameters[int(index)]
+        # A moment lies in memory as its parameter does; Adam's fused kernel goes through both side by side.
+        moment = torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
+        state.setdefault(int(index), {})[key] = moment
     optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 

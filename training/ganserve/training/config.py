@@ -7,138 +7,209 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from ganserve.contract.card import MAX_LATENT_DIM
 from ganserve.contract.errors import ArtifactError, ConfigError
 
-Architecture = Literal["mlp", "dcgan"]
-LossName = Literal["gan", "wgan", "wgan-gp"]
+Architecture = Literal["mlp", "dcgan", "resnet", "r3gan"]
+LossName = Literal["gan", "lsgan", "hinge", "wgan", "wgan-gp", "relativistic"]
+Norm = Literal["batch", "spectral", "none"]
+AugmentationName = Literal["color", "translation", "cutout"]
+LrSchedule = Literal["constant", "linear", "cosine"]
+Precision = Literal["fp32", "bf16"]
+FitName = Literal["resize", "crop", "pad"]
 DeviceName = Literal["auto", "cpu", "cuda"]
-Norm = Literal["batch", "none"]
+BestMetric = Literal["fid_domain", "kid", "precision", "recall", "density", "coverage", "gan_test"]
 
-_DEFAULT_N_CRITIC: dict[LossName, int] = {"gan": 1, "wgan": 5, "wgan-gp": 5}
 _MAX_BATCH_SIZE = 65_536
 _MAX_BASE_WIDTH = 4_096
-_NOT_A_FLAG = Parameter(parse=False)
+_MAX_EVALUATED_IMAGES = 1_000_000
+_IMAGES, _NETWORKS, _OBJECTIVE, _OPTIMISATION, _REGULARISATION, _EVALUATION, _RUN = (
+    Parameter(group=Group(name, sort_key=order))
+    for order, name in enumerate(
+        ("Images", "Networks", "Objective", "Optimisation", "Regularisation", "Evaluation", "Run")
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """All settings of one run. Raises ConfigError, naming the flag and the cure, where a value cannot be used.
+    """All settings of one run; the defaults are the preset `sndcgan`.
 
-    The command line reads it flag by flag, except `steps` and `device`, which a resumed run may change and which the
-    command therefore takes itself.
+    Raises ConfigError, naming the flag and the cure, where a value or a combination cannot be used.
     """
 
-    data: str
-    """Images to learn: `digits`, a folder of MNIST-style IDX files, a folder of class folders, or a zip of one."""
+    data: Annotated[str, _IMAGES]
+    """Images to learn: `digits`, a folder, a zip, an .npz, a tarball of CIFAR, a Hugging Face dataset, or a URL."""
 
-    out: Path
-    """Folder of the run; must be new or empty."""
-
-    arch: Architecture = "dcgan"
-    """Network family."""
-
-    loss: LossName = "gan"
-    """`gan` (non-saturating), `wgan` (clipped weights) or `wgan-gp` (gradient penalty)."""
-
-    conditional: bool = True
+    conditional: Annotated[bool, _IMAGES] = True
     """Whether the generator is told which class to draw."""
 
-    steps: Annotated[int, _NOT_A_FLAG] = 4_000
-    """Generator steps of the whole run, resumed parts included."""
+    size: Annotated[str | None, _IMAGES] = None
+    """Size to bring the images to, such as 32 or 32x48 (height by width). Left out: they must all have one size."""
 
-    batch_size: int = 64
-    """Images a step."""
+    fit: Annotated[FitName, _IMAGES] = "resize"
+    """With --size: stretch, cut out the middle, or add black borders."""
 
-    latent_dim: int = 64
+    skip_bad: Annotated[bool, _IMAGES] = False
+    """Leave out images that cannot be read, instead of stopping."""
+
+    mirror: Annotated[bool, _IMAGES] = False
+    """Show each image mirrored half of the time. Not for digits, letters or anything else with a left and a right."""
+
+    arch: Annotated[Architecture, _NETWORKS] = "dcgan"
+    """Network family."""
+
+    critic_norm: Annotated[Norm | None, _NETWORKS] = None
+    """Norm of the critic's layers. Left out: what suits family and loss, `spectral` for `dcgan` with most losses."""
+
+    latent_dim: Annotated[int, _NETWORKS] = 64
     """Length of a latent vector."""
 
-    base_width: int = 32
+    base_width: Annotated[int, _NETWORKS] = 32
     """Channels of the layer next to the pixels, doubled further in. In `mlp`, a quarter of the narrowest layer."""
 
-    generator_lr: float = 5e-4
-    """Adam's learning rate for the generator."""
+    loss: Annotated[LossName, _OBJECTIVE] = "hinge"
+    """`gan` is the non-saturating one, `wgan` clips weights, `relativistic` compares real with generated in pairs."""
 
-    critic_lr: float = 5e-4
-    """Adam's learning rate for the critic."""
+    n_critic: Annotated[int | None, _OBJECTIVE] = None
+    """Critic steps for each generator step. Left out: 5 for `wgan` and `wgan-gp`, else 1."""
 
-    betas: Annotated[tuple[float, float], Parameter(negative=())] = (0.0, 0.99)
-    """Adam's decay rates, for both networks."""
-
-    n_critic: int | None = None
-    """Critic steps for each generator step; left out: 1 for `gan`, 5 for `wgan` and `wgan-gp`."""
-
-    clip_value: float = 0.01
+    clip_value: Annotated[float, _OBJECTIVE] = 0.01
     """`wgan`: largest magnitude of a critic weight."""
 
-    gp_weight: float = 10.0
+    gp_weight: Annotated[float, _OBJECTIVE] = 10.0
     """`wgan-gp`: weight of the gradient penalty."""
 
-    ema_half_life_images: float = 50_000.0
+    r1_weight: Annotated[float | None, _OBJECTIVE] = None
+    """Weight of the critic's squared gradient on real images. Left out: 1 for `relativistic`, else 0."""
+
+    r2_weight: Annotated[float | None, _OBJECTIVE] = None
+    """Weight of the critic's squared gradient on generated images. Left out: 1 for `relativistic`, else 0."""
+
+    penalty_every: Annotated[int, _OBJECTIVE] = 1
+    """Steps between two steps with gradient penalties, which then weigh that much more."""
+
+    steps: Annotated[int, _OPTIMISATION] = 4_000
+    """Generator steps of the whole run, resumed parts included."""
+
+    batch_size: Annotated[int, _OPTIMISATION] = 64
+    """Images a step, of all processes together."""
+
+    generator_lr: Annotated[float, _OPTIMISATION] = 5e-4
+    """Adam's learning rate for the generator."""
+
+    critic_lr: Annotated[float, _OPTIMISATION] = 5e-4
+    """Adam's learning rate for the critic."""
+
+    lr_schedule: Annotated[LrSchedule, _OPTIMISATION] = "constant"
+    """How both rates fall to zero over --steps, if at all."""
+
+    betas: Annotated[tuple[float, float], _OPTIMISATION, Parameter(negative=())] = (0.0, 0.99)
+    """Adam's decay rates, for both networks."""
+
+    clip_grad_norm: Annotated[float | None, _OPTIMISATION] = None
+    """Largest norm of a network's gradient. Left out: no limit."""
+
+    precision: Annotated[Precision, _OPTIMISATION] = "fp32"
+    """Arithmetic of the networks; weights, losses and penalties stay in fp32."""
+
+    tf32: Annotated[bool, _OPTIMISATION] = False
+    """Let CUDA round inputs of matrix products to TF32: faster, a little less exact."""
+
+    augment: Annotated[str, _REGULARISATION] = ""
+    """DiffAugment on real and generated images alike: any of `color,translation,cutout`. `translation` suits digits."""
+
+    ema_half_life_images: Annotated[float, _REGULARISATION] = 50_000.0
     """Images after which an old weight counts half in the averaged generator."""
 
-    ema_rampup: float = 0.05
+    ema_rampup: Annotated[float, _REGULARISATION] = 0.05
     """The half-life is at most this share of the images seen so far; 0 for no ramp-up."""
 
-    seed: int = 0
+    evaluate_every: Annotated[int, _EVALUATION] = 1_000
+    """Steps between two evaluations; 0 for none."""
+
+    evaluate_images: Annotated[int, _EVALUATION] = 5_000
+    """Samples in an evaluation."""
+
+    best_metric: Annotated[BestMetric, _EVALUATION] = "fid_domain"
+    """What the best checkpoint is best in."""
+
+    patience: Annotated[int | None, _EVALUATION] = None
+    """Evaluations without a new best after which the run stops. Left out: it goes on to --steps."""
+
+    out: Annotated[Path, _RUN]
+    """Folder of the run; must be new or empty."""
+
+    seed: Annotated[int, _RUN] = 0
     """Seed of the first weights, the order of the images and the latents."""
 
-    device: Annotated[DeviceName, _NOT_A_FLAG] = "auto"
+    device: Annotated[DeviceName, _RUN] = "auto"
     """Where to train: `auto` is CUDA where there is one, else the CPU."""
 
-    report_every: int = 50
+    report_every: Annotated[int, _RUN] = 50
     """Steps between two lines of `stats.jsonl`."""
 
-    sample_every: int = 500
+    sample_every: Annotated[int, _RUN] = 500
     """Steps between two sample grids."""
 
-    checkpoint_every: int = 500
+    checkpoint_every: Annotated[int, _RUN] = 500
     """Steps between two checkpoints."""
 
     def __post_init__(self) -> None:
-        self._require(self.data != "", "data", "name the images, such as --data digits")
-        self._require(
-            2 <= self.batch_size <= _MAX_BATCH_SIZE,
-            "batch_size",
-            f"give 2 to {_MAX_BATCH_SIZE}; batch norm needs two images",
-        )
-        self._require(self.base_width <= _MAX_BASE_WIDTH, "base_width", f"give 1 to {_MAX_BASE_WIDTH}")
-        self._require(
-            1 <= self.latent_dim <= MAX_LATENT_DIM, "latent_dim", f"give 1 to {MAX_LATENT_DIM}; 64 suits small images"
-        )
-        self._require(0 <= self.seed <= 2**53, "seed", "give a whole number from 0 to 2^53")
-        self._require(all(0 <= beta < 1 for beta in self.betas), "betas", "give two numbers from 0 to below 1")
-        self._require(
-            math.isfinite(self.ema_rampup) and self.ema_rampup >= 0, "ema_rampup", "give 0 or more, such as 0.05"
-        )
-        for name in ("steps", "base_width", "n_critic", "report_every", "sample_every", "checkpoint_every"):
-            value = getattr(self, name)
-            self._require(value is None or value >= 1, name, "give 1 or more")
-        for name in ("generator_lr", "critic_lr", "clip_value", "gp_weight", "ema_half_life_images"):
-            value = getattr(self, name)
-            self._require(math.isfinite(value) and value > 0, name, "give a number above 0")
+        self._check_types()
+        self._check_values()
+        self._check_combinations()
 
     @property
     def num_critic_steps(self) -> int:
         """Critic steps for each generator step, with the loss's own default where none was given."""
-        return _DEFAULT_N_CRITIC[self.loss] if self.n_critic is None else self.n_critic
+        if self.n_critic is not None:
+            return self.n_critic
+        return 5 if self.loss in ("wgan", "wgan-gp") else 1
 
     @property
-    def critic_norm(self) -> Norm:
-        """Norm of the critic's layers, which the loss decides.
+    def resolved_critic_norm(self) -> Norm:
+        """Norm of the critic's layers, with what suits family and loss where none was given."""
+        if self.critic_norm is not None:
+            return self.critic_norm
+        if self.arch in ("mlp", "r3gan") or self.loss in ("wgan-gp", "relativistic"):
+            return "none"
+        if self.loss == "wgan":
+            return "batch" if self.arch == "dcgan" and not self.has_gradient_penalty else "none"
+        return "spectral"
 
-        A gradient penalty is a rule for each sample, and batch norm mixes the samples of a batch (Gulrajani et al.
-        2017, section 4), so there is no way to ask for both.
-        """
-        return "none" if self.loss == "wgan-gp" else "batch"
+    @property
+    def penalty_weights(self) -> tuple[float, float]:
+        """Weights of R1 and R2, with the loss's own default where none was given."""
+        default = 1.0 if self.loss == "relativistic" else 0.0
+        r1_weight, r2_weight = (default if weight is None else weight for weight in (self.r1_weight, self.r2_weight))
+        return r1_weight, r2_weight
+
+    @property
+    def has_gradient_penalty(self) -> bool:
+        """Whether the critic's loss holds a gradient."""
+        return self.loss == "wgan-gp" or any(self.penalty_weights)
+
+    @property
+    def augmentations(self) -> tuple[AugmentationName, ...]:
+        """The parts of `augment`, in its order."""
+        return tuple(self.augment.split(",") if self.augment else ())  # type: ignore[arg-type]  # checked when given
 
     def resolved(self) -> TrainingConfig:
         """The same config with every default that depends on another setting written out."""
-        return dataclasses.replace(self, n_critic=self.num_critic_steps)
+        r1_weight, r2_weight = self.penalty_weights
+        return dataclasses.replace(
+            self,
+            critic_norm=self.resolved_critic_norm,
+            n_critic=self.num_critic_steps,
+            r1_weight=r1_weight,
+            r2_weight=r2_weight,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved config as plain JSON values."""
@@ -158,7 +229,106 @@ class TrainingConfig:
         except (ValueError, TypeError, KeyError, ConfigError) as error:
             raise ArtifactError(f"{source}: the training config cannot be read ({error})") from error
 
+    def _check_types(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            if not _is_a(getattr(self, name), hint):
+                choices = [str(choice) for kind in (hint, *get_args(hint)) for choice in _choices_of(kind)]
+                self._require(False, name, f"give {', '.join(choices) or getattr(hint, '__name__', hint)}")
+
+    def _check_values(self) -> None:
+        self._require(self.data != "", "data", "name the images, such as --data digits")
+        self._require(
+            2 <= self.batch_size <= _MAX_BATCH_SIZE,
+            "batch_size",
+            f"give 2 to {_MAX_BATCH_SIZE}; batch norm needs two images",
+        )
+        self._require(
+            2 <= self.evaluate_images <= _MAX_EVALUATED_IMAGES,
+            "evaluate_images",
+            f"give 2 to {_MAX_EVALUATED_IMAGES}, better some thousands",
+        )
+        self._require(self.base_width <= _MAX_BASE_WIDTH, "base_width", f"give 1 to {_MAX_BASE_WIDTH}")
+        self._require(
+            1 <= self.latent_dim <= MAX_LATENT_DIM, "latent_dim", f"give 1 to {MAX_LATENT_DIM}; 64 suits small images"
+        )
+        self._require(0 <= self.seed <= 2**53, "seed", "give a whole number from 0 to 2^53")
+        self._require(all(0 <= beta < 1 for beta in self.betas), "betas", "give two numbers from 0 to below 1")
+        self._require(
+            set(self.augmentations) <= set(get_args(AugmentationName))
+            and len(set(self.augmentations)) == len(self.augmentations),
+            "augment",
+            "give any of color,translation,cutout, each once, separated by commas",
+        )
+        for name in (
+            "steps",
+            "base_width",
+            "n_critic",
+            "penalty_every",
+            "patience",
+            "report_every",
+            "sample_every",
+            "checkpoint_every",
+        ):
+            value = getattr(self, name)
+            self._require(value is None or value >= 1, name, "give 1 or more")
+        for name in ("generator_lr", "critic_lr", "clip_value", "gp_weight", "clip_grad_norm", "ema_half_life_images"):
+            value = getattr(self, name)
+            self._require(value is None or (math.isfinite(value) and value > 0), name, "give a number above 0")
+        for name in ("r1_weight", "r2_weight", "ema_rampup", "evaluate_every"):
+            value = getattr(self, name)
+            self._require(value is None or (math.isfinite(value) and value >= 0), name, "give 0 or more")
+
+    def _check_combinations(self) -> None:
+        if self.critic_norm == "batch":
+            self._require(
+                not self.has_gradient_penalty,
+                "critic_norm",
+                "a gradient penalty is a rule for each sample, and batch norm mixes the samples of a batch; "
+                "give none or spectral",
+            )
+            self._require(
+                self.arch == "dcgan",
+                "critic_norm",
+                f"the critic of {self.arch} has no such norm; give --critic-norm none",
+            )
+        if self.loss == "wgan":
+            self._require(
+                self.critic_norm != "spectral",
+                "critic_norm",
+                "wgan bounds its critic by clipping weights, which spectral norm undoes; give none or another --loss",
+            )
+        if self.arch == "r3gan":
+            self._require(
+                self.resolved_critic_norm == "none",
+                "critic_norm",
+                "r3gan is made to need no norm; give --critic-norm none",
+            )
+        if self.size is None:
+            self._require(self.fit == "resize", "fit", "it says how to reach --size; give that too")
+        if self.patience is not None:
+            self._require(self.evaluate_every > 0, "patience", "it counts evaluations; give --evaluate-every too")
+        if self.best_metric == "gan_test" and self.evaluate_every:
+            self._require(self.conditional, "best_metric", "it needs classes; give another one")
+
     def _require(self, condition: bool, name: str, cure: str) -> None:
         if not condition:
             flag = "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} is {getattr(self, name)!r}; {cure}")
+
+
+def _is_a(value: object, hint: Any) -> bool:
+    """Whether `value` is what an annotation of `TrainingConfig` allows; an int will do for a float."""
+    if get_origin(hint) in (Union, UnionType):
+        return any(_is_a(value, kind) for kind in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) is tuple:
+        kinds = get_args(hint)
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_is_a, value, kinds))
+    if hint in (int, float):
+        return isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _choices_of(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) is Literal else ()

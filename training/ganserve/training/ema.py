@@ -29,8 +29,8 @@ def ema_decay(num_images: int, images_seen: int, *, half_life_images: float, ram
 def update_ema(ema: nn.Module, generator: nn.Module, decay: float) -> None:
     """ema = decay * ema + (1 - decay) * generator for the parameters; buffers are copied."""
     torch._foreach_lerp_(list(ema.parameters()), list(generator.parameters()), 1 - decay)
-    for ours, theirs in zip(ema.buffers(), generator.buffers(), strict=True):
-        ours.copy_(theirs)
+    if buffers := list(ema.buffers()):
+        torch._foreach_copy_(buffers, list(generator.buffers()))
 
 
 @torch.no_grad()

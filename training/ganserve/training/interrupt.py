@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedError(Exception):
+    """Raised, where work cannot be left between two steps, to leave it at once."""
 
 
 class StopSignal:
@@ -16,8 +21,10 @@ class StopSignal:
     Outside the main thread, where Python allows no handlers, it never fires.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_signal: Callable[[], None] = lambda: None) -> None:
+        """`on_signal` is called at the first one."""
         self.received: signal.Signals | None = None
+        self._tell = on_signal
         self._previous: dict[signal.Signals, Any] = {}
 
     def __call__(self) -> bool:
@@ -37,6 +44,7 @@ class StopSignal:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.received = signal.Signals(number)
         self._restore()
+        self._tell()
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -15,6 +15,7 @@ from ganserve.contract.files import new_file
 from ganserve.contract.images import make_contact_sheet, to_pil
 
 from .batches import Batches
+from .draws import seed_for
 from .pixels import to_levels
 
 _NUM_ROWS = 8
@@ -35,7 +36,7 @@ class Preview:
     @classmethod
     def of(cls, latent_dim: int, num_classes: int, *, seed: int, device: torch.device) -> Preview:
         """The grid of that seed; past sixteen classes, the first sixteen."""
-        rng = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed_for("preview", seed))
         if num_classes == 0:
             z = torch.randn((_NUM_ROWS * _NUM_COLUMNS, latent_dim), generator=rng)
             return cls(z.to(device), None, _NUM_COLUMNS)
@@ -58,9 +59,12 @@ def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
 
 def calibration_batches(batches: Batches, latent_dim: int, *, seed: int) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Seeded latents (N, latent_dim) with labels as frequent as in the data, to estimate batch norm on."""
-    device = batches.images.device
-    rng = torch.Generator().manual_seed(seed)
+    device = batches.device
+    rng = torch.Generator().manual_seed(seed_for("calibration", seed))
     for _ in range(_NUM_CALIBRATION_BATCHES):
         z = torch.randn((_CALIBRATION_BATCH_SIZE, latent_dim), generator=rng)
         rows = torch.randint(len(batches.images), (_CALIBRATION_BATCH_SIZE,), generator=rng)
-        yield z.to(device), None if batches.labels is None else batches.labels[rows.to(device)]
+        yield (
+            z.to(device),
+            None if batches.labels is None else batches.labels[rows.to(batches.labels.device)].to(device),
+        )

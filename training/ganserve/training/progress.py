@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .evaluation import Scores
 from .report import Figures
 
 _PLAIN_EVERY_S = 15.0
@@ -55,3 +56,13 @@ class ProgressView:
         if not self._console.is_terminal and time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + _PLAIN_EVERY_S
             self._console.print(f"step {figures.step:,} of {self._num_steps:,} {text}", soft_wrap=True)
+
+    def on_scores(self, scores: Scores, *, step: int) -> None:
+        """Shows what an evaluation found, in a line that stays."""
+        gan_test = "" if scores.gan_test is None else f" · GAN-test {scores.gan_test:.1%}"
+        self._console.print(
+            f"step {step:,} · fid_domain {scores.fid_domain:.3g} (floor {scores.fid_floor:.3g}){gan_test} "
+            f"· precision {scores.precision:.2f} · recall {scores.recall:.2f}",
+            soft_wrap=True,
+            highlight=False,
+        )

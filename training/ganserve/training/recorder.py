@@ -1,7 +1,8 @@
-"""What a run leaves behind, step by step: figures, sample grids and checkpoints, each at its interval."""
+"""What a run leaves behind, step by step: figures, scores, sample grids and checkpoints, each at its interval."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -14,16 +15,23 @@ from . import checkpoint
 from .batches import Batches
 from .config import TrainingConfig
 from .ema import estimate_batch_norm
+from .evaluation import Evaluator, Scores
+from .health import Health
+from .interrupt import StopSignal
 from .loop import StepLosses
 from .previews import Preview, calibration_batches, write_png
 from .progress import ProgressView
 from .report import Report
-from .rundir import RunDir
+from .rundir import CheckpointName, RunDir
+from .selection import select
 from .state import TrainingState
 
 
 class Recorder:
-    """Watches a `TrainingState` from outside the loop. It changes only the batch-norm statistics of the average."""
+    """Watches a `TrainingState` from outside the loop.
+
+    Of all that training reads it changes nothing; it estimates the batch norms of the average, and notes the best.
+    """
 
     def __init__(
         self,
@@ -32,6 +40,9 @@ class Recorder:
         card: ModelCard,
         state: TrainingState,
         batches: Batches,
+        evaluator: Evaluator | None,
+        class_shares: Mapping[str, float],
+        stop: StopSignal,
         console: Console,
     ) -> None:
         self._run_dir = run_dir
@@ -39,12 +50,16 @@ class Recorder:
         self._card = card
         self._state = state
         self._batches = batches
-        self._report = Report(run_dir, step=state.step, images_seen=state.images_seen)
+        self._evaluator = evaluator
+        self._stop = stop
+        self._console = console
+        self._health = Health(config, class_shares)
+        self._report = Report(run_dir, step=state.step, images_seen=state.images_seen, num_skipped=state.num_skipped)
         self._progress = ProgressView(console, step=state.step, num_steps=config.steps)
-        self._preview = Preview.of(
-            config.latent_dim, len(card.class_names), seed=config.seed, device=batches.images.device
-        )
+        self._preview = Preview.of(config.latent_dim, len(card.class_names), seed=config.seed, device=state.device)
+        self._first_step = state.step
         self._calibrated_step: int | None = None
+        self._evaluated_step = state.step
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -57,8 +72,13 @@ class Recorder:
     ) -> None:
         self._open.__exit__(error_type, error, traceback)
 
+    def should_stop(self) -> bool:
+        """Whether a signal asked for it, or so many evaluations brought no new best that the run should end here."""
+        best, patience = self._state.best, self._config.patience
+        return self._stop() or (best is not None and patience is not None and best.num_since >= patience)
+
     def after_step(self, losses: StepLosses) -> None:
-        """Takes in one step, and writes what is due."""
+        """Takes in one step, and writes what is due. Raises DivergenceError where going on would be in vain."""
         step, config = self._state.step, self._config
         self._report.add(losses)
         self._progress.on_step(step)
@@ -66,32 +86,65 @@ class Recorder:
             return
         if step % config.report_every == 0:
             self._write_figures()
+        if config.evaluate_every and step % config.evaluate_every == 0:
+            self._evaluate()
         if step % config.sample_every == 0:
             self._write_samples()
         if step % config.checkpoint_every == 0:
-            self._save()
+            self._save("last")
 
     def finish(self) -> None:
-        """Writes everything for the step that the run ends on, due or not."""
-        self._save()
+        """Writes everything for the step that the run ends on, due or not; cut short by a signal, no scores."""
+        self._write_figures()
+        if self._state.step == self._config.steps or not self._stop():
+            self._evaluate()
+        self._save("last")
         self._write_samples()
 
     def _write_figures(self) -> None:
-        figures = self._report.flush(step=self._state.step, images_seen=self._state.images_seen)
+        state = self._state
+        figures = self._report.flush(step=state.step, images_seen=state.images_seen, num_skipped=state.num_skipped)
         if figures is not None:
             self._progress.on_report(figures)
+            self._warn(self._health.check_figures(figures))
+
+    def _evaluate(self) -> None:
+        if self._evaluator is None or self._evaluated_step == self._state.step:
+            return
+        self._evaluated_step = self._state.step
+        state = self._state
+        self._write_figures()
+        self._calibrate()
+        state.check_finite()
+        scores, judge = self._evaluator.scores(state.ema), self._evaluator.extractor
+        values = {**scores.to_dict(), "extractor": judge.digest, "extractor_accuracy": judge.accuracy}
+        self._report.add_scores(values, step=state.step, images_seen=state.images_seen)
+        self._report.restart_clock()
+        self._progress.on_scores(scores, step=state.step)
+        self._warn(self._health.check_scores(scores))
+        state.best = select(state.best, scores, self._config.best_metric, step=state.step, judge=judge.digest)
+        if state.best.step == state.step:
+            self._save("best", scores)
 
     def _write_samples(self) -> None:
         self._calibrate()
         picture = self._preview.draw(self._state.ema)
         write_png(self._run_dir.sample_grid(self._state.step), picture)
         self._report.add_grid(picture, step=self._state.step)
+        self._report.restart_clock()
 
-    def _save(self) -> None:
+    def _save(self, name: CheckpointName, scores: Scores | None = None) -> None:
         self._write_figures()
         self._calibrate()
         self._state.check_finite()
-        checkpoint.save(self._run_dir.checkpoint(), self._state, self._config, self._card)
+        if self._state.step > self._first_step:
+            self._state.num_rollbacks = 0
+        card = ModelCard()
+        card.CopyFrom(self._card)
+        if scores is not None:
+            card.metrics.update({name: value for name, value in scores.to_dict().items() if isinstance(value, float)})
+        checkpoint.save(self._run_dir.checkpoint(name), self._state, self._config, card)
+        self._report.restart_clock()
 
     def _calibrate(self) -> None:
         """Once a step: a grid and a checkpoint of the same step share it."""
@@ -100,3 +153,7 @@ class Recorder:
         self._calibrated_step = self._state.step
         batches = calibration_batches(self._batches, self._config.latent_dim, seed=self._config.seed)
         estimate_batch_norm(self._state.ema, batches)
+
+    def _warn(self, warnings: Iterable[str]) -> None:
+        for warning in warnings:
+            self._console.print(f"warning: step {self._state.step:,}: {warning}", soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""Figures of a run: summed on the device, read at intervals, kept in `stats.jsonl` and for TensorBoard."""
+"""Figures of a run: summed on the device, read at intervals, kept as JSON lines and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import dataclasses
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,91 +18,120 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from ganserve.contract.errors import GanserveError
 from ganserve.contract.files import new_file
 
 from .loop import StepLosses
 from .rundir import RunDir
 
+_STEP_LOSSES = tuple(field.name for field in dataclasses.fields(StepLosses))
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Figures:
-    """One line of `stats.jsonl`. Losses and logits are means over the steps since the line before."""
+    """One line of `stats.jsonl`. Losses, logits and the accuracy are means over the steps since the line before."""
 
     step: int
     images_seen: int
     images_per_s: float
+    """Evaluations and files not counted."""
     critic_loss: float
     generator_loss: float
+    penalty: float
     real_logit: float
     fake_logit: float
+    critic_accuracy: float
+    num_steps: int
+    """Steps since the line before."""
+    num_skipped: int
+    """Optimiser steps among them that were not taken, because a loss or gradient was not finite."""
 
 
 class Report:
     """Collects the losses of each step, and turns them into `Figures` when asked."""
 
-    def __init__(self, run_dir: RunDir, *, step: int, images_seen: int) -> None:
+    def __init__(self, run_dir: RunDir, *, step: int, images_seen: int, num_skipped: Tensor) -> None:
         """Goes on after `step`; lines and events of later steps, from a run that was cut off, are dropped."""
-        self._stats_path = run_dir.stats
-        self._tensorboard_path = run_dir.tensorboard
-        _keep_until(self._stats_path, step)
-        self._first_step = step
+        self._run_dir = run_dir
+        for lines in (run_dir.stats, run_dir.evaluations):
+            _keep_until(lines, step)
+        self._first_step = self._last_step = step
         self._last_images = images_seen
+        self._last_skipped = num_skipped.clone()
         self._last_time_s = time.monotonic()
         self._sum: Tensor | None = None
-        self._num_summed = 0
 
     def __enter__(self) -> Self:
-        self._stats = self._stats_path.open("a", encoding="utf-8")
-        self._tensorboard = SummaryWriter(self._tensorboard_path, purge_step=self._first_step + 1)
+        self._tensorboard = SummaryWriter(self._run_dir.tensorboard, purge_step=self._first_step + 1)
         return self
 
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stats.close()
         self._tensorboard.close()
 
     def add(self, losses: StepLosses) -> None:
-        """Adds one step. Waits for nothing."""
-        row = torch.stack([losses.critic, losses.generator, losses.real_logit, losses.fake_logit])
+        """Adds one step; one whose losses are not finite counts in `num_skipped` alone. Waits for nothing."""
+        row = torch.stack([getattr(losses, name) for name in _STEP_LOSSES] + [torch.ones_like(losses.critic)])
+        row = torch.where(torch.isfinite(row).all(), row, 0.0)
         self._sum = row if self._sum is None else self._sum + row
-        self._num_summed += 1
 
-    def flush(self, *, step: int, images_seen: int) -> Figures | None:
-        """Writes the figures since the last call; None where no step has been added since.
-
-        Raises GanserveError where a loss is no longer finite, because nothing good comes after that.
-        """
+    def flush(self, *, step: int, images_seen: int, num_skipped: Tensor) -> Figures | None:
+        """Writes the figures since the last call; None where no step has been added since."""
         if self._sum is None:
             return None
-        means = (self._sum / self._num_summed).tolist()
-        if not all(np.isfinite(means)):
-            raise GanserveError(
-                f"step {step}: the losses are no longer finite; the last checkpoint is untouched. "
-                "Try lower --generator-lr and --critic-lr, or another --loss"
-            )
-        now_s = time.monotonic()
-        images_per_s = (images_seen - self._last_images) / max(now_s - self._last_time_s, 1e-9)
-        figures = Figures(step, images_seen, round(images_per_s, 1), *means)
-        self._stats.write(json.dumps(dataclasses.asdict(figures)) + "\n")
-        self._stats.flush()
-        for name in ("critic_loss", "generator_loss", "real_logit", "fake_logit", "images_per_s"):
-            self._tensorboard.add_scalar(f"training/{name}", getattr(figures, name), step)
-        self._last_images, self._last_time_s = images_seen, now_s
-        self._sum, self._num_summed = None, 0
+        *sums, num_finite = self._sum.tolist()
+        means = dict(zip(_STEP_LOSSES, (value / max(num_finite, 1.0) for value in sums), strict=True))
+        images_per_s = (images_seen - self._last_images) / max(time.monotonic() - self._last_time_s, 1e-9)
+        figures = Figures(
+            step=step,
+            images_seen=images_seen,
+            images_per_s=round(images_per_s, 1),
+            critic_loss=means["critic"],
+            generator_loss=means["generator"],
+            penalty=means["penalty"],
+            real_logit=means["real_logit"],
+            fake_logit=means["fake_logit"],
+            critic_accuracy=means["critic_accuracy"],
+            num_steps=step - self._last_step,
+            num_skipped=round(float(num_skipped - self._last_skipped)),
+        )
+        self._write(self._run_dir.stats, dataclasses.asdict(figures), group="training")
+        self._last_step, self._last_images = step, images_seen
+        self._last_skipped = num_skipped.clone()
+        self._sum = None
+        self.restart_clock()
         return figures
+
+    def restart_clock(self) -> None:
+        """Leaves the time since the last call out of the speed, where it went into something else than training."""
+        self._last_time_s = time.monotonic()
+
+    def add_scores(self, scores: Mapping[str, float | str | list[float]], *, step: int, images_seen: int) -> None:
+        """Writes what an evaluation found."""
+        self._write(self._run_dir.evaluations, {"step": step, "images_seen": images_seen, **scores}, group="evaluation")
 
     def add_grid(self, picture: npt.NDArray[np.uint8], *, step: int) -> None:
         """Shows a sample grid, uint8 (H, W, C), in TensorBoard."""
         self._tensorboard.add_image("samples", picture, step, dataformats="HWC")
 
+    def _write(self, lines: Path, values: dict[str, Any], *, group: str) -> None:
+        with lines.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({name: _or_none(value) for name, value in values.items()}, allow_nan=False) + "\n")
+        for name, value in values.items():
+            if isinstance(value, float):
+                self._tensorboard.add_scalar(f"{group}/{name}", value, values["step"])
 
-def _keep_until(stats: Path, step: int) -> None:
-    if stats.is_file():
-        lines = stats.read_text(encoding="utf-8").splitlines(keepends=True)
+
+def _or_none(value: Any) -> Any:
+    """Null for a number that JSON cannot hold."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _keep_until(lines_path: Path, step: int) -> None:
+    if lines_path.is_file():
+        lines = lines_path.read_text(encoding="utf-8").splitlines(keepends=True)
         kept = [line for line in lines if _step_of(line) <= step]
-        with new_file(stats) as temporary:
+        with new_file(lines_path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")
 
 

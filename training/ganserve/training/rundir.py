@@ -2,8 +2,10 @@
 
 config.json                    the resolved config
 checkpoints/last.safetensors   everything that a resume or an export needs
+checkpoints/best.safetensors   the same, as it was after the best evaluation
 samples/step-000500.png        the same latents, drawn as training goes on
 stats.jsonl                    one line of figures for each report
+evaluations.jsonl              one line of scores for each evaluation
 tensorboard/                   the same figures and grids for TensorBoard
 """
 
@@ -11,11 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import new_file
 
 from .config import TrainingConfig
+
+CheckpointName = Literal["best", "last"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,16 @@ class RunDir:
         return self.root / "stats.jsonl"
 
     @property
+    def evaluations(self) -> Path:
+        """One JSON object a line."""
+        return self.root / "evaluations.jsonl"
+
+    @property
     def tensorboard(self) -> Path:
         """Folder of event files."""
         return self.root / "tensorboard"
 
-    def checkpoint(self, name: str = "last") -> Path:
+    def checkpoint(self, name: CheckpointName = "last") -> Path:
         """The checkpoint of that name."""
         return self.root / "checkpoints" / f"{name}.safetensors"
 
@@ -51,11 +61,7 @@ class RunDir:
     def create(cls, config: TrainingConfig) -> RunDir:
         """Starts the folder of a new run with its config. Raises ConfigError where something is there already."""
         run_dir = cls(config.out)
-        if config.out.exists() and not config.out.is_dir():
-            raise ConfigError(f"--out {config.out}: that is a file; give a new folder")
-        if config.out.is_dir() and any(config.out.iterdir()):
-            cure = f", or go on with its run: --resume {config.out}" if run_dir.checkpoint().is_file() else ""
-            raise ConfigError(f"--out {config.out}: that folder is not empty; give a new one{cure}")
+        run_dir.check_free()
         try:
             config.out.mkdir(parents=True, exist_ok=True)
             run_dir.write_config(config)
@@ -64,6 +70,14 @@ class RunDir:
                 f"--out {config.out}: cannot be written ({error.strerror}); give another folder"
             ) from error
         return run_dir
+
+    def check_free(self) -> None:
+        """Raises ConfigError where a new run cannot have this folder because something is there."""
+        if self.root.exists() and not self.root.is_dir():
+            raise ConfigError(f"--out {self.root}: that is a file; give a new folder")
+        if self.root.is_dir() and any(self.root.iterdir()):
+            cure = f", or go on with its run: --resume {self.root}" if self.checkpoint().is_file() else ""
+            raise ConfigError(f"--out {self.root}: that folder is not empty; give a new one{cure}")
 
     @classmethod
     def existing(cls, root: Path) -> RunDir:
@@ -74,6 +88,11 @@ class RunDir:
         if not run_dir.config.is_file():
             raise ArtifactError(f"{root}: not the folder of a run, {run_dir.config.name} is missing")
         return run_dir
+
+    def clear_partial_files(self) -> None:
+        """Removes what a process that was killed while it wrote has left. No other may be writing."""
+        for partial in self.root.glob("**/.*.partial"):
+            partial.unlink(missing_ok=True)
 
     def write_config(self, config: TrainingConfig) -> None:
         """Writes the resolved config."""

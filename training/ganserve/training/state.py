@@ -8,71 +8,93 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam
 
-from ganserve.contract.errors import GanserveError
+from ganserve.contract.errors import DivergenceError
 from ganserve.v1.model_pb2 import ModelCard
 
 from .config import TrainingConfig
+from .draws import Draws, seed_for
 from .ema import averaged_copy
 from .networks import ImageShape, build_critic, build_generator
+from .optimisation import adam
+from .ranks import ALONE, Ranks
+
+
+@dataclass
+class Best:
+    """The best evaluation so far."""
+
+    value: float
+    step: int
+    judge: str = ""
+    """Digest of the extractor that judged. Another one's values cannot be compared with it."""
+    num_since: int = 0
+    """Evaluations since then, none of them better."""
 
 
 @dataclass
 class TrainingState:
-    """Networks, optimisers, progress and the source of latents."""
+    """Networks, optimisers, random numbers and progress."""
 
     generator: nn.Module
     critic: nn.Module
     ema: nn.Module
     generator_optimiser: Adam
     critic_optimiser: Adam
-    rng: torch.Generator
-    """On the device; latents and all other random numbers of a step come from it."""
-
-    latent_dim: int
+    draws: Draws
     device: torch.device
+    num_skipped: Tensor
+    """Optimiser steps not taken because loss or gradient was not finite, a float scalar on the device."""
+
     step: int = 0
     """Generator steps done."""
 
     images_seen: int = 0
     """Real images shown to the critic; also the position in `Batches`."""
 
+    lr_scale: float = 1.0
+    """Both learning rates are multiplied with it; halved whenever the run is rolled back."""
+
+    num_rollbacks: int = 0
+    """How often in a row, with no new checkpoint in between, the run was rolled back to one."""
+
+    best: Best | None = None
+    """None before the first evaluation."""
+
     @classmethod
-    def fresh(cls, config: TrainingConfig, card: ModelCard, device: torch.device) -> TrainingState:
+    def fresh(
+        cls, config: TrainingConfig, card: ModelCard, device: torch.device, ranks: Ranks = ALONE
+    ) -> TrainingState:
         """The state before the first step. The weights depend on the seed alone, not on the device."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            generator = generator_for(config, card).to(device)
-            critic = build_critic(
-                config.arch,
-                image_shape_of(card),
-                num_classes=len(card.class_names),
-                base_width=config.base_width,
-                norm=config.critic_norm,
-            ).to(device)
+            torch.manual_seed(seed_for("weights", config.seed))
+            generator = _place(generator_for(config, card), device)
+            critic = _place(
+                build_critic(
+                    config.arch,
+                    image_shape_of(card),
+                    num_classes=len(card.class_names),
+                    base_width=config.base_width,
+                    norm=config.resolved_critic_norm,
+                ),
+                device,
+            )
         return cls(
             generator=generator,
             critic=critic,
             ema=averaged_copy(generator),
-            generator_optimiser=_adam(generator, config.generator_lr, config),
-            critic_optimiser=_adam(critic, config.critic_lr, config),
-            rng=torch.Generator(device).manual_seed(config.seed),
-            latent_dim=config.latent_dim,
+            generator_optimiser=adam(generator, config.generator_lr, config.betas),
+            critic_optimiser=adam(critic, config.critic_lr, config.betas),
+            draws=Draws(device, seed_for("steps", config.seed), rank=ranks.rank, num_ranks=ranks.num_ranks),
             device=device,
+            num_skipped=torch.zeros((), device=device),
         )
 
     def check_finite(self) -> None:
-        """Raises GanserveError where a weight is no longer finite, because nothing good comes after that."""
+        """Raises DivergenceError where a weight is no longer finite, because nothing good comes after that."""
         for network in (self.generator, self.critic, self.ema):
             for tensor in network.state_dict().values():
                 if not bool(torch.isfinite(tensor).all()):
-                    raise GanserveError(
-                        f"step {self.step}: the weights are no longer finite; the last checkpoint is untouched. "
-                        "Try lower --generator-lr and --critic-lr, or another --loss"
-                    )
-
-    def draw_latents(self, num_latents: int) -> Tensor:
-        """The next latents, float32 (num_latents, latent_dim), standard normal."""
-        return torch.randn((num_latents, self.latent_dim), generator=self.rng, device=self.device)
+                    raise DivergenceError(f"step {self.step}: the weights are no longer finite")
 
 
 def generator_for(config: TrainingConfig, card: ModelCard) -> nn.Module:
@@ -91,5 +113,6 @@ def image_shape_of(card: ModelCard) -> ImageShape:
     return ImageShape(card.image.height, card.image.width, card.image.channels)
 
 
-def _adam(network: nn.Module, lr: float, config: TrainingConfig) -> Adam:
-    return Adam(network.parameters(), lr=lr, betas=config.betas, fused=True)
+def _place(network: nn.Module, device: torch.device) -> nn.Module:
+    """Moves a network to its device, channels last, which convolutions are faster with."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]

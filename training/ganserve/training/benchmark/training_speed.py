@@ -1,0 +1,172 @@
+"""Images/s of our loop and of a plain one, taken in turns, so that what else the machine does meets all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import torch
+
+from ganserve.contract.errors import ConfigError
+from ganserve.training.config import TrainingConfig
+from ganserve.training.datasets import ImageDataset
+from ganserve.training.device import choose_device
+
+from .contestants import OURS, PLAIN, Contestant, contestants
+
+# Enough to use up what a DataLoader's workers got ready between its turns, and for them to rest in another's.
+_NUM_WARM_UP_STEPS = 5
+
+
+class Spread(NamedTuple):
+    """The middle and both ends of several measurements."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """The spread of at least one value."""
+        return cls(statistics.median(values), min(values), max(values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSpeed:
+    """What was measured, and where."""
+
+    images_per_s: dict[str, list[float]]
+    """Of each loop by name, the plain one first: real images shown to the critic in a second, one figure a round."""
+
+    preset: str
+    shape: tuple[int, int, int]
+    """Height, width and channels of an image."""
+    batch_size: int
+    num_steps: int
+    """Measured steps of each loop in a round."""
+    device: str
+    num_threads: int
+    """Of PyTorch, on the CPU."""
+    differences: list[str]
+    """What else ours does, or does in another way."""
+
+    @property
+    def num_rounds(self) -> int:
+        """Turns that each loop had."""
+        return len(self.images_per_s[PLAIN])
+
+    def spread(self, name: str) -> Spread:
+        """Images/s of a loop."""
+        return Spread.of(self.images_per_s[name])
+
+    def ratio(self, name: str) -> Spread:
+        """How many times as fast as the plain loop a loop is, from the two figures of each round."""
+        pairs = zip(self.images_per_s[name], self.images_per_s[PLAIN], strict=True)
+        return Spread.of([figure / plain for figure, plain in pairs])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        height, width, num_channels = self.shape
+        return {
+            "preset": self.preset,
+            "image": {"height": height, "width": width, "channels": num_channels},
+            "batch_size": self.batch_size,
+            "steps": self.num_steps,
+            "rounds": self.num_rounds,
+            "device": self.device,
+            "threads": self.num_threads,
+            "torch": str(torch.__version__),
+            "ratio": self.ratio(OURS)._asdict(),
+            "loops": [
+                {
+                    "name": name,
+                    "images_per_s": self.spread(name)._asdict(),
+                    "ratio": self.ratio(name)._asdict(),
+                    "each_round": figures,
+                }
+                for name, figures in self.images_per_s.items()
+            ],
+            "differences": self.differences,
+        }
+
+
+def measure(
+    config: TrainingConfig,
+    dataset: ImageDataset,
+    *,
+    preset: str,
+    num_rounds: int,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> TrainingSpeed:
+    """Has every loop take `config.steps` steps in each of `num_rounds` rounds, in turns whose order changes.
+
+    The first steps of a turn are not measured. `on_progress` is told how many turns are done, and of how many. Raises
+    ConfigError where there are no rounds, where `config` does not suit the images, or where they fill no batch.
+    """
+    if num_rounds < 1:
+        raise ConfigError(f"--rounds is {num_rounds}; give 1 or more")
+    if len(dataset.images) < config.batch_size:
+        raise ConfigError(
+            f"--batch-size is {config.batch_size}, and {dataset.name} has {len(dataset.images):,} images; "
+            "give a smaller one, or more images"
+        )
+    device = choose_device(config.device)
+    loops = contestants(config, dataset, device)
+    for loop in loops:
+        loop.take_steps(_NUM_WARM_UP_STEPS, lambda: None)
+    found: dict[str, list[float]] = {loop.name: [] for loop in loops}
+    for number in range(num_rounds):
+        for turn, loop in enumerate(loops if number % 2 == 0 else reversed(loops)):
+            on_progress(number * len(loops) + turn, num_rounds * len(loops))
+            found[loop.name].append(_images_per_s(loop, config.steps, device))
+    _, height, width, num_channels = dataset.images.shape
+    return TrainingSpeed(
+        images_per_s=found,
+        preset=preset,
+        shape=(height, width, num_channels),
+        batch_size=config.batch_size,
+        num_steps=config.steps,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        num_threads=torch.get_num_threads(),
+        differences=_differences(config),
+    )
+
+
+def _images_per_s(loop: Contestant, num_steps: int, device: torch.device) -> float:
+    """Speed of the last `num_steps` steps of a turn, which is one call: what a call costs at first is warm-up too."""
+    num_done, start_s = 0, 0.0
+
+    def count() -> None:
+        nonlocal num_done, start_s
+        num_done += 1
+        if num_done == _NUM_WARM_UP_STEPS:
+            start_s = _now_s(device)
+
+    loop.take_steps(_NUM_WARM_UP_STEPS + num_steps, count)
+    return loop.images_per_step * num_steps / (_now_s(device) - start_s)
+
+
+def _now_s(device: torch.device) -> float:
+    """The time when the device has done all that it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _differences(config: TrainingConfig) -> list[str]:
+    """What ours does and the plain loop does not, or does in another way. Of `dcgan`, the first three."""
+    others = {
+        "averages the generator's weights (EMA)": True,
+        "draws new latents for the generator's step": True,
+        "looks for losses and gradients that are not finite": True,
+        f"minimises {config.loss}, not cross-entropy": config.loss != "gan",
+        f"takes {config.num_critic_steps} critic steps for each of the generator": config.num_critic_steps > 1,
+        "gives the critic gradient penalties": config.has_gradient_penalty,
+        f"augments images ({config.augment})": bool(config.augment),
+        "mirrors images": config.mirror,
+        f"computes in {config.precision}": config.precision != "fp32",
+    }
+    return [text for text, is_so in others.items() if is_so]

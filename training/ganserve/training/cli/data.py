@@ -1,0 +1,166 @@
+"""`ganserve data inspect` and `ganserve data pack`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from ganserve.contract.errors import DatasetError
+from ganserve.training.datasets import Fitting, Split, load
+from ganserve.training.datasets.fitting import How
+from ganserve.training.datasets.inspection import Inspection, inspect_source
+from ganserve.training.datasets.packing import check_target, pack_dataset
+
+_MOST_VALUES: Final = 12
+_MOST_FAULTS: Final = 20
+
+
+def inspect(source: str, *, size: str | None = None, fit: How = "resize", split: Split | None = None) -> int | None:
+    """Show what a source of images holds, and every file in it that cannot be trained on.
+
+        ganserve data inspect photos/
+
+    Exits with 3 where there are bad files, or it cannot be trained on.
+
+    Parameters
+    ----------
+    source
+        What `ganserve train --data` takes.
+    size
+        One side in pixels, such as 32, or height and width, such as 32x48. With it, other sizes are no fault.
+    fit
+        How images are made to fit --size.
+    split
+        The split to look at. Left out: all that there are.
+    """
+    console = Console()
+    with _progress(console, "looking") as on_progress:
+        inspections = inspect_source(source, split=split, fitting=_fitting(size, fit), on_progress=on_progress)
+    for index, inspection in enumerate(inspections):
+        if index:
+            console.print()
+        console.print(_table(inspection))
+    is_sound = not any(inspection.faults or inspection.obstacle for inspection in inspections)
+    return None if is_sound else DatasetError.exit_code
+
+
+def pack(
+    source: str,
+    out: Path,
+    *,
+    size: str | None = None,
+    fit: How = "resize",
+    skip_bad: bool = False,
+    split: Split = "train",
+) -> None:
+    """Pack a source into one zip of PNGs with labels, which StyleGAN's tools read too.
+
+        ganserve data pack photos/ photos.zip --size 64 --fit crop
+
+    Parameters
+    ----------
+    source
+        What `ganserve train --data` takes.
+    out
+        The zip to write. What is there is never overwritten.
+    size
+        One side in pixels, such as 32, or height and width, such as 32x48. Left out: as they are.
+    fit
+        How images are made to fit --size: `resize` scales both sides, `crop` cuts the centre out first, `pad` shrinks
+        what is too large and centres it on black.
+    skip_bad
+        Leave bad images out.
+    split
+        The split to pack.
+    """
+    check_target(out)
+    console = Console()
+    with _progress(console, "reading") as on_progress:
+        dataset = load(source, split=split, fitting=_fitting(size, fit), skip_bad=skip_bad, on_progress=on_progress)
+    with _progress(console, "packing") as on_progress:
+        pack_dataset(dataset, out, split=split, on_progress=on_progress)
+    num_images, height, width, num_channels = dataset.images.shape
+    lines = [
+        f"packed   {num_images:,} images of {width}×{height}, {_colour(num_channels)}, {_classes(dataset.num_classes)}",
+        f"digest   {dataset.digest}",
+        f"file     {out}",
+    ]
+    if dataset.skipped:
+        lines.append(f"skipped  {len(dataset.skipped):,}: {_some(dataset.skipped)}")
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _fitting(size: str | None, fit: How) -> Fitting | None:
+    return None if size is None else Fitting.parse(size, fit)
+
+
+@contextmanager
+def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda num_done, total: progress.update(task, completed=num_done, total=total)
+
+
+def _table(inspection: Inspection) -> Table:
+    """One row a fact."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for fact, value in _facts(inspection):
+        table.add_row(Text(fact), Text(value))
+    return table
+
+
+def _facts(inspection: Inspection) -> Iterator[tuple[str, str]]:
+    sizes = {f"{width}×{height}": count for (height, width), count in inspection.sizes.items()}
+    yield "split", inspection.split
+    yield "images", f"{inspection.num_images:,}"
+    yield "sizes", _counts(sizes)
+    yield "modes", _counts(inspection.modes)
+    yield "classes", _counts(inspection.class_counts) or "none"
+    if inspection.faults:
+        yield "bad files", f"{len(inspection.faults):,}"
+        for fault in inspection.faults[:_MOST_FAULTS]:
+            yield "", str(fault)
+        if len(inspection.faults) > _MOST_FAULTS:
+            yield "", f"and {len(inspection.faults) - _MOST_FAULTS:,} more"
+    yield "trainable", _verdict(inspection)
+
+
+def _verdict(inspection: Inspection) -> str:
+    height, width, num_channels = inspection.shape
+    sized = " or give --size" if any(fault.is_size for fault in inspection.faults) else ""
+    if inspection.faults and inspection.obstacle:
+        return f"no; mend the bad files{sized}; --skip-bad does not help: {inspection.obstacle}"
+    if inspection.faults:
+        return f"no; mend or remove the bad files{sized}, or train with --skip-bad"
+    if inspection.obstacle:
+        return f"no; {inspection.obstacle}"
+    return f"yes, as {width}×{height}, {_colour(num_channels)}"
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return _some([f"{value} ({count:,})" for value, count in counts.items()])
+
+
+def _some(values: Iterable[str]) -> str:
+    listed = list(values)
+    more = f" and {len(listed) - _MOST_VALUES:,} more" if len(listed) > _MOST_VALUES else ""
+    return ", ".join(listed[:_MOST_VALUES]) + more
+
+
+def _colour(num_channels: int) -> str:
+    return "greyscale" if num_channels == 1 else "RGB"
+
+
+def _classes(num_classes: int) -> str:
+    return f"{num_classes:,} classes" if num_classes else "no classes"

@@ -1,0 +1,86 @@
+"""Signs that a run goes wrong: numbers that are not finite, a critic that has won, a generator that repeats itself."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from ganserve.contract.errors import DivergenceError
+
+from .config import TrainingConfig
+from .evaluation import Scores
+from .report import Figures
+
+_WINDOW_STEPS = 50
+_MAX_SKIPPED_SHARE = 0.2
+_MIN_SKIPPED = 5
+_SATURATED_ACCURACY = 0.995
+_NUM_SATURATED_REPORTS = 5
+_MIN_DIVERSITY = 0.7
+_MIN_RECALL = 0.1
+_MIN_CLASS_SHARE = 0.1
+"""Of the share among real images."""
+
+
+class Health:
+    """Watches the figures of a run. It warns of each trouble when it begins, and stops only for divergence."""
+
+    def __init__(self, config: TrainingConfig, class_shares: Mapping[str, float]) -> None:
+        """`class_shares` is the share of real images in each class, by name; empty where there are no classes."""
+        self._config = config
+        self._class_shares = class_shares
+        self._recent: deque[Figures] = deque()
+        self._num_saturated = 0
+        self._troubles: set[str] = set()
+
+    def check_figures(self, figures: Figures) -> Iterator[str]:
+        """Warnings after a line of figures. Raises DivergenceError where too many steps could not be taken."""
+        self._recent.append(figures)
+        while sum(each.num_steps for each in self._recent) - self._recent[0].num_steps >= _WINDOW_STEPS:
+            self._recent.popleft()
+        num_skipped = sum(each.num_skipped for each in self._recent)
+        num_updates = sum(each.num_steps for each in self._recent) * (self._config.num_critic_steps + 1)
+        if num_skipped > max(_MAX_SKIPPED_SHARE * num_updates, _MIN_SKIPPED - 1):
+            raise DivergenceError(
+                f"step {figures.step}: losses or gradients were not finite in {num_skipped:,} of the last "
+                f"{num_updates:,} updates"
+            )
+        yield from self._watch(
+            "skipped",
+            num_skipped > 0,
+            f"{num_skipped:,} updates were skipped because a loss or gradient was not finite; if it goes on, try lower "
+            "--generator-lr and --critic-lr, or --clip-grad-norm 1",
+        )
+        has_won = self._config.loss not in ("wgan", "wgan-gp") and figures.critic_accuracy > _SATURATED_ACCURACY
+        self._num_saturated = self._num_saturated + 1 if has_won else 0
+        yield from self._watch(
+            "saturated",
+            self._num_saturated >= _NUM_SATURATED_REPORTS,
+            f"the critic tells {figures.critic_accuracy:.1%} of real images from generated ones, so the generator "
+            "learns little; try a lower --critic-lr, --augment translation, or --preset r3gan",
+        )
+
+    def check_scores(self, scores: Scores) -> Iterator[str]:
+        """Warnings after an evaluation."""
+        yield from self._watch(
+            "collapsed",
+            scores.diversity < _MIN_DIVERSITY or scores.recall < _MIN_RECALL,
+            f"samples repeat themselves (mode collapse): they lie {scores.diversity:.0%} as far apart as real images "
+            f"do, and near {scores.recall:.0%} of those; train longer, try a lower --generator-lr or --loss "
+            "relativistic, or use the best checkpoint",
+        )
+        missing = [
+            name
+            for (name, real_share), share in zip(self._class_shares.items(), scores.class_shares, strict=False)
+            if share < _MIN_CLASS_SHARE * real_share
+        ]
+        yield from self._watch(
+            "missing classes",
+            bool(missing),
+            f"almost no sample looks like class {', '.join(missing)}; train longer, or try --loss relativistic",
+        )
+
+    def _watch(self, trouble: str, is_there: bool, text: str) -> Iterator[str]:
+        if is_there and trouble not in self._troubles:
+            yield text
+        (self._troubles.add if is_there else self._troubles.discard)(trouble)
