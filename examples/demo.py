@@ -34,7 +34,7 @@ def main() -> None:
     DEMO.mkdir()
 
     say("1/4  Train a conditional GAN on 1,797 scanned handwritten digits, 8×8 pixels each")
-    ganserve("train", "--data", "digits", "--out", RUN)
+    ganserve("train", "--preset", "digits", "--out", RUN)
     say("2/4  Export its generator to ONNX, and prove the file equal to it")
     ganserve("export", RUN, "--onnx", "--models", MODELS, "--name", "digits")
     say("3/4  Serve it over gRPC")

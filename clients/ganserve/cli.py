@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import version
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cyclopts import App, CycloptsError, UnknownCommandError
 
@@ -22,15 +22,24 @@ class _Command(NamedTuple):
     target: str
     help: str
     extra: str = ""
+    is_app: bool = False
+    """Whether the target is a cyclopts App, which brings its own settings, and not a function."""
 
 
 COMMANDS: Final = {
-    "train": _Command("ganserve.training.cli:train", "Train a generator on a folder of images.", "train"),
+    "train": _Command("ganserve.training.cli.train:app", "Train a generator on images.", "train", is_app=True),
+    "evaluate": _Command("ganserve.training.cli.evaluate:evaluate", "Judge the samples of a run.", "train"),
+    "data inspect": _Command("ganserve.training.cli.data:inspect", "Say what is in a source of images.", "train"),
+    "data pack": _Command("ganserve.training.cli.data:pack", "Pack images into one zip.", "train"),
+    "bench train": _Command("ganserve.training.cli.bench:bench_train", "Measure the speed of training.", "train"),
     "export": _Command("ganserve.exporter.cli:export", "Export a trained generator to a verified model.", "export"),
     "serve": _Command("ganserve.serving.cli:serve", "Serve models over gRPC.", "serve"),
     "generate": _Command("ganserve.client.cli:generate", "Fetch samples from a server."),
     "models": _Command("ganserve.client.cli:models", "List the models of a server, or show one model's card."),
 }
+"""By name; a name of two words is a command in a group."""
+
+_GROUPS: Final = {"data": "Look at images before training, and pack them.", "bench": "Measure speed."}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,15 +83,23 @@ def build_app(command: str = "") -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
+    groups = {name: App(name=name, help=help_text, version_flags=[]) for name, help_text in _GROUPS.items()}
     for order, (name, entry) in enumerate(COMMANDS.items()):
-        one_line = {} if name == command else {"help": entry.help}
-        # Sub-commands have a --version of their own: the model's.
-        app.command(entry.target, name=name, sort_key=order, version_flags=[], **one_line)
+        group, _, last_word = name.rpartition(" ")
+        if group and groups[group].sort_key is None:
+            groups[group].sort_key = order
+            app.command(groups[group])
+        options: dict[str, Any] = {} if name == command else {"help": entry.help}
+        if not entry.is_app:
+            # Sub-commands have a --version of their own: the model's.
+            options["version_flags"] = []
+        groups.get(group, app).command(entry.target, name=last_word, sort_key=order, **options)
     return app
 
 
 def _run(words: list[str]) -> int:
-    app = build_app(words[0] if words else "")
+    command = _command_of(words)
+    app = build_app(command)
     try:
         code = app(words, exit_on_error=False, print_error=False)
     except UnknownCommandError:
@@ -91,32 +108,38 @@ def _run(words: list[str]) -> int:
     except CycloptsError as error:
         raise ConfigError(f"{' '.join(str(error).split())} (see `{_help_of(words)}`)") from error
     except ImportError as error:
-        raise ConfigError(_missing_extra(words, error)) from error
+        raise ConfigError(_missing_extra(command, error)) from error
     return code if isinstance(code, int) else 0
 
 
+def _command_of(words: list[str]) -> str:
+    """The name of the command that `words` call; empty where they call none."""
+    return next((name for name in COMMANDS if name.split() == words[: len(name.split())]), "")
+
+
 def _unknown_command(words: list[str]) -> str:
-    word = next((word for word in words if not word.startswith("-")), "")
-    likely = get_close_matches(word, COMMANDS, n=1)
+    is_grouped = len(words) > 1 and words[0] in _GROUPS
+    asked = " ".join(words[:2]) if is_grouped else next((word for word in words if not word.startswith("-")), "")
+    likely = get_close_matches(asked, COMMANDS, n=1)
     advice = f"did you mean {likely[0]}?" if likely else f"the commands are {', '.join(COMMANDS)}"
-    return f"there is no command {word!r}; {advice}"
+    return f"there is no command {asked!r}; {advice}"
 
 
-def _missing_extra(words: list[str], error: ImportError) -> str:
+def _missing_extra(name: str, error: ImportError) -> str:
     """What to install. Raises `error` again where no extra is to blame."""
-    command = COMMANDS.get(words[0]) if words else None
+    command = COMMANDS.get(name)
     cause = error.__cause__ if isinstance(error.__cause__, ImportError) else error
     package = (cause.name or "").partition(".")[0]
     if command is None or not command.extra or package in ("", "ganserve"):
         raise error
     return (
-        f"`ganserve {words[0]}` needs {package}, which cannot be imported ({cause}); "
+        f"`ganserve {name}` needs {package}, which cannot be imported ({cause}); "
         f"pip install 'ganserve[{command.extra}]'"
     )
 
 
 def _help_of(words: list[str]) -> str:
-    return f"ganserve {words[0]} --help" if words and words[0] in COMMANDS else "ganserve --help"
+    return f"ganserve {_command_of(words)} --help".replace("  ", " ")
 
 
 def _fail(message: str, code: int) -> int:

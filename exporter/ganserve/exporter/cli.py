@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ganserve.contract.errors import ConfigError
+from ganserve.training.rundir import CheckpointName
 
 from .pipeline import Export, export_run
 
@@ -22,6 +23,7 @@ def export(
     models: Path = Path("models"),
     name: str | None = None,
     version: int | None = None,
+    checkpoint: CheckpointName | None = None,
 ) -> None:
     """Export a run's generator to a verified model bundle.
 
@@ -36,6 +38,7 @@ def export(
         models: Folder to put the bundle in, as `MODELS/NAME/VERSION`.
         name: Name to serve the model by. The default is the run folder's name.
         version: Version of the bundle. The default is the next free one.
+        checkpoint: Which weights of the run. The default is the best where an evaluation chose one, else the last.
     """
     if not onnx:
         raise ConfigError("say which format to export to: ganserve export RUN --onnx")
@@ -48,7 +51,7 @@ def export(
         def show(num_done: int, total: int) -> None:
             progress.update(task, completed=num_done, total=total)
 
-        result = export_run(run, models, name or run.resolve().name, version, show)
+        result = export_run(run, models, name or run.resolve().name, version, show, checkpoint=checkpoint)
     _report(console, result, models, time.monotonic() - start_s)
 
 

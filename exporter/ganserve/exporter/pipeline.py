@@ -12,6 +12,7 @@ from ganserve.contract import card as model_card
 from ganserve.contract.bundle import Parity, check_model_name, sha256
 from ganserve.contract.errors import ArtifactError
 from ganserve.training.checkpoint import load_generator
+from ganserve.training.rundir import CheckpointName
 from ganserve.v1.model_pb2 import ModelCard
 
 from .bundle import check_free, next_version, write_bundle
@@ -37,6 +38,8 @@ def export_run(
     name: str,
     version: int | None = None,
     on_progress: OnProgress | None = None,
+    *,
+    checkpoint: CheckpointName | None = None,
 ) -> Export:
     """Exports the EMA generator of a training run.
 
@@ -46,6 +49,7 @@ def export_run(
         name: the model's name in it.
         version: from 1; None takes the next.
         on_progress: called with the comparisons done and their number, as parity is checked.
+        checkpoint: `best` or `last`; None takes the best where an evaluation chose one, else the last.
 
     Raises:
         ArtifactError: the checkpoint is missing, torn or altered.
@@ -53,7 +57,7 @@ def export_run(
         ConfigError: the name or version cannot be used.
     """
     check_model_name(name)
-    generator, card = load_generator(run)
+    generator, card = load_generator(run, checkpoint)
     return export(generator, card, models_dir, name, version, on_progress)
 
 

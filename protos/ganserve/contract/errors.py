@@ -5,6 +5,7 @@ GanserveError                     exit code
 ├── ArtifactError                 3   a file or folder that is missing, torn, altered or not what it should be
 │   ├── DatasetError              3
 │   └── ParityError               4   an exported model that differs from its generator
+├── DivergenceError               6   training that is no longer finite, after all that could be tried
 └── RequestError                  5   a request that was not answered; each subclass names its gRPC status
     ├── InvalidRequestError           INVALID_ARGUMENT
     ├── NotFoundError                 NOT_FOUND
@@ -49,6 +50,12 @@ class ParityError(ArtifactError):
     """An exported model whose images differ from its generator's."""
 
     exit_code = 4
+
+
+class DivergenceError(GanserveError):
+    """Training whose losses, gradients or weights are no longer finite."""
+
+    exit_code = 6
 
 
 class RequestError(GanserveError):
