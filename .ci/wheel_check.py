@@ -1,6 +1,6 @@
 """Builds the wheel and goes the whole way with it, each step in an environment that has only its own extra.
 
-ganserve[train] trains → ganserve[export] exports → ganserve[serve] serves → ganserve, bare, fetches samples
+ganserve[train] trains and judges → ganserve[export] exports → ganserve[serve] serves → ganserve, bare, fetches samples
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ def check_missing_extras(bin_dir: Path, work: Path) -> None:
 
 def check_the_whole_way(bins: dict[str, Path], work: Path) -> None:
     run(bins["train"] / "ganserve", "train", "--data", "digits", "--out", "runs/digits", "--steps", "2", cwd=work)
+    run(bins["train"] / "ganserve", "evaluate", "runs/digits", "--num-images", "100", cwd=work)
     run(bins["export"] / "ganserve", "export", "runs/digits", "--onnx", "--models", "models", cwd=work)
     server = subprocess.Popen(
         [bins["serve"] / "ganserve", "serve", "--models", "models", "--listen", "127.0.0.1:0"],

@@ -19,7 +19,7 @@ import cyclopts
 STEPS = {
     "sndcgan": 8_000,
     "hinge-resnet": 8_000,
-    "r3gan": 6_000,
+    "r3gan": 5_000,
     "lsgan": 8_000,
     "wgan-clip": 3_000,
     "wgan-gp": 3_000,

@@ -35,6 +35,7 @@ _CRITIC_NORMS: Final[Mapping[Architecture, tuple[Norm, ...]]] = {
     "resnet": ("none", "spectral"),
     "r3gan": ("none",),
 }
+_SPECTRAL_GAINS: Final[Mapping[Architecture, float]] = {"mlp": 1, "dcgan": 48, "resnet": 1}
 _SMALLEST_SIDE: Final[Mapping[Architecture, int]] = {"mlp": 1, "dcgan": 1, "resnet": 4, "r3gan": 4}
 
 
@@ -57,7 +58,7 @@ def build_critic(arch: Architecture, shape: ImageShape, *, num_classes: int, bas
     batch_norm = {"batch_norm": True} if norm == "batch" else {}
     critic = _CRITICS[arch](shape, num_classes=num_classes, base_width=base_width, **batch_norm)
     if norm == "spectral":
-        normalise_spectrally(critic)
+        normalise_spectrally(critic, gain=_SPECTRAL_GAINS[arch])
     return critic
 
 
