@@ -15,11 +15,11 @@ def render_readme(card: ModelCard, manifest: Manifest) -> str:
     labels = ', labels="balanced"' if is_conditional(card) else ""
     tags = "\n".join(f"- {tag}" for tag in dict.fromkeys(("gan", "onnx", card.architecture, card.loss)))
     label_input = " and its input `labels` int64 (N,)" if is_conditional(card) else ""
-    parity = manifest.parity
     metrics = "".join(f"| {name} | {value:.4g} |\n" for name, value in sorted(card.metrics.items()))
     return f"""\
 ---
 library_name: ganserve
+license: {manifest.licences.weights}
 pipeline_tag: unconditional-image-generation
 tags:
 {tags}
@@ -39,8 +39,9 @@ A {card.architecture} generator of {height}×{width} {colour} images, trained wi
 | images seen in training | {card.images_seen:,} |
 | sample addressing | {card.latent_scheme} |
 | digest | `{manifest.digest}` |
-| parity with PyTorch | {parity.num_images} images: floats within {parity.max_float_error:.2g}, \
-{parity.num_values_off_by_one} of {parity.num_values} values off by one level |
+| licence of the weights | {manifest.licences.weights} |
+| licence of the data | {manifest.licences.data} |
+| parity with the generator | {manifest.parity.text()} |
 {metrics}
 Serve it, and fetch samples:
 

@@ -33,15 +33,20 @@ def read_card(model: bytes, *, source: str) -> ModelCard:
             usable card, or has another signature than its card.
     """
     proto = _parse(model, source)
-    _check_versions(proto, source)
-    _check_operators(proto, source)
-    _check_weights(proto.graph, source)
+    check_plain(proto, source)
     texts = [entry.value for entry in proto.metadata_props if entry.key == CARD_KEY]
     if len(texts) != 1:
         raise ArtifactError(f"{source} carries no model card under {CARD_KEY!r}; export the generator with ganserve")
     card = model_card.from_json(texts[0], source=source)
     _check_signature(proto.graph, card, source)
     return card
+
+
+def check_plain(proto: onnx.ModelProto, source: str) -> None:
+    """Raises ArtifactError where a file asks for anything but standard operators and its own weights."""
+    _check_versions(proto, source)
+    _check_operators(proto, source)
+    _check_weights(proto.graph, source)
 
 
 def _parse(model: bytes, source: str) -> onnx.ModelProto:

@@ -1,0 +1,254 @@
+"""Generators from elsewhere, as PyTorch's tutorials and other tools write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.latents import sample_latents
+from ganserve.exporter import Convention, Target, import_onnx
+from ganserve.serving.loader import load_model
+
+CONTROL_FLOW = helper.make_node("If", ["images"], ["x"], then_branch=helper.make_graph([], "then", [], []))
+HEIGHT, WIDTH, LATENT_DIM, NUM_CLASSES = 6, 5, 7, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreign:
+    """How a generator of 6×5 images was written."""
+
+    channels: int = 3
+    layout: str = "nchw"
+    value_range: tuple[float, float] = (-1.0, 1.0)
+    latent_axes: tuple[int, ...] = (LATENT_DIM,)
+    batch: int | str = "N"
+    float_dtype: int = TensorProto.FLOAT
+    label_dtype: int | None = None
+    label_axes: tuple[int, ...] = ()
+    uint8: bool = False
+    opset: int = 17
+    frozen_inside: bool = False
+    extra_nodes: tuple[onnx.NodeProto, ...] = field(default=())
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """images = a tanh of a linear map, moved to the value range; a label adds a row of its own."""
+        rng = np.random.default_rng(0)
+        dtype = helper.tensor_dtype_to_np_dtype(self.float_dtype)
+        shape = (self.channels, HEIGHT, WIDTH) if self.layout == "nchw" else (HEIGHT, WIDTH, self.channels)
+        num_values = int(np.prod(shape))
+        black, white = (0.0, 255.0) if self.uint8 else self.value_range
+        constants = {
+            "weight": rng.standard_normal((LATENT_DIM, num_values)).astype(dtype),
+            "rows": rng.standard_normal((NUM_CLASSES, num_values)).astype(dtype),
+            "flat": np.array([-1, LATENT_DIM]),
+            "one_axis": np.array([-1]),
+            "shape": np.array([2 if self.frozen_inside else -1, *shape]),
+            "scale": np.array((white - black) / 2, dtype),
+            "middle": np.array((white + black) / 2, dtype),
+        }
+        nodes = [
+            helper.make_node("Reshape", ["z", "flat"], ["flat_z"]),
+            helper.make_node("MatMul", ["flat_z", "weight"], ["mapped"]),
+        ]
+        mapped = "mapped"
+        inputs = [helper.make_tensor_value_info("z", self.float_dtype, [self.batch, *self.latent_axes])]
+        if self.label_dtype is not None:
+            mapped = "shifted"
+            nodes += [
+                helper.make_node("Reshape", ["y", "one_axis"], ["flat_y"]),
+                helper.make_node("Gather", ["rows", "flat_y"], ["row"]),
+                helper.make_node("Add", ["mapped", "row"], [mapped]),
+            ]
+            inputs.append(helper.make_tensor_value_info("y", self.label_dtype, [self.batch, *self.label_axes]))
+        nodes += [
+            helper.make_node("Tanh", [mapped], ["tanh"]),
+            helper.make_node("Mul", ["tanh", "scale"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "middle"], ["moved"]),
+            *([helper.make_node("Cast", ["moved"], ["levels"], to=TensorProto.UINT8)] if self.uint8 else []),
+            helper.make_node("Reshape", ["levels" if self.uint8 else "moved", "shape"], ["images"]),
+            *self.extra_nodes,
+        ]
+        output_dtype = TensorProto.UINT8 if self.uint8 else self.float_dtype
+        graph = helper.make_graph(
+            nodes,
+            "foreign",
+            inputs,
+            [helper.make_tensor_value_info("images", output_dtype, [self.batch, None, None, None])],
+            [numpy_helper.from_array(value, name) for name, value in constants.items()],
+            doc_string="exported by /home/somebody/train.py",
+        )
+        opsets = [helper.make_opsetid("", self.opset)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="pytorch")
+
+    def convention(self) -> Convention:
+        """What its author would tell of it."""
+        return Convention(
+            layout="nchw" if self.layout == "nchw" else "nhwc",
+            value_range=self.value_range,
+            class_names=("cat", "dog", "emu") if self.label_dtype is not None else (),
+        )
+
+    def expected(self, path: Path, latents: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Its images as pixels, by hand."""
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        dtype = helper.tensor_dtype_to_np_dtype(self.float_dtype)
+        feed: dict[str, NDArray[Any]] = {"z": latents.astype(dtype).reshape(-1, *self.latent_axes)}
+        if self.label_dtype is not None:
+            label_dtype = helper.tensor_dtype_to_np_dtype(self.label_dtype)
+            feed["y"] = labels.astype(label_dtype).reshape(-1, *self.label_axes)
+        images = session.run(None, feed)[0]
+        if self.layout == "nchw":
+            images = images.transpose(0, 2, 3, 1)
+        if self.uint8:
+            return np.asarray(images)
+        black, white = self.value_range
+        levels: NDArray[np.uint8] = np.floor((images.astype(np.float64) - black) / (white - black) * 255 + 0.5).astype(
+            np.uint8
+        )
+        return levels
+
+
+def write(foreign: Foreign, folder: Path) -> Path:
+    path = folder / "foreign.onnx"
+    onnx.save(foreign.to_onnx(), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        Foreign(),
+        Foreign(channels=1, layout="nhwc", value_range=(0.0, 1.0)),
+        Foreign(value_range=(0.0, 255.0), latent_axes=(LATENT_DIM, 1, 1)),
+        Foreign(value_range=(1.0, -1.0)),
+        Foreign(uint8=True, layout="nhwc"),
+        Foreign(uint8=True),
+        Foreign(label_dtype=TensorProto.INT64),
+        Foreign(label_dtype=TensorProto.INT32, label_axes=(1,), opset=20),
+        Foreign(float_dtype=TensorProto.DOUBLE),
+        Foreign(float_dtype=TensorProto.FLOAT16),
+        Foreign(opset=11),
+    ],
+    ids=repr,
+)
+def test_what_a_file_makes_is_what_its_bundle_serves(foreign: Foreign, tmp_path: Path) -> None:
+    path = write(foreign, tmp_path)
+    result = import_onnx(path, Target(models=tmp_path / "models", name="foreign"), foreign.convention())
+    model = load_model(result.folder, device="cpu", num_lanes=1, max_batch=8)
+    latents, labels = sample_latents(3, 0, 20, LATENT_DIM), np.arange(20) % NUM_CLASSES
+    images = model.engine.run_all(latents, labels if model.card.class_names else None)
+    model.engine.close()
+    expected = foreign.expected(path, latents, labels)
+    assert images.shape == expected.shape
+    assert np.abs(images.astype(np.int16) - expected).max() <= 1
+    assert (images != expected).mean() < 1e-3
+    assert b"somebody" not in (result.folder / "model.onnx").read_bytes()
+    assert model.card.latent_dim == LATENT_DIM
+    assert dict(model.card.versions) == {"pytorch": ""}
+
+
+def test_names_of_its_own_that_are_also_ours_do_no_harm(tmp_path: Path) -> None:
+    model = Foreign().to_onnx()
+    for node in model.graph.node:
+        node.input[:] = ["latents" if name == "z" else name for name in node.input]
+        node.input[:] = ["floats" if name == "tanh" else name for name in node.input]
+        node.output[:] = ["floats" if name == "tanh" else name for name in node.output]
+    model.graph.input[0].name = "latents"
+    onnx.save(model, tmp_path / "foreign.onnx")
+    import_onnx(tmp_path / "foreign.onnx", Target(models=tmp_path, name="foreign"), Convention())
+
+
+def no_images(model: onnx.ModelProto) -> None:
+    model.graph.output.append(helper.make_tensor_value_info("mapped", TensorProto.FLOAT, None))
+
+
+def two_latents(model: onnx.ModelProto) -> None:
+    model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, ["N", 3]))
+
+
+def open_latents(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "D"
+
+
+def four_channels(model: onnx.ModelProto) -> None:
+    shape = next(tensor for tensor in model.graph.initializer if tensor.name == "shape")
+    shape.CopyFrom(numpy_helper.from_array(np.array([-1, 5, 6, 3]), "shape"))
+
+
+def three_axes(model: onnx.ModelProto) -> None:
+    shape = next(tensor for tensor in model.graph.initializer if tensor.name == "shape")
+    shape.CopyFrom(numpy_helper.from_array(np.array([-1, 18, 5]), "shape"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (no_images, ArtifactError, "has the outputs images, mapped"),
+        (two_latents, ArtifactError, r"takes z float \(N, 7\), w float \(N, 3\)"),
+        (open_latents, ArtifactError, "all axes but the batch must have a size"),
+        (four_channels, ConfigError, "--layout nchw: .* 5 channels; is it nhwc"),
+        (three_axes, ArtifactError, r"makes float32 \(2, 18, 5\) of two latents"),
+    ],
+)
+def test_files_that_are_no_generators_are_refused(
+    tmp_path: Path, spoil: Callable[[onnx.ModelProto], None], error: type[Exception], message: str
+) -> None:
+    model = Foreign().to_onnx()
+    spoil(model)
+    # not onnx.save, which would check
+    (tmp_path / "foreign.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(error, match=message):
+        import_onnx(tmp_path / "foreign.onnx", Target(models=tmp_path / "models", name="foreign"), Convention())
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("foreign", "convention", "error", "message"),
+    [
+        (Foreign(batch=1), Convention(), ArtifactError, "fixed at 1; export it again with a free batch axis"),
+        (Foreign(frozen_inside=True), Convention(), ArtifactError, "cannot be run on 1 latents"),
+        (Foreign(label_dtype=TensorProto.INT64), Convention(), ConfigError, "say with --classes"),
+        (Foreign(), Convention(class_names=("cat",)), ConfigError, "takes no labels"),
+        (Foreign(), Convention(value_range=(1.0, 1.0)), ConfigError, "--value-range"),
+        (
+            Foreign(label_dtype=TensorProto.INT64, label_axes=(4,)),
+            Convention(class_names=("cat", "dog", "emu")),
+            ArtifactError,
+            r"not \(N,\) or \(N, 1\)",
+        ),
+        (
+            Foreign(
+                extra_nodes=(helper.make_node("If", ["images"], ["x"], then_branch=helper.make_graph([], "t", [], [])),)
+            ),
+            Convention(),
+            ArtifactError,
+            "control flow",
+        ),
+    ],
+)
+def test_conventions_that_do_not_fit_are_refused(
+    tmp_path: Path, foreign: Foreign, convention: Convention, error: type[Exception], message: str
+) -> None:
+    path = tmp_path / "foreign.onnx"
+    path.write_bytes(foreign.to_onnx().SerializeToString())
+    with pytest.raises(error, match=message):
+        import_onnx(path, Target(models=tmp_path / "models", name="foreign"), convention)
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_file_that_is_torn_or_missing_is_named(tmp_path: Path) -> None:
+    path = write(Foreign(), tmp_path)
+    path.write_bytes(path.read_bytes()[:-10])
+    for file in (path, tmp_path / "nowhere.onnx"):
+        with pytest.raises(ArtifactError, match=file.name):
+            import_onnx(file, Target(models=tmp_path, name="foreign"), Convention())
