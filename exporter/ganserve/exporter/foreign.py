@@ -120,7 +120,7 @@ def _check_labels(labels: onnx.ValueInfoProto | None, convention: Convention, so
 
 def _image_shape(session: Any, foreign: ForeignGraph, convention: Convention, source: str) -> ImageShape:
     """Found by running the generator once, since files often leave the shape of their output open."""
-    inputs = {LATENTS_INPUT: np.zeros((2, math.prod(foreign.latent_shape)), np.float32)}
+    inputs: Inputs = {LATENTS_INPUT: np.zeros((2, math.prod(foreign.latent_shape)), np.float32)}
     if convention.class_names:
         inputs[LABELS_INPUT] = np.zeros(2, np.int64)
     images = _run(session, foreign, inputs, source)

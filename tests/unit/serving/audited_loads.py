@@ -1,6 +1,6 @@
 """Loads the bundles given and prints, as JSON, why each was refused and which files were opened meanwhile.
 
-The first one must be good: it is loaded once more before, since Python opens its own modules where they are first needed.
+The first one must be good: it is loaded once more before, since Python opens modules where they are first needed.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from cyclopts import Group, Parameter
 
 from ganserve.contract.bundle import Licences
 from ganserve.exporter.bundle import Target
-from ganserve.exporter.foreign import Convention, Layout, import_onnx
+from ganserve.exporter.foreign import import_onnx
+from ganserve.exporter.wrapping import Convention, Layout
 
 from .report import run_and_report
 
