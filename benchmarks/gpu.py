@@ -23,7 +23,15 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, MODEL_FILE, golden_inputs, onnx_inputs, read_manifest, read_verified
+from ganserve.contract.bundle import (
+    IMAGES_OUTPUT,
+    MODEL_FILE,
+    Dtype,
+    golden_inputs,
+    onnx_inputs,
+    read_manifest,
+    read_verified,
+)
 from ganserve.exporter.benchmark.contestants import fresh_generator
 from ganserve.exporter.onnx_graph import PixelGenerator
 from ganserve.serving.device import choose_device
@@ -90,8 +98,10 @@ def contestants(model: bytes, card: ModelCard, rows: int) -> dict[str, Make]:
     generator = fresh_generator(card)
     if generator is None:
         raise SystemExit(f"{card.architecture} was not trained here; PyTorch cannot run it")
-    for dtype in ("fp32", "fp16"):
-        pixels = PixelGenerator(generator, dtype).eval().to("cuda", memory_format=torch.channels_last)  # type: ignore[arg-type, call-overload]
+    dtypes: tuple[Dtype, ...] = ("fp32", "fp16")
+    for dtype in dtypes:
+        pixels = PixelGenerator(generator, dtype).eval()
+        pixels = pixels.to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]
         suffix = "" if dtype == "fp32" else ", fp16"
         makers[EAGER + suffix] = in_pytorch(pixels, inputs)
         makers["torch.compile" + suffix] = in_pytorch(torch.compile(pixels, mode="reduce-overhead"), inputs)

@@ -25,6 +25,7 @@ from ganserve.v1.generator_pb2 import LabelPolicy
 from ganserve.v1.model_pb2 import ModelCard
 
 ExportAgain = Callable[..., Export]
+LiveIn = Callable[[nn.Module], nn.Module]
 
 
 class TinyGenerator(nn.Module):
@@ -56,16 +57,9 @@ def card(request: pytest.FixtureRequest, tiny_card: ModelCard) -> ModelCard:
 
 
 @pytest.fixture(scope="module")
-def generator(card: ModelCard) -> nn.Module:
+def generator(card: ModelCard, lived_in: LiveIn) -> nn.Module:
     torch.manual_seed(0)
-    generator = TinyGenerator(len(card.class_names))
-    with torch.no_grad():
-        for name, buffer in generator.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.uniform_(-0.1, 0.1)
-            elif name.endswith("running_var"):
-                buffer.uniform_(0.2, 0.5)
-    return generator.eval()
+    return lived_in(TinyGenerator(len(card.class_names)))
 
 
 @pytest.fixture(scope="module")
