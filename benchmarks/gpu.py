@@ -4,7 +4,7 @@
     python benchmarks/gpu.py models/mnist/1 --batch-size 1 --batch-size 256 --rounds 9 --json
 
 All end in uint8 images in the host's memory, and take turns. The engine has IO binding and a CUDA graph for each batch
-size; the plain provider is `session.run` with numpy arrays. Ratios are over PyTorch eager.
+size; the plain provider is `session.run` with numpy arrays. No TF32 anywhere. Ratios are over PyTorch eager.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,9 +38,14 @@ from ganserve.exporter.onnx_graph import PixelGenerator
 from ganserve.serving.device import choose_device
 from ganserve.serving.engine import Engine
 from ganserve.serving.onnx_file import read_card
+from ganserve.training.device import allow_tf32
 from ganserve.v1.model_pb2 import ModelCard
 
 Make = Callable[[], Any]
+PLAIN_PROVIDERS = {
+    "plain CUDA provider": {"use_tf32": "0"},
+    "plain CUDA provider, NHWC": {"use_tf32": "0", "prefer_nhwc": "1"},
+}
 EAGER = "PyTorch eager, channels last"
 
 
@@ -67,6 +73,7 @@ def main(
         Print one JSON object in place of tables.
     """
     choose_device("cuda")
+    allow_tf32(False)
     model = read_verified(bundle, MODEL_FILE, read_manifest(bundle))
     card = read_card(model, source=str(bundle))
     found = {}
@@ -92,9 +99,9 @@ def contestants(model: bytes, card: ModelCard, rows: int) -> dict[str, Make]:
     engine = Engine(model, card, device="cuda", num_lanes=1, max_batch=rows)
     onnxruntime.preload_dlls()
     makers: dict[str, Make] = {"engine": lambda: engine.lanes.submit(engine.run, latents, labels).result()}
-    for name, options in {"plain CUDA provider": {}, "plain CUDA provider, NHWC": {"prefer_nhwc": "1"}}.items():
+    for name, options in PLAIN_PROVIDERS.items():
         session = onnxruntime.InferenceSession(model, providers=[("CUDAExecutionProvider", options)])
-        makers[name] = lambda session=session: session.run([IMAGES_OUTPUT], inputs)
+        makers[name] = partial(session.run, [IMAGES_OUTPUT], inputs)
     generator = fresh_generator(card)
     if generator is None:
         raise SystemExit(f"{card.architecture} was not trained here; PyTorch cannot run it")
@@ -127,7 +134,7 @@ def in_turns(makers: Mapping[str, Make], num_rounds: int, turn_s: float) -> dict
             make()
     rates: dict[str, list[float]] = {name: [] for name in makers}
     for number in range(num_rounds):
-        for name in makers if number % 2 == 0 else reversed(makers):
+        for name in makers if number % 2 == 0 else reversed(list(makers)):
             rates[name].append(batches_per_s(makers[name], turn_s))
     return rates
 

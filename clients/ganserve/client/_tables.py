@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ganserve.contract.card import facts, image_shape
+from ganserve.contract.text import printable
 from ganserve.v1.model_pb2 import ModelIdentity, ModelState, Reproducibility, ServedModel
 
 
@@ -23,9 +24,9 @@ def model_table(models: Iterable[ServedModel]) -> Table:
         table.add_column(title, overflow="fold")
     for model in models:
         table.add_row(
-            *map(
-                Text,
-                (
+            *(
+                Text(printable(cell))
+                for cell in (
                     model_name(model.identity),
                     _state(model),
                     "×".join(map(str, image_shape(model.card))),
@@ -33,7 +34,7 @@ def model_table(models: Iterable[ServedModel]) -> Table:
                     model.card.architecture,
                     model.card.loss,
                     model.runtime.device,
-                ),
+                )
             )
         )
     return table
@@ -45,7 +46,7 @@ def card_table(model: ServedModel) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for fact, value in _facts(model):
-        table.add_row(Text(fact), Text(value))
+        table.add_row(Text(fact), Text(printable(value)))
     return table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -39,6 +40,8 @@ from .parity import open_session
 from .readme import render_readme
 from .triton import render_config
 
+_LICENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 _GOLDEN_SEED: Final = 0
 _MAX_GOLDEN_SAMPLES: Final = 64
 _MAX_GOLDEN_PIXELS: Final = 4 * 1024**2
@@ -61,11 +64,16 @@ class Target:
     @property
     def folder(self) -> Path:
         """`<models>/<name>/<version>`, where None is one above the highest version that is there."""
-        return self.models / self.name / str(self._next_version() if self.version is None else self.version)
+        version = max(self.versions(), default=0) + 1 if self.version is None else self.version
+        return self.models / self.name / str(version)
 
     def check(self) -> None:
         """Raises ConfigError where name or version cannot be used."""
         check_model_name(self.name)
+        for licence in (self.licences.weights, self.licences.data):
+            if not _LICENCE.fullmatch(licence):
+                raise ConfigError(f"{licence!r} is no licence's identifier; they are like apache-2.0")
+        _source_date()
         version = int(self.folder.name)
         if not 1 <= version <= MAX_VERSION:
             raise ConfigError(f"--version is {version}; versions go from 1 to {MAX_VERSION}")
@@ -74,10 +82,10 @@ class Target:
                 f"{self.folder} exists; take another --version, leave it out for the next, or replace it with --force"
             )
 
-    def _next_version(self) -> int:
+    def versions(self) -> list[int]:
+        """The model's versions that are there."""
         folder = self.models / self.name
-        versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
-        return max(versions, default=0) + 1
+        return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
 
 
 def write_bundle(model: bytes, card: ModelCard, target: Target, parity: Parity) -> tuple[Path, Manifest]:
@@ -115,8 +123,9 @@ def write_bundle(model: bytes, card: ModelCard, target: Target, parity: Parity) 
             _set_time(path)
             sync(path)
         _set_time(folder)
-    with new_file(place.parent / TRITON_FILE) as path:
-        path.write_text(render_config(manifest), encoding="utf-8")
+        if manifest.version >= max(target.versions(), default=0):
+            with new_file(place.parent / TRITON_FILE) as path:
+                path.write_text(render_config(manifest), encoding="utf-8")
     return place, manifest
 
 
@@ -136,9 +145,16 @@ def _entry(path: Path) -> FileEntry:
 
 def _set_time(path: Path) -> None:
     """Gives a file the time of SOURCE_DATE_EPOCH, if set: https://reproducible-builds.org/specs/source-date-epoch."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
-        return
-    if not epoch.isdecimal():
-        raise ConfigError(f"SOURCE_DATE_EPOCH is {epoch!r}; it is a whole number of seconds since 1970")
-    os.utime(path, (int(epoch), int(epoch)))
+    date = _source_date()
+    if date is not None:
+        os.utime(path, (date, date))
+
+
+def _source_date() -> int | None:
+    """Seconds since 1970, if set. Raises ConfigError where it is no time."""
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) > _LAST_SECOND:
+        raise ConfigError(f"SOURCE_DATE_EPOCH is {text!r}; it is a whole number of seconds since 1970")
+    return int(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +13,9 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT
-from ganserve.contract.card import LATENT_SCHEME
+from ganserve.contract import card as model_card
+from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT, Dtype
+from ganserve.contract.card import LATENT_SCHEME, MAX_LATENT_DIM
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import read_regular_file
 from ganserve.serving.onnx_file import check_plain
@@ -29,7 +31,14 @@ _FLOATS: Final = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _INTEGERS: Final = (TensorProto.INT64, TensorProto.INT32)
 
 
-def import_onnx(path: Path, target: Target, convention: Convention, *, on_progress: OnProgress | None = None) -> Export:
+def import_onnx(
+    path: Path,
+    target: Target,
+    convention: Convention,
+    *,
+    atol: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> Export:
     """Brings a generator's ONNX file into a folder of bundles.
 
     Its graph is wrapped, not changed: latents are brought to its shape and type, labels to theirs, and what it puts out
@@ -41,6 +50,7 @@ def import_onnx(path: Path, target: Target, convention: Convention, *, on_progre
             output, images of floats or uint8.
         target: where to.
         convention: what the file does not say.
+        atol: largest difference of a float from the file's own, images in [-1, 1]; None is as for `export_run`.
         on_progress: called with the comparisons done and their number.
 
     Raises:
@@ -54,7 +64,8 @@ def import_onnx(path: Path, target: Target, convention: Convention, *, on_progre
     _check_latents(foreign.latents, str(path))
     _check_labels(foreign.labels, convention, str(path))
     session = open_session(model)
-    image = _image_shape(session, foreign, convention, str(path))
+    image, is_uint8 = _probe(session, foreign, convention, str(path))
+    foreign = dataclasses.replace(foreign, is_uint8=is_uint8)
     card = ModelCard(
         latent_dim=math.prod(foreign.latent_shape),
         image=image,
@@ -66,9 +77,11 @@ def import_onnx(path: Path, target: Target, convention: Convention, *, on_progre
     card.dataset.name = convention.dataset
     if foreign.proto.producer_name:
         card.versions[foreign.proto.producer_name] = foreign.proto.producer_version
+    model_card.check(card, source=str(path))
     graph = wrap(foreign, card, convention)
     reference = _reference_of(session, foreign, convention, str(path))
-    return write_verified(graph, card, reference, target, on_progress=on_progress)
+    dtype: Dtype = "fp16" if foreign.is_half else "fp32"
+    return write_verified(graph, card, reference, target, dtype=dtype, atol=atol, on_progress=on_progress)
 
 
 def _parse(model: bytes, source: str) -> ForeignGraph:
@@ -76,6 +89,9 @@ def _parse(model: bytes, source: str) -> ForeignGraph:
         proto = onnx.ModelProto.FromString(model)
     except DecodeError as error:
         raise ArtifactError(f"{source} is not an ONNX file, or it is torn") from error
+    domains = {node.domain for node in proto.graph.node} | {"", "ai.onnx"}
+    for opset in [opset for opset in proto.opset_import if opset.domain not in domains]:
+        proto.opset_import.remove(opset)  # listed by many tools, used by nobody
     check_plain(proto, source)
     weights = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in weights]
@@ -94,12 +110,15 @@ def _parse(model: bytes, source: str) -> ForeignGraph:
 
 
 def _check_latents(latents: onnx.ValueInfoProto, source: str) -> None:
-    """All axes but the first have a size, and the first one is free."""
+    """All axes but the first have a size, and not too large a one, and the first one is free."""
     axes = latents.type.tensor_type.shape.dim
     if len(axes) < 2 or any(axis.dim_value < 1 for axis in axes[1:]):
         raise ArtifactError(
             f"{source}: its latents {latents.name} are {_described(latents)}; all axes but the batch must have a size"
         )
+    latent_dim = math.prod(axis.dim_value for axis in axes[1:])
+    if latent_dim > MAX_LATENT_DIM:
+        raise ArtifactError(f"{source}: its latents have {latent_dim} values, more than {MAX_LATENT_DIM}")
     if axes[0].dim_value:
         raise ArtifactError(
             f"{source}: its batch size is fixed at {axes[0].dim_value}; export it again with a free batch axis"
@@ -118,8 +137,8 @@ def _check_labels(labels: onnx.ValueInfoProto | None, convention: Convention, so
         raise ArtifactError(f"{source}: its labels {labels.name} are {_described(labels)}, not (N,) or (N, 1)")
 
 
-def _image_shape(session: Any, foreign: ForeignGraph, convention: Convention, source: str) -> ImageShape:
-    """Found by running the generator once, since files often leave the shape of their output open."""
+def _probe(session: Any, foreign: ForeignGraph, convention: Convention, source: str) -> tuple[ImageShape, bool]:
+    """Shape of an image, and whether it is uint8; found by running it once, for files often leave both open."""
     inputs: Inputs = {LATENTS_INPUT: np.zeros((2, math.prod(foreign.latent_shape)), np.float32)}
     if convention.class_names:
         inputs[LABELS_INPUT] = np.zeros(2, np.int64)
@@ -135,7 +154,7 @@ def _image_shape(session: Any, foreign: ForeignGraph, convention: Convention, so
             f"--layout {layout}: {source} makes {images.shape[1:]}, which would be {channels} channels; is it "
             f"{'nchw' if layout == 'nhwc' else 'nhwc'}?"
         )
-    return ImageShape(height=height, width=width, channels=channels)
+    return ImageShape(height=height, width=width, channels=channels), images.dtype == np.uint8
 
 
 def _run(session: Any, foreign: ForeignGraph, inputs: Inputs, source: str) -> NDArray[Any]:
@@ -152,13 +171,14 @@ def _run(session: Any, foreign: ForeignGraph, inputs: Inputs, source: str) -> ND
 
 
 def _reference_of(session: Any, foreign: ForeignGraph, convention: Convention, source: str) -> Reference:
-    scale, offset = level_scale(convention)
+    scale, offset = level_scale(convention, is_uint8=foreign.is_uint8)
 
     def run(inputs: Inputs) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         images = _run(session, foreign, inputs, source)
-        floats = images.astype(np.float32)
-        if images.dtype != np.uint8:
-            images = np.clip(floats * scale + offset, 0, 255).astype(np.uint8)
+        moved = images.astype(np.float32) * scale + offset
+        if not foreign.is_uint8:
+            images = np.clip(moved, 0, 255).astype(np.uint8)
+        floats = (moved - np.float32(128)) / np.float32(127.5)
         return images.transpose(0, 2, 3, 1) if convention.layout == "nchw" else images, floats
 
     return run
@@ -171,4 +191,6 @@ def _numpy_dtype(value: onnx.ValueInfoProto) -> np.dtype[Any]:
 def _described(value: onnx.ValueInfoProto) -> str:
     tensor_type = value.type.tensor_type
     axes = ", ".join(axis.dim_param or str(axis.dim_value or "?") for axis in tensor_type.shape.dim)
-    return f"{TensorProto.DataType.Name(tensor_type.elem_type).lower()} ({axes})"
+    known = tensor_type.elem_type in TensorProto.DataType.values()
+    dtype = TensorProto.DataType.Name(tensor_type.elem_type).lower() if known else "?"
+    return f"{dtype} ({axes})"

@@ -97,14 +97,18 @@ def to_onnx(generator: nn.Module, card: ModelCard, *, dtype: Dtype = "fp32", ops
 
 def strip(proto: onnx.ModelProto) -> None:
     """Removes what exporters note about where the code came from, stack traces with local paths included, in place."""
-    proto.doc_string = proto.graph.doc_string = ""
-    del proto.metadata_props[:]
-    del proto.graph.metadata_props[:]
     graph = proto.graph
-    noted: list[Any] = [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    constants = [attribute.t for attribute in attributes if attribute.HasField("t")]
+    constants += [tensor for attribute in attributes for tensor in attribute.tensors]
+    for tensor in constants:
+        tensor.ClearField("name")
+    values = [*graph.input, *graph.output, *graph.value_info]
+    noted: list[Any] = [proto, graph, *graph.node, *values, *graph.initializer, *attributes, *constants]
     for element in noted:
-        element.doc_string = ""
-        del element.metadata_props[:]
+        element.ClearField("doc_string")
+        if "metadata_props" in element.DESCRIPTOR.fields_by_name:
+            element.ClearField("metadata_props")
 
 
 @contextmanager

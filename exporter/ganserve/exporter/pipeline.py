@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from torch import nn
 
 from ganserve.contract import card as model_card
 from ganserve.contract.bundle import Dtype, Manifest
-from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.errors import ArtifactError
 from ganserve.serving.onnx_file import read_card
 from ganserve.training.checkpoint import load, load_chosen
 from ganserve.training.rundir import CheckpointName
@@ -19,7 +18,7 @@ from ganserve.v1.model_pb2 import ModelCard
 
 from .bundle import Target, write_bundle
 from .onnx_graph import OPSET, OnnxGraph, to_onnx
-from .parity import TOLERANCES, Comparison, OnProgress, Reference, check_parity, reference_of, summarise
+from .parity import TOLERANCES, Comparison, OnProgress, Reference, Tolerance, check_parity, reference_of, summarise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,15 +96,12 @@ def write_verified(
     on_progress: OnProgress | None = None,
 ) -> Export:
     """Writes a graph as a bundle after it has proven to be a servable model that makes what `reference` makes."""
-    tolerance = TOLERANCES[dtype]
-    if atol is not None:
-        if not atol > 0:
-            raise ConfigError(f"--atol is {atol}; it must be positive")
-        tolerance = dataclasses.replace(tolerance, floats=atol)
+    tolerance = TOLERANCES[dtype] if atol is None else Tolerance.within(atol, dtype)
     try:
         onnx.checker.check_model(graph.model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ArtifactError(f"the exported graph is not valid ONNX: {error}") from error
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"the graph is not valid ONNX: {reason}") from error
     read_card(graph.model, source="the exported graph")
     comparisons = check_parity(reference, card, graph, tolerance, on_progress)
     parity = summarise(comparisons, dtype, tolerance)

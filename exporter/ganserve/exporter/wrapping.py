@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -28,6 +27,8 @@ _LABEL_SHAPE: Final = "label_shape"
 _SCALE_AND_OFFSET: Final = ("scale", "offset")
 _LOW: Final = "low"
 _HIGH: Final = "high"
+_MIDDLE: Final = "middle"
+_HALF_RANGE: Final = "half_range"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,13 @@ class ForeignGraph:
     latents: onnx.ValueInfoProto
     labels: onnx.ValueInfoProto | None
     images: onnx.ValueInfoProto
+    is_uint8: bool = False
+    """Whether its images are pixels already."""
+
+    @property
+    def is_half(self) -> bool:
+        """Whether any of its weights are fp16."""
+        return any(tensor.data_type == TensorProto.FLOAT16 for tensor in self.proto.graph.initializer)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -66,17 +74,22 @@ class ForeignGraph:
         return () if self.labels is None else (-1, 1)[: len(self.labels.type.tensor_type.shape.dim)]
 
 
-def level_scale(convention: Convention) -> tuple[np.float32, np.float32]:
-    """Scale and offset to 0 … 255, with half a level on top, as casting to uint8 cuts off."""
+def level_scale(convention: Convention, *, is_uint8: bool) -> tuple[np.float32, np.float32]:
+    """Scale and offset to 0 … 255, with half a level on top, as casting to uint8 cuts off. Raises ConfigError."""
+    if is_uint8:
+        return np.float32(1), np.float32(0.5)
     black, white = convention.value_range
-    if not math.isfinite(black) or not math.isfinite(white) or black == white:
+    with np.errstate(all="ignore"):
+        scale = np.float32(255) / np.float32(white - black)
+        offset = np.float32(0.5) - np.float32(black) * scale
+    if not (np.isfinite(scale) and np.isfinite(offset) and scale):
         raise ConfigError(f"--value-range is {black:g} {white:g}; black and white must be two finite values")
-    scale = 255 / (white - black)
-    return np.float32(scale), np.float32(0.5 - black * scale)
+    return scale, offset
 
 
 def wrap(foreign: ForeignGraph, card: ModelCard, convention: Convention) -> OnnxGraph:
-    """A graph with the signature that `card` asks for. Its twin's floats are what the file itself puts out.
+    """A graph with the signature that `card` asks for. Its twin's floats are what the file itself puts out, brought to
+    [-1, 1].
 
     Raises:
         ArtifactError: its operators are too old to be brought up to date.
@@ -108,9 +121,11 @@ def _constants(foreign: ForeignGraph, convention: Convention) -> list[onnx.Tenso
     values = {
         _LATENT_SHAPE: np.array([-1, *foreign.latent_shape], np.int64),
         _LABEL_SHAPE: np.array(foreign.label_shape, np.int64),
-        **dict(zip(_SCALE_AND_OFFSET, level_scale(convention), strict=True)),
+        **dict(zip(_SCALE_AND_OFFSET, level_scale(convention, is_uint8=foreign.is_uint8), strict=True)),
         _LOW: np.float32(0),
         _HIGH: np.float32(255),
+        _MIDDLE: np.float32(128),
+        _HALF_RANGE: np.float32(127.5),
     }
     return [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
 
@@ -127,6 +142,9 @@ def _renamed(original: onnx.ModelProto) -> onnx.ModelProto:
                 f"its operators are of opset {original.opset_import[0].version}, and cannot be converted to {OPSET}: "
                 f"{error}; export it again with a newer opset"
             ) from error
+    for node in proto.graph.node:
+        node.domain = ""  # "ai.onnx" is its other name
+    proto.opset_import[0].domain = ""
     strip(proto)
     compose.add_prefix(proto, _PREFIX, inplace=True)
     return proto
@@ -149,20 +167,22 @@ def _fed(name: str, value: onnx.ValueInfoProto, shape: str) -> list[onnx.NodePro
 
 
 def _output_nodes(foreign: ForeignGraph, convention: Convention) -> list[onnx.NodeProto]:
-    """From what the generator puts out to floats, and on to pixels."""
-    images = levels = _PREFIX + foreign.images.name
-    nodes = [helper.make_node("Cast", [images], [FLOATS_OUTPUT], "cast_floats", to=TensorProto.FLOAT)]
-    if foreign.images.type.tensor_type.elem_type != TensorProto.UINT8:
-        scale, offset = _SCALE_AND_OFFSET
-        levels = "levels"
-        nodes += [
-            helper.make_node("Mul", [FLOATS_OUTPUT, scale], ["scaled"], "scale_pixels"),
-            helper.make_node("Add", ["scaled", offset], ["moved"], "move_pixels"),
-            helper.make_node("Clip", ["moved", _LOW, _HIGH], ["clipped"], "clip_pixels"),
-            helper.make_node("Cast", ["clipped"], [levels], "cast_pixels", to=TensorProto.UINT8),
-        ]
+    """From what the generator puts out to pixels, and, for the twin, to floats."""
+    images = _PREFIX + foreign.images.name
+    scale, offset = _SCALE_AND_OFFSET
     order = [0, 2, 3, 1] if convention.layout == "nchw" else [0, 1, 2, 3]
-    return [*nodes, helper.make_node("Transpose", [levels], [IMAGES_OUTPUT], "order_pixels", perm=order)]
+    return [
+        helper.make_node("Cast", [images], ["values"], "cast_values", to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["values", scale], ["scaled"], "scale_pixels"),
+        helper.make_node("Add", ["scaled", offset], ["moved"], "move_pixels"),
+        helper.make_node("Clip", ["moved", _LOW, _HIGH], ["clipped"], "clip_pixels"),
+        helper.make_node("Cast", ["clipped"], ["levels"], "cast_pixels", to=TensorProto.UINT8),
+        helper.make_node(
+            "Transpose", [images if foreign.is_uint8 else "levels"], [IMAGES_OUTPUT], "order_pixels", perm=order
+        ),
+        helper.make_node("Sub", ["moved", _MIDDLE], ["centred"], "centre_floats"),
+        helper.make_node("Div", ["centred", _HALF_RANGE], [FLOATS_OUTPUT], "scale_floats"),
+    ]
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], outputs: set[str]) -> list[onnx.NodeProto]:

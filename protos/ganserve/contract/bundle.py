@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from numpy.typing import NDArray
 
@@ -49,6 +49,7 @@ MAX_VERSION: Final = 2**32 - 1
 _MAX_FILE_BYTES: Final = 2 * 1024**3
 _MAX_MANIFEST_BYTES: Final = 16 * 1024**2
 
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 MODEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -188,8 +189,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path} is missing; {folder} is not a model bundle")
     try:
         return _parse(json.loads(read_regular_file(path, _MAX_MANIFEST_BYTES)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ArtifactError(f"{path} is not a {FORMAT} manifest ({error!r}); export the model again") from error
+
+
+def check_signature(manifest: Manifest, card: ModelCard, folder: Path) -> None:
+    """Raises ArtifactError where a manifest claims another signature than its model's card asks for."""
+    if manifest.signature != signature_of(card):
+        raise ArtifactError(
+            f"{folder / MANIFEST_FILE} has another signature than the model's card; export the model again"
+        )
 
 
 def read_verified(folder: Path, name: str, manifest: Manifest) -> bytes:
@@ -219,17 +228,39 @@ def _parse(content: dict[str, Any]) -> Manifest:
             outputs=_parse_tensors(content["signature"]["outputs"]),
         ),
         golden=GoldenSamples(seed=int(content["golden"]["seed"]), sha256=tuple(map(str, content["golden"]["sha256"]))),
-        parity=Parity(**content["parity"]),
-        licences=Licences(**content["licences"]),
+        parity=_parse_parity(content["parity"]),
+        licences=Licences(weights=str(content["licences"]["weights"]), data=str(content["licences"]["data"])),
     )
     if not 1 <= manifest.version <= MAX_VERSION:
         raise ValueError(f"its version is {manifest.version}")
-    if any(name != Path(name).name for name in manifest.files):
-        raise ValueError("it lists a file outside its folder")
+    strange = [name for name in manifest.files if not _FILE_NAME.fullmatch(name)]
+    if strange:
+        raise ValueError(f"it lists a file {strange[0]!r}")
     if MODEL_FILE not in manifest.files or SAMPLES_FILE not in manifest.files or not manifest.golden.sha256:
         raise ValueError(f"it must list {MODEL_FILE}, {SAMPLES_FILE} and golden samples")
     return manifest
 
 
+def _parse_parity(content: dict[str, Any]) -> Parity:
+    dtype = content["dtype"]
+    if dtype not in get_args(Dtype):
+        raise ValueError(f"its dtype is {dtype!r}")
+    return Parity(
+        dtype=dtype,
+        tolerance=float(content["tolerance"]),
+        num_images=int(content["num_images"]),
+        max_float_error=float(content["max_float_error"]),
+        max_levels_off=int(content["max_levels_off"]),
+        num_values=int(content["num_values"]),
+        num_values_off=int(content["num_values_off"]),
+    )
+
+
 def _parse_tensors(content: dict[str, Any]) -> dict[str, TensorSpec]:
-    return {str(name): TensorSpec(dtype=spec["dtype"], shape=tuple(spec["shape"])) for name, spec in content.items()}
+    return {
+        str(name): TensorSpec(
+            dtype=str(spec["dtype"]),
+            shape=tuple(axis if isinstance(axis, int) else str(axis) for axis in spec["shape"]),
+        )
+        for name, spec in content.items()
+    }

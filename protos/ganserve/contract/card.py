@@ -27,7 +27,7 @@ def from_json(text: str, *, source: str) -> ModelCard:
     """
     try:
         card = json_format.Parse(text, ModelCard(), ignore_unknown_fields=True)
-    except json_format.ParseError as error:
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{source}: the model card cannot be read ({error})") from error
     check(card, source=source)
     return card

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ganserve.contract.text import printable
+
 from .inspection import inspect_bundle
 from .server import Server, ServingConfig
 
@@ -48,7 +50,7 @@ def inspect(bundle: Path, *, as_json: Annotated[bool, Parameter(name="--json", n
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for fact, text in inspection.facts():
-        table.add_row(Text(fact), Text(text))
+        table.add_row(Text(fact), Text(printable(text)))
     Console().print(table)
 
 

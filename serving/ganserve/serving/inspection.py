@@ -13,7 +13,7 @@ import onnx
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from ganserve.contract import card as model_card
-from ganserve.contract.bundle import MODEL_FILE, Manifest, TensorSpec, read_manifest, read_verified
+from ganserve.contract.bundle import MODEL_FILE, Manifest, TensorSpec, check_signature, read_manifest, read_verified
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_file import read_card
@@ -74,14 +74,17 @@ def inspect_bundle(folder: Path) -> Inspection:
         ArtifactError: a file is missing, torn, altered or not regular, or the model is not one that is run here.
     """
     manifest = read_manifest(folder)
-    files = {name: read_verified(folder, name, manifest) for name in manifest.files}
-    card = read_card(files[MODEL_FILE], source=str(folder / MODEL_FILE))
-    proto = onnx.ModelProto.FromString(files[MODEL_FILE])
+    for name in manifest.files:
+        read_verified(folder, name, manifest)
+    model = read_verified(folder, MODEL_FILE, manifest)
+    card = read_card(model, source=str(folder / MODEL_FILE))
+    check_signature(manifest, card, folder)
+    proto = onnx.ModelProto.FromString(model)
     weights = [tensor for tensor in proto.graph.initializer if tensor.dims]
     return Inspection(
         manifest=manifest,
         card=card,
-        opset=next(opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")),
+        opset=proto.opset_import[0].version,
         ir_version=proto.ir_version,
         operators=Counter(node.op_type for node in proto.graph.node),
         num_weights=sum(math.prod(tensor.dims) for tensor in weights),

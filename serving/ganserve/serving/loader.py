@@ -14,6 +14,7 @@ from ganserve.contract.bundle import (
     MODEL_FILE,
     SAMPLES_FILE,
     GoldenSamples,
+    check_signature,
     golden_inputs,
     read_manifest,
     read_verified,
@@ -65,6 +66,7 @@ def load_model(folder: Path, *, device: Device, num_lanes: int, max_batch: int) 
         )
     model = read_verified(folder, MODEL_FILE, manifest)
     card = read_card(model, source=str(folder / MODEL_FILE))
+    check_signature(manifest, card, folder)
     golden_images = images.decode(read_verified(folder, SAMPLES_FILE, manifest), card.image.channels)
     engine = Engine(model, card, device=device, num_lanes=num_lanes, max_batch=max_batch)
     try:

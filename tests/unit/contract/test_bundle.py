@@ -73,6 +73,15 @@ def test_the_signature_follows_from_the_card() -> None:
     assert list(signature_of(ModelCard(latent_dim=3)).inputs) == ["latents"]
 
 
+@pytest.mark.parametrize("text", ['{"version": Infinity', "[" * 200_000])
+def test_text_that_is_hardly_json_is_refused(tmp_path: Path, manifest: Manifest, text: str) -> None:
+    write_manifest(manifest, tmp_path)
+    path = tmp_path / MANIFEST_FILE
+    path.write_text(path.read_text().replace('"version": 2', '"version": Infinity') if text[0] == "{" else text)
+    with pytest.raises(ArtifactError, match="is not a ganserve-bundle/1 manifest"):
+        read_manifest(tmp_path)
+
+
 def drop(key: str) -> Callable[[dict[str, Any]], Any]:
     return lambda content: content.pop(key)
 
@@ -85,7 +94,12 @@ def drop(key: str) -> Callable[[dict[str, Any]], Any]:
         lambda content: content.update(files={}),
         lambda content: content["files"]["model.onnx"].pop("sha256"),
         lambda content: content["golden"].update(sha256=[]),
-        lambda content: content["files"].update({"../outside": content["files"]["model.onnx"]}),
+        *(
+            lambda content, name=name: content["files"].update({name: content["files"]["model.onnx"]})
+            for name in ("../outside", "..", "", "a\0b", "\ud800", "a b")
+        ),
+        lambda content: content["parity"].update(dtype="int8"),
+        lambda content: content["parity"].update(max_float_error="small"),
     ],
 )
 def test_a_spoilt_manifest_is_refused(

@@ -14,9 +14,11 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.cli import main
+from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
-from ganserve.exporter import Convention, Target, import_onnx
+from ganserve.exporter import Convention, Licences, Target, import_onnx
+from ganserve.serving.inspection import inspect_bundle
 from ganserve.serving.loader import load_model
 
 CONTROL_FLOW = helper.make_node("If", ["images"], ["x"], then_branch=helper.make_graph([], "then", [], []))
@@ -157,6 +159,49 @@ def test_what_a_file_makes_is_what_its_bundle_serves(foreign: Foreign, tmp_path:
     assert dict(model.card.versions) == {"pytorch": ""}
 
 
+def test_lists_of_operators_that_it_does_not_use_do_no_harm(tmp_path: Path) -> None:
+    model = Foreign().to_onnx()
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    model.opset_import[0].domain = "ai.onnx"
+    for node in model.graph.node:
+        node.domain = "ai.onnx"
+    (tmp_path / "foreign.onnx").write_bytes(model.SerializeToString())
+    import_onnx(tmp_path / "foreign.onnx", Target(models=tmp_path, name="foreign"), Convention())
+
+
+def test_no_path_of_its_author_is_kept(tmp_path: Path) -> None:
+    model = Foreign().to_onnx()
+    constant = helper.make_attribute("value", helper.make_tensor("/home/somebody/x", TensorProto.FLOAT, [], [0.0]))
+    constant.doc_string = constant.t.doc_string = "/home/somebody/train.py"
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["zero"]))
+    model.graph.node[0].attribute.append(constant)
+    last = next(node for node in model.graph.node if node.op_type == "Add" and "middle" in node.input)
+    last.input[1] = "zero"
+    onnx.save(model, tmp_path / "foreign.onnx")
+    result = import_onnx(tmp_path / "foreign.onnx", Target(models=tmp_path, name="foreign"), Convention())
+    assert b"somebody" not in (result.folder / "model.onnx").read_bytes()
+
+
+def test_the_command_imports_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(Foreign(value_range=(0.0, 1.0), label_dtype=TensorProto.INT64), tmp_path)
+    models = tmp_path / "models [b]"
+    words = ["import", str(path), "--models", str(models), "--value-range", "0", "1"]
+    assert main([*words, "--classes", "cat, dog,emu", "--licence", "cc0-1.0"]) == 0
+    text = capsys.readouterr().out
+    assert f"Next: ganserve serve --models '{models}'" in text
+    inspection = inspect_bundle(models / "foreign" / "1")
+    assert list(inspection.card.class_names) == ["cat", "dog", "emu"]
+    assert inspection.manifest.licences == Licences(weights="cc0-1.0")
+    readme = (models / "foreign" / "1" / "README.md").read_text()
+    assert "license: cc0-1.0" in readme
+    assert "trained with" not in readme
+    assert main([*words, "--classes", "3", "--name", "numbered"]) == 0
+    assert list(inspect_bundle(models / "numbered" / "1").card.class_names) == ["0", "1", "2"]
+    for flaws, code in ((("--classes", "9999999999"), 2), (("--classes", "3", "--licence", "a: b"), 2), ((), 2)):
+        assert main([*words, *flaws]) == code
+        assert capsys.readouterr().err.startswith("ganserve: error: ")
+
+
 def test_names_of_its_own_that_are_also_ours_do_no_harm(tmp_path: Path) -> None:
     model = Foreign().to_onnx()
     for node in model.graph.node:
@@ -190,9 +235,39 @@ def three_axes(model: onnx.ModelProto) -> None:
     shape.CopyFrom(numpy_helper.from_array(np.array([-1, 18, 5]), "shape"))
 
 
+def mean_of_the_batch(model: onnx.ModelProto) -> None:
+    """As a batch norm in training mode would, it looks at all rows."""
+    at = next(i for i, node in enumerate(model.graph.node) if node.op_type == "Tanh")
+    model.graph.node.insert(at, helper.make_node("ReduceMean", ["mapped"], ["mean"], axes=[0], keepdims=1))
+    model.graph.node.insert(at + 1, helper.make_node("Sub", ["mapped", "mean"], ["centred"]))
+    model.graph.node[at + 2].input[0] = "centred"
+
+
+def noise(model: onnx.ModelProto) -> None:
+    model.graph.node.append(helper.make_node("RandomNormalLike", ["images"], ["noise"], scale=1e-6))
+
+
+def huge_latents(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2**40
+
+
+def unknown_type(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = 99
+
+
+def no_text(model: onnx.ModelProto) -> None:
+    node = model.graph.node.add()
+    node.MergeFromString(b"\x1a\x02\xff\xfe")
+
+
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
+        (mean_of_the_batch, ParityError, "must not depend on the others in its batch"),
+        (noise, ArtifactError, "RandomNormalLike as in training"),
+        (huge_latents, ArtifactError, "more than 65536"),
+        (unknown_type, ArtifactError, r"takes z \? \(N, 7\)"),
+        (no_text, ArtifactError, "not UTF-8"),
         (no_images, ArtifactError, "has the outputs images, mapped"),
         (two_latents, ArtifactError, r"takes z float \(N, 7\), w float \(N, 3\)"),
         (open_latents, ArtifactError, "all axes but the batch must have a size"),

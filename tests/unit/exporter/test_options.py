@@ -104,7 +104,11 @@ def test_opsets_that_pytorch_does_not_write_are_refused(
 
 @pytest.mark.parametrize(
     ("atol", "error", "message"),
-    [(1e-12, ParityError, "more than --atol 1e-12"), (0.0, ConfigError, "positive"), (-1.0, ConfigError, "positive")],
+    [
+        (1e-12, ParityError, "more than --atol 1e-12"),
+        (0.0, ConfigError, "positive"),
+        (float("inf"), ConfigError, "finite"),
+    ],
 )
 def test_the_tolerance_is_the_callers(
     generator: nn.Module, card: ModelCard, tmp_path: Path, atol: float, error: type[Exception], message: str
@@ -178,13 +182,14 @@ def test_the_same_generator_gives_the_same_files(
     assert again.stat().st_mtime == 1700000000
 
 
+@pytest.mark.parametrize("text", ["yesterday", "-1", "99999999999999999999"])
 def test_a_time_that_is_none_is_refused(
-    generator: nn.Module, card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    generator: nn.Module, card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
-    with pytest.raises(ConfigError, match="SOURCE_DATE_EPOCH is 'yesterday'"):
-        export(generator, card, Target(models=tmp_path, name="pets"))
-    assert not list((tmp_path / "pets").iterdir())
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
+    with pytest.raises(ConfigError, match=f"SOURCE_DATE_EPOCH is '{text}'"):
+        export(generator, card, Target(models=tmp_path / "models", name="pets"))
+    assert not (tmp_path / "models").exists()
 
 
 def test_checkpoints_are_chosen_by_name_or_by_file(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from ganserve.contract.errors import ArtifactError
 from ganserve.serving.loader import load_model
 
@@ -21,6 +23,7 @@ def main(folders: list[str]) -> None:
         if event in ("open", "os.listdir", "os.scandir", "subprocess.Popen", "socket.connect"):
             opened.append(os.fspath(arguments[0]) if isinstance(arguments[0], str | os.PathLike) else str(arguments[0]))
 
+    Image.init()
     load_model(Path(folders[0]), device="cpu", num_lanes=1, max_batch=1).engine.close()
     sys.addaudithook(record)
     found = {}

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ganserve.contract.bundle import MANIFEST_FILE, MODEL_FILE, sha256
+from ganserve.contract.bundle import MANIFEST_FILE, MODEL_FILE, SAMPLES_FILE, sha256
 
 
 def external_data(model: onnx.ModelProto) -> None:
@@ -58,6 +58,10 @@ HOSTILE: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
 }
 
 
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 60\n%%EndComments\nshowpage\n"
+"""A picture for which Pillow would start Ghostscript."""
+
+
 def rewrite(bundle: Path, change: Callable[[onnx.ModelProto], None]) -> None:
     """Changes a bundle's model and has its manifest agree."""
     path = bundle / MODEL_FILE
@@ -66,10 +70,11 @@ def rewrite(bundle: Path, change: Callable[[onnx.ModelProto], None]) -> None:
     claim(bundle, model.SerializeToString())
 
 
-def claim(bundle: Path, data: bytes) -> None:
-    (bundle / MODEL_FILE).write_bytes(data)
+def claim(bundle: Path, data: bytes, name: str = MODEL_FILE) -> None:
+    """Replaces a file and has the manifest agree."""
+    (bundle / name).write_bytes(data)
     manifest = json.loads((bundle / MANIFEST_FILE).read_text())
-    manifest["files"][MODEL_FILE] = {"sha256": sha256(data), "size_bytes": len(data)}
+    manifest["files"][name] = {"sha256": sha256(data), "size_bytes": len(data)}
     (bundle / MANIFEST_FILE).write_text(json.dumps(manifest))
 
 
@@ -78,11 +83,17 @@ def test_hostile_models_are_refused_and_nothing_outside_their_folders_is_opened(
 ) -> None:
     (tmp_path / "secret.bin").write_bytes(bytes(2520))
     models = tmp_path / "models"
-    folders = {name: make_bundle(models, name) for name in ("good", *HOSTILE, "torn", "oversized")}
+    folders = {
+        name: make_bundle(models, name) for name in ("good", *HOSTILE, "torn", "oversized", "postscript", "claims")
+    }
     for name, (change, _) in HOSTILE.items():
         rewrite(folders[name], change)
     claim(folders["torn"], (folders["torn"] / MODEL_FILE).read_bytes()[:-20])
     os.truncate(folders["oversized"] / MODEL_FILE, 2**31 + 1)
+    claim(folders["postscript"], POSTSCRIPT, SAMPLES_FILE)
+    manifest = json.loads((folders["claims"] / MANIFEST_FILE).read_text())
+    manifest["signature"]["inputs"]["latents"]["shape"] = ["batch", 999]
+    (folders["claims"] / MANIFEST_FILE).write_text(json.dumps(manifest))
     script = Path(__file__).with_name("audited_loads.py")
     done = subprocess.run(
         [sys.executable, script, *folders.values()], capture_output=True, text=True, check=False, timeout=120
@@ -91,6 +102,7 @@ def test_hostile_models_are_refused_and_nothing_outside_their_folders_is_opened(
     found = json.loads(done.stdout)
     messages = {name: message for name, (_, message) in HOSTILE.items()}
     messages |= {"torn": "torn", "oversized": "not a regular file of at most"}
+    messages |= {"postscript": "not a readable image", "claims": "another signature than the model's card"}
     for name, folder in folders.items():
         loaded = found[str(folder)]
         assert messages.get(name, "") in loaded["reason"], name

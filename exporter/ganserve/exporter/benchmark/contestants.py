@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganserve.contract.bundle import golden_inputs, onnx_inputs
+from ganserve.contract.bundle import Dtype, golden_inputs, onnx_inputs
 from ganserve.contract.card import is_conditional
 from ganserve.exporter.onnx_graph import PixelGenerator
 from ganserve.serving.device import Device
 from ganserve.serving.engine import Engine
+from ganserve.training.device import allow_tf32
 from ganserve.training.networks import ImageShape, build_generator
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -45,12 +46,22 @@ class Bundle:
 
 
 class Eager:
-    """PyTorch in eager mode: channels last, inference mode, on CUDA in fp32 without TF32."""
+    """PyTorch in eager mode: the bundle's arithmetic, channels last, inference mode, on CUDA without TF32."""
 
-    def __init__(self, generator: nn.Module, card: ModelCard, *, device: Device, num_threads: int, batch_size: int):
+    def __init__(
+        self,
+        generator: nn.Module,
+        card: ModelCard,
+        *,
+        dtype: Dtype,
+        device: Device,
+        num_threads: int,
+        batch_size: int,
+    ) -> None:
+        allow_tf32(False)
         self._device = torch.device(device)
         self._num_threads = num_threads
-        pixels = PixelGenerator(generator).eval()
+        pixels = PixelGenerator(generator, dtype).eval()
         self._generator = pixels.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         inputs = onnx_inputs(*golden_inputs(card, _SEED, batch_size))
         self._inputs = {name: torch.from_numpy(value) for name, value in inputs.items()}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 
-from ganserve.contract.bundle import MODEL_FILE, read_manifest, read_verified
+from ganserve.contract.bundle import MODEL_FILE, Dtype, read_manifest, read_verified
 from ganserve.contract.errors import ConfigError
 from ganserve.serving.device import Device
 from ganserve.serving.onnx_file import read_card
@@ -20,6 +21,7 @@ from ganserve.training.benchmark import Spread
 from .contestants import Bundle, Contestant, Eager, MatrixProduct, flops_per_image, fresh_generator
 
 _WARM_UP_BATCHES: Final = 3
+_LONGEST_TURN_S: Final = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,8 @@ class ModelSpeed:
     """What was measured, and where."""
 
     model: str
+    dtype: Dtype
+    """What both compute in; the matrix products compute in fp32."""
     device: Device
     flops_per_image: int | None
     """None where the generator was not trained here."""
@@ -93,8 +97,10 @@ def measure(
         ArtifactError: the bundle is not whole, or cannot be run.
         ConfigError: a number that cannot be used.
     """
-    if min(num_rounds, *batch_sizes, *lane_counts) < 1 or not turn_s > 0:
-        raise ConfigError("--rounds, --batch-size, --lanes and --seconds must all be positive")
+    if min(num_rounds, *batch_sizes, *lane_counts) < 1 or not 0 < turn_s <= _LONGEST_TURN_S:
+        raise ConfigError(
+            "--rounds, --batch-size, --lanes and --seconds must all be positive, and a turn below an hour"
+        )
     manifest = read_manifest(folder)
     model = read_verified(folder, MODEL_FILE, manifest)
     card = read_card(model, source=str(folder / MODEL_FILE))
@@ -102,28 +108,33 @@ def measure(
     cells = [(lanes, rows) for lanes in ([1] if device == "cuda" else lane_counts) for rows in batch_sizes]
     num_threads = torch.get_num_threads()
     figures: list[Figure] = []
-    for num_lanes, batch_size in cells:
-        on_progress(len(figures), len(cells))
-        product = MatrixProduct(device=device, num_threads=num_lanes)
-        bundle = Bundle(model, card, device=device, num_lanes=num_lanes, batch_size=batch_size)
-        contestants: list[Contestant] = [bundle, product]
-        if generator is not None:
-            eager = Eager(generator, card, device=device, num_threads=num_lanes, batch_size=batch_size)
-            contestants.append(eager)
-        rates = _in_turns(contestants, num_rounds, turn_s)
-        bundle.close()
-        figures.append(
-            Figure(
-                batch_size=batch_size,
-                num_lanes=num_lanes,
-                bundle=[rate * batch_size for rate in rates[0]],
-                peak_flops=[rate * product.flops for rate in rates[1]],
-                eager=None if generator is None else [rate * batch_size for rate in rates[2]],
+    try:
+        for num_lanes, batch_size in cells:
+            on_progress(len(figures), len(cells))
+            product = MatrixProduct(device=device, num_threads=num_lanes)
+            bundle = Bundle(model, card, device=device, num_lanes=num_lanes, batch_size=batch_size)
+            contestants: list[Contestant] = [bundle, product]
+            if generator is not None:
+                dtype = manifest.parity.dtype
+                contestants.append(
+                    Eager(generator, card, dtype=dtype, device=device, num_threads=num_lanes, batch_size=batch_size)
+                )
+            with closing(bundle):
+                rates = _in_turns(contestants, num_rounds, turn_s)
+            figures.append(
+                Figure(
+                    batch_size=batch_size,
+                    num_lanes=num_lanes,
+                    bundle=[rate * batch_size for rate in rates[0]],
+                    peak_flops=[rate * product.flops for rate in rates[1]],
+                    eager=None if generator is None else [rate * batch_size for rate in rates[2]],
+                )
             )
-        )
-    torch.set_num_threads(num_threads)
+    finally:
+        torch.set_num_threads(num_threads)
     return ModelSpeed(
         model=f"{manifest.name}:{manifest.version}@{manifest.digest[:12]}",
+        dtype=manifest.parity.dtype,
         device=device,
         flops_per_image=None if generator is None else flops_per_image(generator, card),
         figures=figures,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from ganserve.contract.bundle import Licences
+from ganserve.contract.errors import ConfigError
 from ganserve.exporter.bundle import Target
 from ganserve.exporter.foreign import import_onnx
 from ganserve.exporter.wrapping import Convention, Layout
@@ -15,6 +16,7 @@ from ganserve.exporter.wrapping import Convention, Layout
 from .report import run_and_report
 
 _FILE = Group("File", sort_key=1)
+_MOST_CLASSES = 100_000
 _BUNDLE = Group("Bundle", sort_key=2)
 
 
@@ -22,10 +24,11 @@ def import_(
     file: Annotated[Path, Parameter(group=_FILE)],
     *,
     layout: Annotated[Layout, Parameter(group=_FILE)] = "nchw",
-    value_range: Annotated[tuple[float, float], Parameter(group=_FILE)] = (-1.0, 1.0),
+    value_range: Annotated[tuple[float, float], Parameter(negative="", group=_FILE)] = (-1.0, 1.0),
     classes: Annotated[str, Parameter(group=_FILE, show_default=False)] = "",
     architecture: Annotated[str, Parameter(group=_FILE)] = "unknown",
     dataset: Annotated[str, Parameter(group=_FILE)] = "unknown",
+    atol: Annotated[float | None, Parameter(group=_FILE)] = None,
     name: Annotated[str | None, Parameter(group=_BUNDLE)] = None,
     models: Annotated[Path, Parameter(group=_BUNDLE)] = Path("models"),
     version: Annotated[int | Literal["next"], Parameter(group=_BUNDLE)] = "next",
@@ -48,6 +51,8 @@ def import_(
         classes: Names of its classes in label order, with commas between, or how many there are.
         architecture: Network family, for its card.
         dataset: Name of the images that it was trained on, for its card.
+        atol: Largest difference of a float from the file's own, with pixels from -1 to 1. The default is 1e-4, and 2e-2
+            for weights in fp16.
         name: Name to serve the model by. The default is the file's name.
         models: Folder to put the bundle in, as `MODELS/NAME/VERSION`.
         version: Version of the bundle; next is one above the highest that is there.
@@ -72,12 +77,14 @@ def import_(
     run_and_report(
         "wrapping and comparing with the file",
         models,
-        lambda on_progress: import_onnx(file, target, convention, on_progress=on_progress),
+        lambda on_progress: import_onnx(file, target, convention, atol=atol, on_progress=on_progress),
     )
 
 
 def _class_names(text: str) -> tuple[str, ...]:
     """`cat,dog` as two names, `10` as the names 0 to 9."""
     if text.isdecimal():
+        if int(text) > _MOST_CLASSES:
+            raise ConfigError(f"--classes is {text}; more than {_MOST_CLASSES:,} are not supported")
         return tuple(map(str, range(int(text))))
     return tuple(part.strip() for part in text.split(",")) if text else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,12 +30,13 @@ def run_and_report(title: str, models: Path, make: Callable[[OnProgress], Export
         export = make(show)
     manifest = export.manifest
     console.print(_parity_table(export))
-    console.print(
-        f"[bold]{export.folder}[/], {manifest.size_bytes / 1024**2:.2f} MiB, digest {manifest.digest[:12]}, "
-        f"in {time.monotonic() - start_s:.1f} s",
-        highlight=False,
+    facts = f"{manifest.size_bytes / 1024**2:.2f} MiB, digest {manifest.digest[:12]}"
+    lines = (
+        f"{export.folder}, {facts}, in {time.monotonic() - start_s:.1f} s",
+        f"Next: ganserve serve --models {shlex.quote(str(models))} --listen 127.0.0.1:50051",
     )
-    console.print(f"Next: ganserve serve --models {models} --listen 127.0.0.1:50051", highlight=False, soft_wrap=True)
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _parity_table(export: Export) -> Table:
