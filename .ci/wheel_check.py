@@ -63,7 +63,8 @@ def check_imports(extra: str, bin_dir: Path, work: Path) -> None:
 
 def check_missing_extras(bin_dir: Path, work: Path) -> None:
     """Without its extra, a command names the cure."""
-    for command, extra in (("train", "train"), ("export", "export"), ("serve", "serve")):
+    extras = {"train": "train", "export": "export", "import": "export", "inspect": "serve", "serve": "serve"}
+    for command, extra in extras.items():
         words = [bin_dir / "ganserve", command, "x"]
         done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False)
         if done.returncode != 2 or f"pip install 'ganserve[{extra}]'" not in done.stderr:
@@ -74,6 +75,7 @@ def check_the_whole_way(bins: dict[str, Path], work: Path) -> None:
     run(bins["train"] / "ganserve", "train", "--data", "digits", "--out", "runs/digits", "--steps", "2", cwd=work)
     run(bins["train"] / "ganserve", "evaluate", "runs/digits", "--num-images", "100", cwd=work)
     run(bins["export"] / "ganserve", "export", "runs/digits", "--onnx", "--models", "models", cwd=work)
+    run(bins["serve"] / "ganserve", "inspect", "models/digits/1", cwd=work)
     server = subprocess.Popen(
         [bins["serve"] / "ganserve", "serve", "--models", "models", "--listen", "127.0.0.1:0"],
         cwd=work,

@@ -81,14 +81,14 @@ def main(*, models: Path | None = None, model: str = "dcgan", rounds: int = 7) -
 
 def export_untrained(models: Path, name: str) -> None:
     from ganserve.contract.card import LATENT_SCHEME
-    from ganserve.exporter import export
+    from ganserve.exporter import Target, export
     from ganserve.training.networks import ImageShape, build_generator
     from ganserve.v1.model_pb2 import ModelCard
 
     card = ModelCard(latent_dim=128, latent_scheme=LATENT_SCHEME, architecture="dcgan", loss="none")
     card.image.height, card.image.width, card.image.channels = shape = ImageShape(32, 32, 3)
     generator = build_generator("dcgan", shape, latent_dim=card.latent_dim, num_classes=0, base_width=64)
-    export(generator, card, models, name)
+    export(generator, card, Target(models=models, name=name))
 
 
 @contextmanager

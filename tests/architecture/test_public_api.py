@@ -45,7 +45,10 @@ def public_methods(client: type) -> list[str]:
     ("module", "names"),
     [
         (ganserve.client, CLIENT_NAMES),
-        (ganserve.exporter, ["Export", "export", "export_run"]),
+        (
+            ganserve.exporter,
+            ["Convention", "Export", "Licences", "Target", "export", "export_run", "import_onnx"],
+        ),
         (
             ganserve.training,
             ["RunSummary", "TrainingConfig", "load_generator", "resume_training", "training_from_config"],

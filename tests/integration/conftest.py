@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ganserve.exporter import export_run
+from ganserve.exporter import Target, export_run
 from ganserve.training import TrainingConfig, training_from_config
 
 _TIMEOUT_S = 60
@@ -109,7 +109,7 @@ def models(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Their bundles; `digits` in two versions, the second being `other-digits`."""
     folder = tmp_path_factory.mktemp("models")
     for run, name in (("digits", "digits"), ("other-digits", "digits"), ("plain", "plain")):
-        export_run(runs / run, folder, name)
+        export_run(runs / run, Target(models=folder, name=name))
     return folder
 
 

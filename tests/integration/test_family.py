@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ganserve.client import Client
-from ganserve.exporter import export_run
+from ganserve.exporter import Target, export_run
 from ganserve.training import TrainingConfig, training_from_config
 from ganserve.training.config import Architecture, LossName
 
@@ -45,7 +45,7 @@ def test_a_family_goes_all_the_way_with_every_loss(
             device="cpu",
         )
         training_from_config(config)
-        export_run(config.out, models, name)
+        export_run(config.out, Target(models=models, name=name))
         names.append(name)
     with start_server(models) as server:
         for name in names:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ganserve.exporter import export_run
+from ganserve.exporter import Target, export_run
 from ganserve.training import checkpoint
 
 TIMEOUT_S = 120
@@ -64,7 +64,7 @@ def test_two_processes_make_one_run_that_stops_goes_on_and_exports(tmp_path: Pat
     output = end(resumed)
     assert resumed.returncode == 0, output
     assert checkpoint.load(last).step == stopped.step + 10
-    export_run(run, tmp_path / "models", "digits")
+    export_run(run, Target(models=tmp_path / "models", name="digits"))
     assert (tmp_path / "models" / "digits" / "1" / "model.onnx").is_file()
 
 

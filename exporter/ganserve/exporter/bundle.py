@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +18,13 @@ from ganserve.contract.bundle import (
     MODEL_FILE,
     README_FILE,
     SAMPLES_FILE,
+    TRITON_FILE,
     FileEntry,
     GoldenSamples,
+    Licences,
     Manifest,
     Parity,
+    check_model_name,
     golden_inputs,
     onnx_inputs,
     sha256,
@@ -27,64 +33,100 @@ from ganserve.contract.bundle import (
 )
 from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ConfigError
-from ganserve.contract.files import new_folder, sync
+from ganserve.contract.files import new_file, new_folder, sync
 from ganserve.v1.model_pb2 import ModelCard
 
 from .parity import open_session
 from .readme import render_readme
+from .triton import render_config
 
+_LICENCE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")
+_LAST_SECOND: Final = 253_402_300_799  # of the year 9999
 _GOLDEN_SEED: Final = 0
 _MAX_GOLDEN_SAMPLES: Final = 64
 _MAX_GOLDEN_PIXELS: Final = 4 * 1024**2
 
 
-def next_version(models_dir: Path, name: str) -> int:
-    """One above the highest version of a model in a models folder; 1 for a new model."""
-    folder = models_dir / name
-    versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
-    return max(versions, default=0) + 1
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a bundle goes, and what it says of itself beside the model."""
+
+    models: Path
+    """Folder of bundles; made if need be."""
+    name: str
+    """The model's name in it."""
+    version: int | None = None
+    """From 1; None takes the next."""
+    force: bool = False
+    """Whether a bundle of this version may be replaced."""
+    licences: Licences = field(default_factory=Licences)
+
+    @property
+    def folder(self) -> Path:
+        """`<models>/<name>/<version>`, where None is one above the highest version that is there."""
+        version = max(self.versions(), default=0) + 1 if self.version is None else self.version
+        return self.models / self.name / str(version)
+
+    def check(self) -> None:
+        """Raises ConfigError where name or version cannot be used."""
+        check_model_name(self.name)
+        for licence in (self.licences.weights, self.licences.data):
+            if not _LICENCE.fullmatch(licence):
+                raise ConfigError(f"{licence!r} is no licence's identifier; they are like apache-2.0")
+        _source_date()
+        version = int(self.folder.name)
+        if not 1 <= version <= MAX_VERSION:
+            raise ConfigError(f"--version is {version}; versions go from 1 to {MAX_VERSION}")
+        if self.folder.exists() and not self.force:
+            raise ConfigError(
+                f"{self.folder} exists; take another --version, leave it out for the next, or replace it with --force"
+            )
+
+    def versions(self) -> list[int]:
+        """The model's versions that are there."""
+        folder = self.models / self.name
+        return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
 
 
-def check_free(models_dir: Path, name: str, version: int) -> None:
-    """Raises ConfigError unless a model may be given this version."""
-    if not 1 <= version <= MAX_VERSION:
-        raise ConfigError(f"--version is {version}; versions go from 1 to {MAX_VERSION}")
-    target = models_dir / name / str(version)
-    if target.exists():
-        raise ConfigError(f"{target} exists; versions are never overwritten, so take another --version or leave it out")
-
-
-def write_bundle(models_dir: Path, name: str, version: int, model: bytes, card: ModelCard, parity: Parity) -> Path:
+def write_bundle(model: bytes, card: ModelCard, target: Target, parity: Parity) -> tuple[Path, Manifest]:
     """Writes the bundle beside its place, then renames it: a bundle that is there is complete.
 
+    The same model gives the same bytes. Where SOURCE_DATE_EPOCH is set, the files have that time too.
+
     Returns:
-        The bundle's folder, `<models_dir>/<name>/<version>`.
+        The bundle's folder and its manifest.
 
     Raises:
-        ConfigError: that version exists.
+        ConfigError: name or version cannot be used.
         ArtifactError: the disk does not take it.
     """
-    target = models_dir / name / str(version)
-    check_free(models_dir, name, version)
-    with new_folder(target) as folder:
+    target.check()
+    place = target.folder
+    with new_folder(place, replace=target.force) as folder:
         samples = _golden_samples(model, card)
         (folder / MODEL_FILE).write_bytes(model)
         codec.to_pil(codec.make_grid(samples)).save(folder / SAMPLES_FILE)
         entries = {file: _entry(folder / file) for file in (MODEL_FILE, SAMPLES_FILE)}
         manifest = Manifest(
-            name=name,
-            version=version,
+            name=target.name,
+            version=int(place.name),
             files=entries,
             signature=signature_of(card),
             golden=GoldenSamples(seed=_GOLDEN_SEED, sha256=tuple(sha256(image.tobytes()) for image in samples)),
             parity=parity,
+            licences=target.licences,
         )
         (folder / README_FILE).write_text(render_readme(card, manifest), encoding="utf-8")
         entries[README_FILE] = _entry(folder / README_FILE)
         write_manifest(manifest, folder)
         for path in folder.iterdir():
+            _set_time(path)
             sync(path)
-    return target
+        _set_time(folder)
+        if manifest.version >= max(target.versions(), default=0):
+            with new_file(place.parent / TRITON_FILE) as path:
+                path.write_text(render_config(manifest), encoding="utf-8")
+    return place, manifest
 
 
 def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
@@ -99,3 +141,20 @@ def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
 def _entry(path: Path) -> FileEntry:
     data = path.read_bytes()
     return FileEntry(sha256=sha256(data), size_bytes=len(data))
+
+
+def _set_time(path: Path) -> None:
+    """Gives a file the time of SOURCE_DATE_EPOCH, if set: https://reproducible-builds.org/specs/source-date-epoch."""
+    date = _source_date()
+    if date is not None:
+        os.utime(path, (date, date))
+
+
+def _source_date() -> int | None:
+    """Seconds since 1970, if set. Raises ConfigError where it is no time."""
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) > _LAST_SECOND:
+        raise ConfigError(f"SOURCE_DATE_EPOCH is {text!r}; it is a whole number of seconds since 1970")
+    return int(text)

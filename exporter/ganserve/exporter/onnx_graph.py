@@ -6,6 +6,7 @@ the generator's own float output as well; both hold the same weights and operato
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -17,12 +18,14 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from ganserve.contract.bundle import BATCH_AXIS, CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT
+from ganserve.contract.bundle import BATCH_AXIS, CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype
 from ganserve.contract.card import is_conditional, to_json
+from ganserve.contract.errors import ConfigError
 from ganserve.training.pixels import to_levels
 from ganserve.v1.model_pb2 import ModelCard
 
 OPSET: Final = 20
+OPSETS: Final = range(18, 24)
 FLOATS_OUTPUT: Final = "floats"
 
 _EXAMPLE_BATCH: Final = 2  # a batch of 1 would be taken for a constant
@@ -39,57 +42,73 @@ class OnnxGraph:
 class PixelGenerator(nn.Module):
     """A generator followed by its pixels.
 
-    Forward gives images uint8 (N, H, W, C) and the generator's output float32 (N, C, H, W) in [-1, 1].
+    Forward gives images uint8 (N, H, W, C) and the generator's output float32 (N, C, H, W) in [-1, 1]. With `fp16` a
+    copy of the generator computes in half precision; latents and the step to pixels, which rounds, stay in float32.
     """
 
-    def __init__(self, generator: nn.Module) -> None:
+    def __init__(self, generator: nn.Module, dtype: Dtype = "fp32") -> None:
         super().__init__()
-        self.generator = generator
+        self.generator = copy.deepcopy(generator).half() if dtype == "fp16" else generator
+        self.is_half = dtype == "fp16"
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """latents: float32 (N, latent_dim); labels: int64 (N,), or None for an unconditional generator."""
-        floats = self.generator(latents, labels)
+        floats = self.generator(latents.half(), labels).float() if self.is_half else self.generator(latents, labels)
         return to_levels(floats), floats
 
 
-def to_onnx(generator: nn.Module, card: ModelCard) -> OnnxGraph:
-    """Exports a generator in eval mode, with the card embedded and nothing said of the machine that did it."""
-    pixels = PixelGenerator(generator).eval()
+def to_onnx(generator: nn.Module, card: ModelCard, *, dtype: Dtype = "fp32", opset: int = OPSET) -> OnnxGraph:
+    """Exports a generator in eval mode, with the card embedded and nothing said of the machine that did it.
+
+    Raises:
+        ConfigError: `opset` is none of `OPSETS`, or PyTorch cannot export the generator.
+    """
+    if opset not in OPSETS:
+        raise ConfigError(f"--opset is {opset}; PyTorch exports to {OPSETS[0]} to {OPSETS[-1]}")
+    pixels = PixelGenerator(generator, dtype).eval()
     latents = torch.zeros(_EXAMPLE_BATCH, card.latent_dim)
     labels = torch.zeros(_EXAMPLE_BATCH, dtype=torch.int64) if is_conditional(card) else None
     batch = torch.export.Dim(BATCH_AXIS)
     inputs = {LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels}
-    with _quiet():
-        program = torch.onnx.export(
-            pixels,
-            (),
-            kwargs=inputs,
-            input_names=list(inputs),
-            output_names=[IMAGES_OUTPUT, FLOATS_OUTPUT],
-            dynamic_shapes={name: {0: batch} for name in inputs},
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                pixels,
+                (),
+                kwargs=inputs,
+                input_names=list(inputs),
+                output_names=[IMAGES_OUTPUT, FLOATS_OUTPUT],
+                dynamic_shapes={name: {0: batch} for name in inputs},
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+            )
+    except Exception as error:  # whatever the generator's own code and PyTorch's tracing raise
+        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+        raise ConfigError(f"PyTorch cannot export the generator in {dtype} at opset {opset}: {reason}") from error
     assert program is not None  # noqa: S101 - only the old exporter returns None
     proto = program.model_proto
-    _strip(proto)
+    strip(proto)
     proto.metadata_props.add(key=CARD_KEY, value=to_json(card))
     with_floats = proto.SerializeToString(deterministic=True)
     del proto.graph.output[1]
     return OnnxGraph(model=proto.SerializeToString(deterministic=True), model_with_floats=with_floats)
 
 
-def _strip(proto: onnx.ModelProto) -> None:
-    """Removes what the exporter notes about where the code came from: stack traces hold local paths."""
-    proto.doc_string = proto.graph.doc_string = ""
-    del proto.metadata_props[:]
-    del proto.graph.metadata_props[:]
+def strip(proto: onnx.ModelProto) -> None:
+    """Removes what exporters note about where the code came from, stack traces with local paths included, in place."""
     graph = proto.graph
-    noted: list[Any] = [*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    constants = [attribute.t for attribute in attributes if attribute.HasField("t")]
+    constants += [tensor for attribute in attributes for tensor in attribute.tensors]
+    for tensor in constants:
+        tensor.ClearField("name")
+    values = [*graph.input, *graph.output, *graph.value_info]
+    noted: list[Any] = [proto, graph, *graph.node, *values, *graph.initializer, *attributes, *constants]
     for element in noted:
-        element.doc_string = ""
-        del element.metadata_props[:]
+        element.ClearField("doc_string")
+        if "metadata_props" in element.DESCRIPTOR.fields_by_name:
+            element.ClearField("metadata_props")
 
 
 @contextmanager

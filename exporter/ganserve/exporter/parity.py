@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -11,105 +14,218 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Parity, onnx_inputs
+from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype, Parity, onnx_inputs
 from ganserve.contract.card import is_conditional
-from ganserve.contract.errors import ParityError
+from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_graph import FLOATS_OUTPUT, OnnxGraph, PixelGenerator
 
 BATCH_SIZES: Final = (1, 2, 7, 64)
-FLOAT_TOLERANCE: Final = 1e-4
-MAX_SHARE_OFF_BY_ONE: Final = 1e-3
 
 _SEED: Final = 0
+_MOST_LABELS_ALONE: Final = 100
 
 Inputs = dict[str, NDArray[Any]]
+Reference = Callable[[Inputs], tuple[NDArray[np.uint8], NDArray[np.float32]]]
+"""From inputs to images uint8 (N, H, W, C) and the floats that they come from, of any shape."""
 OnProgress = Callable[[int, int], None]
 """Told how many comparisons are done, and of how many."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
+    """How far an exported graph may be from its generator."""
+
+    floats: float
+    """Largest difference of a float, where images lie in [-1, 1]."""
+    share_off: float
+    """Largest share of all values that differ at all."""
+
+    @classmethod
+    def within(cls, floats: float, dtype: Dtype) -> Tolerance:
+        """The usual tolerance with another bound on floats. Raises ConfigError where it is none."""
+        if not (floats > 0 and math.isfinite(floats)):
+            raise ConfigError(f"--atol is {floats}; it must be positive and finite")
+        usual = TOLERANCES[dtype]
+        return cls(floats=floats, share_off=usual.share_off if floats <= usual.floats else min(1.0, floats * 127.5))
+
+    @property
+    def levels(self) -> int:
+        """Largest difference of a value in 8-bit levels: what such a float moves it by, and one for rounding."""
+        return 1 + int(self.floats * 127.5)
+
+
+TOLERANCES: Final[dict[Dtype, Tolerance]] = {
+    "fp32": Tolerance(floats=1e-4, share_off=1e-3),
+    "fp16": Tolerance(floats=2e-2, share_off=0.05),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One batch in PyTorch and in ONNX Runtime."""
+
+    batch_size: int
+    label: int | None
+    """The label of all rows; None where they are mixed, or there are none."""
+    max_float_error: float
+    max_levels_off: int
+    num_values: int
+    num_values_off: int
+    seconds: float
+    """What ONNX Runtime took for the images."""
+
+
 def open_session(model: bytes) -> Any:
-    """An ONNX Runtime session on the CPU."""
+    """An ONNX Runtime session on the CPU. Raises ArtifactError where it refuses the model."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is raised need not be printed too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common base but Exception
+        raise ArtifactError(f"ONNX Runtime cannot load the exported graph: {error}") from error
+
+
+def reference_of(generator: nn.Module) -> Reference:
+    """What `generator`, in eval mode on the CPU, makes in PyTorch."""
+    pixels = PixelGenerator(generator).eval()
+
+    def run(inputs: Inputs) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        with torch.inference_mode():
+            images, floats = pixels(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+        return images.numpy(), floats.numpy()
+
+    return run
 
 
 def check_parity(
-    generator: nn.Module, card: ModelCard, graph: OnnxGraph, on_progress: OnProgress | None = None
-) -> Parity:
+    reference: Reference,
+    card: ModelCard,
+    graph: OnnxGraph,
+    tolerance: Tolerance,
+    on_progress: OnProgress | None = None,
+) -> list[Comparison]:
     """Compares the exported graph with the generator on seeded latents, at every batch size with every label.
 
     Args:
-        generator: in eval mode, on the CPU.
-        card: its card.
-        graph: what `to_onnx` made of it.
+        reference: what the graph must equal.
+        card: the generator's card.
+        graph: what was made of it.
+        tolerance: how equal.
         on_progress: called with the comparisons done and their number.
 
     Raises:
-        ParityError: a float differs by more than 1e-4, a value by more than one level, or more than 0.1 % of the values
-            by one level.
+        ParityError: the graph cannot be run at a batch size, or a float, a value or too many values differ.
+        ArtifactError: ONNX Runtime cannot load it.
     """
-    pixels = PixelGenerator(generator).eval()
     session, session_with_floats = open_session(graph.model), open_session(graph.model_with_floats)
-    total = Parity(num_images=0, max_float_error=0.0, num_values=0, num_values_off_by_one=0)
-    comparisons = list(_comparisons(card))
-    for num_done, inputs in enumerate(comparisons, start=1):
-        with torch.inference_mode():
-            images, floats = pixels(**{name: torch.from_numpy(value) for name, value in inputs.items()})
-        (onnx_images,) = session.run([IMAGES_OUTPUT], inputs)
-        (onnx_floats,) = session_with_floats.run([FLOATS_OUTPUT], inputs)
-        found = _compare(images.numpy(), floats.numpy(), onnx_images, onnx_floats, where=_describe(inputs))
-        total = Parity(
-            num_images=total.num_images + found.num_images,
-            max_float_error=max(total.max_float_error, found.max_float_error),
-            num_values=total.num_values + found.num_values,
-            num_values_off_by_one=total.num_values_off_by_one + found.num_values_off_by_one,
+    batches = list(_batches(card))
+    comparisons: list[Comparison] = []
+    in_smaller_batch: dict[int | None, NDArray[np.uint8]] = {}
+    for num_done, (label, inputs) in enumerate(batches, start=1):
+        images, floats = reference(inputs)
+        start_s = time.perf_counter()
+        onnx_images = _run(session, IMAGES_OUTPUT, inputs)
+        seconds = time.perf_counter() - start_s
+        onnx_floats = _run(session_with_floats, FLOATS_OUTPUT, inputs)
+        where = _describe(inputs)
+        if onnx_images.shape != images.shape or onnx_images.dtype != images.dtype:
+            raise ParityError(
+                f"{where}: ONNX Runtime gives {onnx_images.dtype} {onnx_images.shape}, "
+                f"the generator {images.dtype} {images.shape}"
+            )
+        levels_off = np.abs(onnx_images.astype(np.int16) - images)
+        comparison = Comparison(
+            batch_size=len(images),
+            label=label,
+            max_float_error=float(np.abs(onnx_floats - floats).max()),
+            max_levels_off=int(levels_off.max()),
+            num_values=images.size,
+            num_values_off=int(np.count_nonzero(levels_off)),
+            seconds=seconds,
         )
+        _check(comparison, tolerance, where)
+        _check_independence(in_smaller_batch.get(label), onnx_images, tolerance, where)
+        in_smaller_batch[label] = onnx_images
+        comparisons.append(comparison)
         if on_progress is not None:
-            on_progress(num_done, len(comparisons))
-    if total.num_values_off_by_one > MAX_SHARE_OFF_BY_ONE * total.num_values:
-        raise ParityError(
-            f"{total.num_values_off_by_one} of {total.num_values} values differ by one level, "
-            f"more than {MAX_SHARE_OFF_BY_ONE:.1%}"
-        )
-    return total
+            on_progress(num_done, len(batches))
+    _check_share(comparisons, tolerance)
+    return comparisons
 
 
-def _compare(images: Any, floats: Any, onnx_images: Any, onnx_floats: Any, *, where: str) -> Parity:
-    if onnx_images.shape != images.shape or onnx_images.dtype != images.dtype:
-        raise ParityError(
-            f"{where}: ONNX Runtime gives {onnx_images.dtype} {onnx_images.shape}, "
-            f"PyTorch {images.dtype} {images.shape}"
-        )
-    float_error = float(np.abs(onnx_floats - floats).max())
-    if not float_error <= FLOAT_TOLERANCE:
-        raise ParityError(f"{where}: a float differs by {float_error:.3g}, more than {FLOAT_TOLERANCE:g}")
-    levels_off = np.abs(onnx_images.astype(np.int16) - images)
-    if levels_off.max() > 1:
-        raise ParityError(f"{where}: a value differs by {levels_off.max()} levels, more than 1")
+def summarise(comparisons: list[Comparison], dtype: Dtype, tolerance: Tolerance) -> Parity:
+    """All comparisons as one, for the manifest."""
     return Parity(
-        num_images=len(images),
-        max_float_error=float_error,
-        num_values=images.size,
-        num_values_off_by_one=int(np.count_nonzero(levels_off)),
+        dtype=dtype,
+        tolerance=tolerance.floats,
+        num_images=sum(comparison.batch_size for comparison in comparisons),
+        max_float_error=max(comparison.max_float_error for comparison in comparisons),
+        max_levels_off=max(comparison.max_levels_off for comparison in comparisons),
+        num_values=sum(comparison.num_values for comparison in comparisons),
+        num_values_off=sum(comparison.num_values_off for comparison in comparisons),
     )
 
 
-def _comparisons(card: ModelCard) -> Iterator[Inputs]:
-    """Each batch size: alone for an unconditional generator, else with each label and with all labels mixed."""
+def _run(session: Any, output: str, inputs: Inputs) -> Any:
+    try:
+        return session.run([output], inputs)[0]
+    except Exception as error:  # ONNX Runtime's errors have no common base but Exception
+        raise ParityError(f"{_describe(inputs)}: ONNX Runtime cannot run the graph: {error}") from error
+
+
+def _check(comparison: Comparison, tolerance: Tolerance, where: str) -> None:
+    if not comparison.max_float_error <= tolerance.floats:
+        raise ParityError(
+            f"{where}: a float differs by {comparison.max_float_error:.3g}, more than --atol {tolerance.floats:g}"
+        )
+    if comparison.max_levels_off > tolerance.levels:
+        raise ParityError(
+            f"{where}: a value differs by {comparison.max_levels_off} levels of 255, more than {tolerance.levels}"
+        )
+
+
+def _check_independence(before: Any, images: Any, tolerance: Tolerance, where: str) -> None:
+    """The same latents and labels gave `before` in a smaller batch; its images must be the first ones of this batch."""
+    if before is None:
+        return
+    levels_off = int(np.abs(images[: len(before)].astype(np.int16) - before).max())
+    if levels_off > tolerance.levels:
+        raise ParityError(
+            f"{where}: a value is {levels_off} levels off what it was in a batch of {len(before)}; an image must not "
+            "depend on the others in its batch"
+        )
+
+
+def _check_share(comparisons: list[Comparison], tolerance: Tolerance) -> None:
+    num_values = sum(comparison.num_values for comparison in comparisons)
+    num_values_off = sum(comparison.num_values_off for comparison in comparisons)
+    if num_values_off > tolerance.share_off * num_values:
+        raise ParityError(
+            f"{num_values_off} of {num_values} values differ by a level or more, more than {tolerance.share_off:.1%}"
+        )
+
+
+def _batches(card: ModelCard) -> Iterator[tuple[int | None, Inputs]]:
+    """Each batch size: alone for an unconditional generator, else with each label and with all labels mixed.
+
+    Of very many labels some are taken, evenly spaced, the first and the last among them.
+    """
     num_classes = len(card.class_names)
+    alone = np.unique(
+        np.linspace(0, num_classes - 1, min(num_classes, _MOST_LABELS_ALONE)).round().astype(int)
+    ).tolist()
     for batch_size in BATCH_SIZES:
         latents = sample_latents(_SEED, 0, batch_size, card.latent_dim)
         if not is_conditional(card):
-            yield onnx_inputs(latents, None)
+            yield None, onnx_inputs(latents, None)
             continue
-        for label in range(num_classes):
-            yield onnx_inputs(latents, np.full(batch_size, label, np.int64))
-        yield onnx_inputs(latents, np.arange(batch_size, dtype=np.int64) % num_classes)
+        for label in alone:
+            yield label, onnx_inputs(latents, np.full(batch_size, label, np.int64))
+        yield None, onnx_inputs(latents, np.arange(batch_size, dtype=np.int64) % num_classes)
 
 
 def _describe(inputs: Inputs) -> str:

@@ -9,15 +9,16 @@ import onnx
 from torch import nn
 
 from ganserve.contract import card as model_card
-from ganserve.contract.bundle import Parity, check_model_name, sha256
+from ganserve.contract.bundle import Dtype, Manifest
 from ganserve.contract.errors import ArtifactError
-from ganserve.training.checkpoint import load_generator
+from ganserve.serving.onnx_file import read_card
+from ganserve.training.checkpoint import load, load_chosen
 from ganserve.training.rundir import CheckpointName
 from ganserve.v1.model_pb2 import ModelCard
 
-from .bundle import check_free, next_version, write_bundle
-from .onnx_graph import to_onnx
-from .parity import OnProgress, check_parity
+from .bundle import Target, write_bundle
+from .onnx_graph import OPSET, OnnxGraph, to_onnx
+from .parity import TOLERANCES, Comparison, OnProgress, Reference, Tolerance, check_parity, reference_of, summarise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,48 +26,49 @@ class Export:
     """A bundle that was written."""
 
     folder: Path
-    name: str
-    version: int
-    digest: str
-    size_bytes: int
-    parity: Parity
+    manifest: Manifest
+    comparisons: list[Comparison]
 
 
 def export_run(
     run: Path,
-    models_dir: Path,
-    name: str,
-    version: int | None = None,
-    on_progress: OnProgress | None = None,
+    target: Target,
     *,
-    checkpoint: CheckpointName | None = None,
+    checkpoint: CheckpointName | Path | None = None,
+    dtype: Dtype = "fp32",
+    opset: int = OPSET,
+    atol: float | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Export:
     """Exports the EMA generator of a training run.
 
     Args:
         run: the run's folder.
-        models_dir: folder of bundles; made if need be.
-        name: the model's name in it.
-        version: from 1; None takes the next.
+        target: where to.
+        checkpoint: `best`, `last` or a file; None takes the best where an evaluation chose one, else the last.
+        dtype: what the model computes in.
+        opset: version of ONNX's operators.
+        atol: largest difference of a float from PyTorch's, images in [-1, 1]; None is 1e-4 for fp32, 2e-2 for fp16.
         on_progress: called with the comparisons done and their number, as parity is checked.
-        checkpoint: `best` or `last`; None takes the best where an evaluation chose one, else the last.
 
     Raises:
         ArtifactError: the checkpoint is missing, torn or altered.
         ParityError: the ONNX file does not make the generator's images. Nothing is written.
-        ConfigError: the name or version cannot be used.
+        ConfigError: name, version, opset or tolerance cannot be used.
     """
-    check_model_name(name)
-    generator, card = load_generator(run, checkpoint)
-    return export(generator, card, models_dir, name, version, on_progress)
+    target.check()
+    saved = load(checkpoint) if isinstance(checkpoint, Path) else load_chosen(run, checkpoint)
+    return export(saved.generator(), saved.card, target, dtype=dtype, opset=opset, atol=atol, on_progress=on_progress)
 
 
 def export(
     generator: nn.Module,
     card: ModelCard,
-    models_dir: Path,
-    name: str,
-    version: int | None = None,
+    target: Target,
+    *,
+    dtype: Dtype = "fp32",
+    opset: int = OPSET,
+    atol: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> Export:
     """Exports a generator of the caller's own; see `export_run`.
@@ -76,23 +78,32 @@ def export(
             (N,) or None, it gives float32 (N, C, H, W) in [-1, 1].
         card: what it is.
     """
-    check_model_name(name)
+    target.check()
     model_card.check(card, source="the generator")
-    version = next_version(models_dir, name) if version is None else version
-    check_free(models_dir, name, version)
     generator = generator.eval()
-    graph = to_onnx(generator, card)
+    graph = to_onnx(generator, card, dtype=dtype, opset=opset)
+    return write_verified(graph, card, reference_of(generator), target, dtype=dtype, atol=atol, on_progress=on_progress)
+
+
+def write_verified(
+    graph: OnnxGraph,
+    card: ModelCard,
+    reference: Reference,
+    target: Target,
+    *,
+    dtype: Dtype = "fp32",
+    atol: float | None = None,
+    on_progress: OnProgress | None = None,
+) -> Export:
+    """Writes a graph as a bundle after it has proven to be a servable model that makes what `reference` makes."""
+    tolerance = TOLERANCES[dtype] if atol is None else Tolerance.within(atol, dtype)
     try:
         onnx.checker.check_model(graph.model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ArtifactError(f"the exported graph is not valid ONNX: {error}") from error
-    parity = check_parity(generator, card, graph, on_progress)
-    folder = write_bundle(models_dir, name, version, graph.model, card, parity)
-    return Export(
-        folder=folder,
-        name=name,
-        version=version,
-        digest=sha256(graph.model),
-        size_bytes=len(graph.model),
-        parity=parity,
-    )
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"the graph is not valid ONNX: {reason}") from error
+    read_card(graph.model, source="the exported graph")
+    comparisons = check_parity(reference, card, graph, tolerance, on_progress)
+    parity = summarise(comparisons, dtype, tolerance)
+    folder, manifest = write_bundle(graph.model, card, target, parity)
+    return Export(folder=folder, manifest=manifest, comparisons=comparisons)

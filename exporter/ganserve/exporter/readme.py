@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from ganserve.contract.bundle import MODEL_FILE, SAMPLES_FILE, Manifest
 from ganserve.contract.card import image_shape, is_conditional
 from ganserve.v1.model_pb2 import ModelCard
@@ -13,13 +15,14 @@ def render_readme(card: ModelCard, manifest: Manifest) -> str:
     colour = "greyscale" if channels == 1 else "RGB"
     classes = ", ".join(card.class_names) if is_conditional(card) else "none (unconditional)"
     labels = ', labels="balanced"' if is_conditional(card) else ""
-    tags = "\n".join(f"- {tag}" for tag in dict.fromkeys(("gan", "onnx", card.architecture, card.loss)))
+    tags = "\n".join(f"- {json.dumps(tag)}" for tag in dict.fromkeys(("gan", "onnx", card.architecture, card.loss)))
     label_input = " and its input `labels` int64 (N,)" if is_conditional(card) else ""
-    parity = manifest.parity
+    seen = f"| images seen in training | {card.images_seen:,} |\n" if card.images_seen else ""
     metrics = "".join(f"| {name} | {value:.4g} |\n" for name, value in sorted(card.metrics.items()))
     return f"""\
 ---
 library_name: ganserve
+license: {manifest.licences.weights}
 pipeline_tag: unconditional-image-generation
 tags:
 {tags}
@@ -27,8 +30,7 @@ tags:
 
 # {manifest.name}, version {manifest.version}
 
-A {card.architecture} generator of {height}×{width} {colour} images, trained with the {card.loss} loss on
-{card.dataset.num_images:,} images of `{card.dataset.name}`.
+A {card.architecture} generator of {height}×{width} {colour} images{_training(card)}.
 
 ![{len(manifest.golden.sha256)} samples of seed {manifest.golden.seed}]({SAMPLES_FILE})
 
@@ -36,11 +38,11 @@ A {card.architecture} generator of {height}×{width} {colour} images, trained wi
 |---|---|
 | classes | {classes} |
 | latent size | {card.latent_dim} |
-| images seen in training | {card.images_seen:,} |
-| sample addressing | {card.latent_scheme} |
+{seen}| sample addressing | {card.latent_scheme} |
 | digest | `{manifest.digest}` |
-| parity with PyTorch | {parity.num_images} images: floats within {parity.max_float_error:.2g}, \
-{parity.num_values_off_by_one} of {parity.num_values} values off by one level |
+| licence of the weights | {manifest.licences.weights} |
+| licence of the data | {manifest.licences.data} |
+| parity with the generator | {manifest.parity.text()} |
 {metrics}
 Serve it, and fetch samples:
 
@@ -54,3 +56,10 @@ with Client("127.0.0.1:50051", model="{manifest.name}") as client:
 `{MODEL_FILE}` also runs in any ONNX runtime. Its input `latents` is float32 (N, {card.latent_dim}){label_input};
 its output `images` is uint8 (N, {height}, {width}, {channels}).
 """
+
+
+def _training(card: ModelCard) -> str:
+    """What is known of it; nothing, for a generator from elsewhere."""
+    if not card.dataset.num_images:
+        return ""
+    return f",\ntrained with the {card.loss} loss on {card.dataset.num_images:,} images of `{card.dataset.name}`"

@@ -1,5 +1,8 @@
 """The model bundle: a folder `models/<name>/<version>/`, described by its manifest.
 
+`manifest.schema.json` beside this module is the manifest's JSON Schema. `config.pbtxt`, one folder up, is for servers
+that read Triton's layout, and no part of the bundle.
+
 model.onnx      one file: weights, pixels and model card
 manifest.json   SHA-256 and size of every other file, signature, parity report, golden samples
 README.md       a model card for people
@@ -14,7 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from numpy.typing import NDArray
 
@@ -31,6 +34,7 @@ MODEL_FILE: Final = "model.onnx"
 MANIFEST_FILE: Final = "manifest.json"
 README_FILE: Final = "README.md"
 SAMPLES_FILE: Final = "samples.png"
+TRITON_FILE: Final = "config.pbtxt"
 
 CARD_KEY: Final = "ganserve.card"
 LATENTS_INPUT: Final = "latents"
@@ -38,9 +42,14 @@ LABELS_INPUT: Final = "labels"
 IMAGES_OUTPUT: Final = "images"
 BATCH_AXIS: Final = "batch"
 
+Dtype = Literal["fp32", "fp16"]
+"""What a model computes in; latents are float32 and images uint8 either way."""
+
 MAX_VERSION: Final = 2**32 - 1
+_MAX_FILE_BYTES: Final = 2 * 1024**3
 _MAX_MANIFEST_BYTES: Final = 16 * 1024**2
 
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 MODEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -81,12 +90,34 @@ class GoldenSamples:
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """How far the exported model is from the generator in PyTorch, over all compared images."""
+    """How far the exported model is from the generator that it was made of, over all compared images."""
 
+    dtype: Dtype
+    tolerance: float
+    """Float error up to which the two were taken for equal."""
     num_images: int
     max_float_error: float
+    """Where images lie in [-1, 1]."""
+    max_levels_off: int
+    """Of 255."""
     num_values: int
-    num_values_off_by_one: int
+    num_values_off: int
+    """Values that differ by a level or more."""
+
+    def text(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.num_images} images in {self.dtype}: floats within {self.max_float_error:.2g}, "
+            f"{self.num_values_off} of {self.num_values} values off, by {self.max_levels_off} levels at most"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Licences:
+    """Under which weights and data may be used: identifiers as Hugging Face has them, such as `apache-2.0`."""
+
+    weights: str = "unknown"
+    data: str = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,11 +130,17 @@ class Manifest:
     signature: Signature
     golden: GoldenSamples
     parity: Parity
+    licences: Licences
 
     @property
     def digest(self) -> str:
         """SHA-256 of the ONNX file: the model's digest."""
         return self.files[MODEL_FILE].sha256
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the ONNX file."""
+        return self.files[MODEL_FILE].size_bytes
 
 
 def signature_of(card: ModelCard) -> Signature:
@@ -152,8 +189,28 @@ def read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path} is missing; {folder} is not a model bundle")
     try:
         return _parse(json.loads(read_regular_file(path, _MAX_MANIFEST_BYTES)))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ArtifactError(f"{path} is not a {FORMAT} manifest ({error!r}); export the model again") from error
+
+
+def check_signature(manifest: Manifest, card: ModelCard, folder: Path) -> None:
+    """Raises ArtifactError where a manifest claims another signature than its model's card asks for."""
+    if manifest.signature != signature_of(card):
+        raise ArtifactError(
+            f"{folder / MANIFEST_FILE} has another signature than the model's card; export the model again"
+        )
+
+
+def read_verified(folder: Path, name: str, manifest: Manifest) -> bytes:
+    """Reads a file of a bundle once. Raises ArtifactError where it is not what the manifest says."""
+    path, entry = folder / name, manifest.files[name]
+    data = read_regular_file(path, _MAX_FILE_BYTES)
+    if len(data) != entry.size_bytes or sha256(data) != entry.sha256:
+        raise ArtifactError(
+            f"{path} is torn or altered: the manifest has {entry.size_bytes} bytes with SHA-256 {entry.sha256[:12]}…, "
+            f"the file {len(data)} bytes with {sha256(data)[:12]}…; export the model again"
+        )
+    return data
 
 
 def _parse(content: dict[str, Any]) -> Manifest:
@@ -171,14 +228,39 @@ def _parse(content: dict[str, Any]) -> Manifest:
             outputs=_parse_tensors(content["signature"]["outputs"]),
         ),
         golden=GoldenSamples(seed=int(content["golden"]["seed"]), sha256=tuple(map(str, content["golden"]["sha256"]))),
-        parity=Parity(**content["parity"]),
+        parity=_parse_parity(content["parity"]),
+        licences=Licences(weights=str(content["licences"]["weights"]), data=str(content["licences"]["data"])),
     )
     if not 1 <= manifest.version <= MAX_VERSION:
         raise ValueError(f"its version is {manifest.version}")
+    strange = [name for name in manifest.files if not _FILE_NAME.fullmatch(name)]
+    if strange:
+        raise ValueError(f"it lists a file {strange[0]!r}")
     if MODEL_FILE not in manifest.files or SAMPLES_FILE not in manifest.files or not manifest.golden.sha256:
         raise ValueError(f"it must list {MODEL_FILE}, {SAMPLES_FILE} and golden samples")
     return manifest
 
 
+def _parse_parity(content: dict[str, Any]) -> Parity:
+    dtype = content["dtype"]
+    if dtype not in get_args(Dtype):
+        raise ValueError(f"its dtype is {dtype!r}")
+    return Parity(
+        dtype=dtype,
+        tolerance=float(content["tolerance"]),
+        num_images=int(content["num_images"]),
+        max_float_error=float(content["max_float_error"]),
+        max_levels_off=int(content["max_levels_off"]),
+        num_values=int(content["num_values"]),
+        num_values_off=int(content["num_values_off"]),
+    )
+
+
 def _parse_tensors(content: dict[str, Any]) -> dict[str, TensorSpec]:
-    return {str(name): TensorSpec(dtype=spec["dtype"], shape=tuple(spec["shape"])) for name, spec in content.items()}
+    return {
+        str(name): TensorSpec(
+            dtype=str(spec["dtype"]),
+            shape=tuple(axis if isinstance(axis, int) else str(axis) for axis in spec["shape"]),
+        )
+        for name, spec in content.items()
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from google.protobuf import json_format
 
 from ganserve.contract.errors import ArtifactError
@@ -10,6 +12,7 @@ from ganserve.v1.model_pb2 import ModelCard
 LATENT_SCHEME = "philox4x64-as241-v1"
 MAX_LATENT_DIM = 65_536
 MAX_IMAGE_SIDE = 16_384
+_MOST_CLASS_NAMES = 20
 
 
 def to_json(card: ModelCard) -> str:
@@ -24,7 +27,7 @@ def from_json(text: str, *, source: str) -> ModelCard:
     """
     try:
         card = json_format.Parse(text, ModelCard(), ignore_unknown_fields=True)
-    except json_format.ParseError as error:
+    except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{source}: the model card cannot be read ({error})") from error
     check(card, source=source)
     return card
@@ -59,3 +62,23 @@ def is_conditional(card: ModelCard) -> bool:
 def image_shape(card: ModelCard) -> tuple[int, int, int]:
     """Height, width and channels of one image."""
     return card.image.height, card.image.width, card.image.channels
+
+
+def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
+    """What the card says, line by line, for people: a short name and a text."""
+    yield "image", "×".join(map(str, image_shape(card)))
+    yield "latent_dim", str(card.latent_dim)
+    yield "classes", _classes(card)
+    yield "network", f"{card.architecture}, trained with {card.loss}"
+    yield "dataset", f"{card.dataset.name}, {card.dataset.num_images} images, {card.dataset.digest[:12]}"
+    yield "images seen", str(card.images_seen)
+    for name, value in sorted(card.metrics.items()):
+        yield f"metric {name}", f"{value:g}"
+    yield "made with", ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
+    if card.HasField("training_config"):
+        yield "training", json_format.MessageToJson(card.training_config)
+
+
+def _classes(card: ModelCard) -> str:
+    names = ", ".join(card.class_names[:_MOST_CLASS_NAMES]) or "none"
+    return names if len(card.class_names) <= _MOST_CLASS_NAMES else f"{names}, … ({len(card.class_names)} in all)"

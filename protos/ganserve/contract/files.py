@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ganserve.contract.errors import ArtifactError
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 @contextmanager
@@ -57,19 +62,30 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             yield partial
             sync(partial)
             if replace and path.exists():
-                former = _partial(path)
-                path.rename(former)
-                try:
-                    partial.rename(path)
-                except OSError:
-                    former.rename(path)
-                    raise
-                shutil.rmtree(former)
+                _exchange(partial, path)
             else:
                 partial.rename(path)
             sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Gives two folders each other's name: in one step where the system can, so that `old` is there at any moment."""
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        if hasattr(libc, "renameat2"):
+            names = os.fsencode(new), os.fsencode(old)
+            if libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE) == 0:
+                return
+    former = _partial(old)
+    old.rename(former)
+    try:
+        new.rename(old)
+    except OSError:
+        former.rename(old)
+        raise
+    former.rename(new)
 
 
 def read_regular_file(path: Path, max_bytes: int) -> bytes:

@@ -21,6 +21,7 @@ SUFFIXES: Final = {
     ImageFormat.IMAGE_FORMAT_WEBP: "webp",
 }
 _JPEG_QUALITY: Final = 95
+_FORMATS: Final = ("PNG", "JPEG", "WEBP")  # Pillow would start Ghostscript for an EPS file
 _SMALLEST_TO_SEE: Final = 48  # pixels
 
 
@@ -63,11 +64,11 @@ def encode(image: Images, encoding: ImageEncoding) -> bytes:
 
 
 def decode(data: bytes, channels: int) -> Images:
-    """uint8 (height, width, channels) from an image file. Raises ArtifactError where it is not one."""
+    """uint8 (height, width, channels) from a PNG, JPEG or WebP file. Raises ArtifactError where it is not one."""
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
             pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ArtifactError(f"these {len(data)} bytes are not a readable image: {error}") from error
     return pixels.reshape(*pixels.shape[:2], channels)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import onnxruntime
@@ -15,22 +14,20 @@ from ganserve.contract.bundle import (
     MODEL_FILE,
     SAMPLES_FILE,
     GoldenSamples,
-    Manifest,
+    check_signature,
     golden_inputs,
     read_manifest,
+    read_verified,
     sha256,
 )
 from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ArtifactError
-from ganserve.contract.files import read_regular_file
 from ganserve.contract.images import Images
 from ganserve.v1.model_pb2 import BucketCost, ModelCard, ModelIdentity, Reproducibility, Runtime
 
 from .device import Device
 from .engine import Engine
 from .onnx_file import read_card
-
-MAX_FILE_BYTES: Final = 2 * 1024**3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +64,10 @@ def load_model(folder: Path, *, device: Device, num_lanes: int, max_batch: int) 
         raise ArtifactError(
             f"{folder} holds {manifest.name} version {manifest.version}; a bundle lies in <models>/<name>/<version>"
         )
-    model = _read_file(folder, MODEL_FILE, manifest)
+    model = read_verified(folder, MODEL_FILE, manifest)
     card = read_card(model, source=str(folder / MODEL_FILE))
-    golden_images = images.decode(_read_file(folder, SAMPLES_FILE, manifest), card.image.channels)
+    check_signature(manifest, card, folder)
+    golden_images = images.decode(read_verified(folder, SAMPLES_FILE, manifest), card.image.channels)
     engine = Engine(model, card, device=device, num_lanes=num_lanes, max_batch=max_batch)
     try:
         reproducibility = _check_golden_samples(engine, card, manifest.golden, golden_images, str(folder))
@@ -83,18 +81,6 @@ def load_model(folder: Path, *, device: Device, num_lanes: int, max_batch: int) 
         reproducibility=reproducibility,
         load_s=time.monotonic() - start_s,
     )
-
-
-def _read_file(folder: Path, name: str, manifest: Manifest) -> bytes:
-    """Reads a file once and compares it with the manifest."""
-    path, entry = folder / name, manifest.files[name]
-    data = read_regular_file(path, MAX_FILE_BYTES)
-    if len(data) != entry.size_bytes or sha256(data) != entry.sha256:
-        raise ArtifactError(
-            f"{path} is torn or altered: the manifest has {entry.size_bytes} bytes with SHA-256 {entry.sha256[:12]}…, "
-            f"the file {len(data)} bytes with {sha256(data)[:12]}…; export the model again"
-        )
-    return data
 
 
 def _check_golden_samples(

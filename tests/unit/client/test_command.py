@@ -35,7 +35,18 @@ def test_help_lists_the_commands_and_imports_none() -> None:
     ended = run("--help")
     assert ended.returncode == 0, ended.stderr
     listed = re.findall(r"^│ (\w+) +\S", ended.stdout, re.MULTILINE)
-    assert listed == ["train", "evaluate", "data", "bench", "export", "serve", "generate", "models"]
+    assert listed == [
+        "train",
+        "evaluate",
+        "data",
+        "bench",
+        "export",
+        "import",
+        "inspect",
+        "serve",
+        "generate",
+        "models",
+    ]
 
 
 def test_an_unknown_command_imports_none_either() -> None:

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from ganserve.contract.bundle import (
     MANIFEST_FILE,
     FileEntry,
     GoldenSamples,
+    Licences,
     Manifest,
     Parity,
     check_model_name,
@@ -29,20 +32,35 @@ CARD = ModelCard(
     latent_scheme=LATENT_SCHEME,
 )
 
-MANIFEST = Manifest(
-    name="pets",
-    version=2,
-    files={"model.onnx": FileEntry(sha256="a" * 64, size_bytes=10), "samples.png": FileEntry(sha256="b", size_bytes=5)},
-    signature=signature_of(CARD),
-    golden=GoldenSamples(seed=0, sha256=("c", "d")),
-    parity=Parity(num_images=5, max_float_error=1e-6, num_values=100, num_values_off_by_one=0),
-)
+SCHEMA = json.loads(files("ganserve.contract").joinpath("manifest.schema.json").read_text())
 
 
-def test_a_manifest_makes_the_round_trip(tmp_path: Path) -> None:
-    write_manifest(MANIFEST, tmp_path)
-    assert read_manifest(tmp_path) == MANIFEST
-    assert MANIFEST.digest == "a" * 64
+@pytest.fixture
+def manifest(tiny_parity: Parity) -> Manifest:
+    return Manifest(
+        name="pets",
+        version=2,
+        files={
+            "model.onnx": FileEntry(sha256="a" * 64, size_bytes=10),
+            "samples.png": FileEntry(sha256="b" * 64, size_bytes=5),
+        },
+        signature=signature_of(CARD),
+        golden=GoldenSamples(seed=0, sha256=("c" * 64, "d" * 64)),
+        parity=tiny_parity,
+        licences=Licences(weights="apache-2.0"),
+    )
+
+
+def test_a_manifest_makes_the_round_trip(tmp_path: Path, manifest: Manifest) -> None:
+    write_manifest(manifest, tmp_path)
+    assert read_manifest(tmp_path) == manifest
+    assert (manifest.digest, manifest.size_bytes) == ("a" * 64, 10)
+
+
+def test_a_manifest_is_what_its_schema_says(tmp_path: Path, manifest: Manifest) -> None:
+    write_manifest(manifest, tmp_path)
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    jsonschema.validate(json.loads((tmp_path / MANIFEST_FILE).read_text()), SCHEMA)
 
 
 def test_the_signature_follows_from_the_card() -> None:
@@ -55,6 +73,15 @@ def test_the_signature_follows_from_the_card() -> None:
     assert list(signature_of(ModelCard(latent_dim=3)).inputs) == ["latents"]
 
 
+@pytest.mark.parametrize("text", ['{"version": Infinity', "[" * 200_000])
+def test_text_that_is_hardly_json_is_refused(tmp_path: Path, manifest: Manifest, text: str) -> None:
+    write_manifest(manifest, tmp_path)
+    path = tmp_path / MANIFEST_FILE
+    path.write_text(path.read_text().replace('"version": 2', '"version": Infinity') if text[0] == "{" else text)
+    with pytest.raises(ArtifactError, match="is not a ganserve-bundle/1 manifest"):
+        read_manifest(tmp_path)
+
+
 def drop(key: str) -> Callable[[dict[str, Any]], Any]:
     return lambda content: content.pop(key)
 
@@ -62,21 +89,31 @@ def drop(key: str) -> Callable[[dict[str, Any]], Any]:
 @pytest.mark.parametrize(
     "spoil",
     [
-        *(drop(key) for key in ("format", "name", "files", "golden", "parity", "signature")),
+        *(drop(key) for key in ("format", "name", "files", "golden", "parity", "signature", "licences")),
         lambda content: content.update(format="ganserve-bundle/9"),
         lambda content: content.update(files={}),
         lambda content: content["files"]["model.onnx"].pop("sha256"),
         lambda content: content["golden"].update(sha256=[]),
+        *(
+            lambda content, name=name: content["files"].update({name: content["files"]["model.onnx"]})
+            for name in ("../outside", "..", "", "a\0b", "\ud800", "a b")
+        ),
+        lambda content: content["parity"].update(dtype="int8"),
+        lambda content: content["parity"].update(max_float_error="small"),
     ],
 )
-def test_a_spoilt_manifest_is_refused(tmp_path: Path, spoil: Callable[[dict[str, Any]], Any]) -> None:
-    write_manifest(MANIFEST, tmp_path)
+def test_a_spoilt_manifest_is_refused(
+    tmp_path: Path, manifest: Manifest, spoil: Callable[[dict[str, Any]], Any]
+) -> None:
+    write_manifest(manifest, tmp_path)
     path = tmp_path / MANIFEST_FILE
     content = json.loads(path.read_text())
     spoil(content)
     path.write_text(json.dumps(content))
     with pytest.raises(ArtifactError, match="is not a ganserve-bundle/1 manifest"):
         read_manifest(tmp_path)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, SCHEMA)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "\xff"])

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from PIL import Image
 from torch import Tensor, nn
 
@@ -19,13 +19,13 @@ from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.images import cut_grid
 from ganserve.contract.labels import sample_labels
 from ganserve.contract.latents import sample_latents
-from ganserve.exporter import Export, bundle, export, export_run, onnx_graph, pipeline
+from ganserve.exporter import Export, Licences, Target, bundle, export, export_run, onnx_graph, pipeline
 from ganserve.exporter.onnx_graph import OnnxGraph, to_onnx
-from ganserve.exporter.parity import check_parity
 from ganserve.v1.generator_pb2 import LabelPolicy
 from ganserve.v1.model_pb2 import ModelCard
 
 ExportAgain = Callable[..., Export]
+LiveIn = Callable[[nn.Module], nn.Module]
 
 
 class TinyGenerator(nn.Module):
@@ -57,16 +57,9 @@ def card(request: pytest.FixtureRequest, tiny_card: ModelCard) -> ModelCard:
 
 
 @pytest.fixture(scope="module")
-def generator(card: ModelCard) -> nn.Module:
+def generator(card: ModelCard, lived_in: LiveIn) -> nn.Module:
     torch.manual_seed(0)
-    generator = TinyGenerator(len(card.class_names))
-    with torch.no_grad():
-        for name, buffer in generator.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.uniform_(-0.1, 0.1)
-            elif name.endswith("running_var"):
-                buffer.uniform_(0.2, 0.5)
-    return generator.eval()
+    return lived_in(TinyGenerator(len(card.class_names)))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +69,7 @@ def graph(generator: nn.Module, card: ModelCard) -> OnnxGraph:
 
 @pytest.fixture(scope="module")
 def exported(generator: nn.Module, card: ModelCard, tmp_path_factory: pytest.TempPathFactory) -> Export:
-    return export(generator, card, tmp_path_factory.mktemp("models"), "pets")
+    return export(generator, card, Target(models=tmp_path_factory.mktemp("models"), name="pets"))
 
 
 @pytest.fixture
@@ -84,8 +77,8 @@ def export_again(
     monkeypatch: pytest.MonkeyPatch, generator: nn.Module, card: ModelCard, graph: OnnxGraph
 ) -> ExportAgain:
     """Exports the same generator without tracing it anew."""
-    monkeypatch.setattr(pipeline, "to_onnx", lambda *_: graph)
-    return lambda models, name="pets", version=None: export(generator, card, models, name, version)
+    monkeypatch.setattr(pipeline, "to_onnx", lambda *_, **__: graph)
+    return lambda models, name="pets", **options: export(generator, card, Target(models=models, name=name, **options))
 
 
 def test_a_bundle_is_complete_and_describes_itself(exported: Export, card: ModelCard) -> None:
@@ -98,7 +91,7 @@ def test_a_bundle_is_complete_and_describes_itself(exported: Export, card: Model
         "samples.png",
     ]
     manifest = read_manifest(result.folder)
-    assert manifest.digest == result.digest
+    assert manifest == result.manifest
     for name, entry in manifest.files.items():
         data = (result.folder / name).read_bytes()
         assert (entry.sha256, entry.size_bytes) == (sha256(data), len(data))
@@ -106,7 +99,7 @@ def test_a_bundle_is_complete_and_describes_itself(exported: Export, card: Model
     embedded = {entry.key: entry.value for entry in proto.metadata_props}[CARD_KEY]
     assert model_card.from_json(embedded, source="model.onnx") == card
     assert "pets, version 1" in (result.folder / "README.md").read_text()
-    assert [path.name for path in result.folder.parent.iterdir()] == ["1"]
+    assert sorted(path.name for path in result.folder.parent.iterdir()) == ["1", "config.pbtxt"]
 
 
 def test_golden_samples_are_what_plain_onnxruntime_makes(exported: Export, card: ModelCard) -> None:
@@ -122,15 +115,14 @@ def test_golden_samples_are_what_plain_onnxruntime_makes(exported: Export, card:
     np.testing.assert_array_equal(cut_grid(grid, 64, 6, 5), images)
 
 
-def test_parity_compares_every_batch_size_with_every_label(
-    generator: nn.Module, card: ModelCard, graph: OnnxGraph
-) -> None:
-    progress: list[tuple[int, int]] = []
-    parity = check_parity(generator, card, graph, lambda num_done, total: progress.append((num_done, total)))
-    num_comparisons = 4 * (len(card.class_names) + 1 if card.class_names else 1)
-    assert progress == [(i + 1, num_comparisons) for i in range(num_comparisons)]
-    assert parity.num_images == (1 + 2 + 7 + 64) * (len(card.class_names) + 1 if card.class_names else 1)
+def test_parity_compares_every_batch_size_with_every_label(exported: Export, card: ModelCard) -> None:
+    labels = [*range(len(card.class_names)), None]
+    expected = [(batch_size, label) for batch_size in (1, 2, 7, 64) for label in labels]
+    assert [(comparison.batch_size, comparison.label) for comparison in exported.comparisons] == expected
+    parity = exported.manifest.parity
+    assert parity.num_images == (1 + 2 + 7 + 64) * len(labels)
     assert parity.max_float_error < 1e-5
+    assert (parity.dtype, parity.tolerance, parity.max_levels_off) == ("fp32", 1e-4, 0)
 
 
 def spoil(graph: OnnxGraph, change: Callable[[onnx.ModelProto], None]) -> OnnxGraph:
@@ -164,9 +156,30 @@ def round_down(proto: onnx.ModelProto) -> None:
             tensor.CopyFrom(numpy_helper.from_array(np.array(127.5, np.float32), tensor.name))
 
 
+def freeze_the_batch_axis(proto: onnx.ModelProto) -> None:
+    node = next(node for node in proto.graph.node if node.op_type == "Reshape")
+    tensor = initializer(proto, node.input[1])
+    tensor.CopyFrom(numpy_helper.from_array(np.array([2, 8, 3, 3]), tensor.name))
+
+
+def declare_a_frozen_batch_axis(proto: onnx.ModelProto) -> None:
+    proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 2
+
+
+def add_an_operator_of_its_own(proto: onnx.ModelProto) -> None:
+    proto.opset_import.append(helper.make_opsetid("com.example", 1))
+
+
+def turn_the_images(proto: onnx.ModelProto) -> None:
+    node = next(node for node in proto.graph.node if node.op_type == "Transpose")
+    node.attribute[0].CopyFrom(helper.make_attribute("perm", [0, 3, 2, 1]))
+    axes = proto.graph.output[0].type.tensor_type.shape.dim
+    axes[1].dim_value, axes[2].dim_value = axes[2].dim_value, axes[1].dim_value
+
+
 def transpose_the_layout(proto: onnx.ModelProto) -> None:
     node = next(node for node in proto.graph.node if node.op_type == "Transpose")
-    node.attribute[0].CopyFrom(onnx.helper.make_attribute("perm", [0, 3, 2, 1]))
+    node.attribute[0].CopyFrom(helper.make_attribute("perm", [0, 3, 2, 1]))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +188,11 @@ def transpose_the_layout(proto: onnx.ModelProto) -> None:
         (change_one_weight, ParityError, "a float differs"),
         (swap_two_channels, ParityError, "a float differs"),
         (transpose_the_layout, ArtifactError, "not valid ONNX"),
-        (round_down, ParityError, "differ by one level"),
+        (turn_the_images, ArtifactError, "signature"),
+        (freeze_the_batch_axis, ParityError, "batch of 1.*cannot run"),
+        (declare_a_frozen_batch_axis, ArtifactError, "signature"),
+        (add_an_operator_of_its_own, ArtifactError, "com.example"),
+        (round_down, ParityError, "differ by a level"),
     ],
 )
 def test_a_wrong_export_is_caught_and_leaves_nothing(
@@ -188,9 +205,9 @@ def test_a_wrong_export_is_caught_and_leaves_nothing(
     error: type[ArtifactError],
     message: str,
 ) -> None:
-    monkeypatch.setattr(pipeline, "to_onnx", lambda *_: spoil(graph, change))
+    monkeypatch.setattr(pipeline, "to_onnx", lambda *_, **__: spoil(graph, change))
     with pytest.raises(error, match=message):
-        export(generator, card, tmp_path / "models", "pets")
+        export(generator, card, Target(models=tmp_path / "models", name="pets"))
     assert not (tmp_path / "models").exists()
 
 
@@ -213,14 +230,18 @@ def test_the_graph_is_plain(graph: OnnxGraph, card: ModelCard) -> None:
     assert len(proto.graph.input) == (2 if card.class_names else 1)
 
 
-def test_versions_count_up_and_are_never_overwritten(export_again: ExportAgain, tmp_path: Path) -> None:
-    assert [export_again(tmp_path).version for _ in range(2)] == [1, 2]
-    assert export_again(tmp_path, version=7).version == 7
-    assert export_again(tmp_path).version == 8
-    before = (tmp_path / "pets" / "7" / "manifest.json").read_bytes()
-    with pytest.raises(ConfigError, match="versions are never overwritten"):
+def test_versions_count_up_and_are_never_overwritten_unasked(export_again: ExportAgain, tmp_path: Path) -> None:
+    assert [export_again(tmp_path).manifest.version for _ in range(2)] == [1, 2]
+    assert export_again(tmp_path, version=7).manifest.version == 7
+    assert export_again(tmp_path).manifest.version == 8
+    kept = tmp_path / "pets" / "7" / "manifest.json"
+    before = kept.read_bytes()
+    with pytest.raises(ConfigError, match="exists; take another --version"):
         export_again(tmp_path, version=7)
-    assert (tmp_path / "pets" / "7" / "manifest.json").read_bytes() == before
+    assert kept.read_bytes() == before
+    export_again(tmp_path, version=7, force=True, licences=Licences(weights="cc0-1.0"))
+    assert read_manifest(kept.parent).licences == Licences(weights="cc0-1.0")
+    assert sorted(path.name for path in kept.parent.parent.iterdir()) == ["1", "2", "7", "8", "config.pbtxt"]
 
 
 def test_a_failing_export_leaves_no_half_written_bundle(
@@ -242,10 +263,10 @@ def test_bad_names_and_versions_are_refused(
     export_again: ExportAgain, tmp_path: Path, name: str, version: int | None, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        export_again(tmp_path / "models", name, version)
+        export_again(tmp_path / "models", name, version=version)
     assert not (tmp_path / "models").exists()
 
 
 def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="nowhere"):
-        export_run(tmp_path / "nowhere", tmp_path / "models", "pets")
+        export_run(tmp_path / "nowhere", Target(models=tmp_path / "models", name="pets"))

@@ -58,6 +58,31 @@ def future_ir(model: onnx.ModelProto) -> None:
     model.ir_version = 1000
 
 
+def no_opset(model: onnx.ModelProto) -> None:
+    del model.opset_import[:]
+
+
+def two_opsets(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("ai.onnx", 19))
+
+
+def unknown_weights(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].data_type = 999
+
+
+def dice(model: onnx.ModelProto) -> None:
+    model.graph.node.add(op_type="RandomUniform", output=["x"])
+
+
+def training_norm(model: onnx.ModelProto) -> None:
+    node = model.graph.node.add(op_type="BatchNormalization", output=["x"])
+    node.attribute.append(helper.make_attribute("training_mode", 1))
+
+
+def no_text(model: onnx.ModelProto) -> None:
+    model.graph.node.add().MergeFromString(b"\x1a\x02\xff\xfe")
+
+
 def no_card(model: onnx.ModelProto) -> None:
     del model.metadata_props[:]
 
@@ -93,6 +118,12 @@ def no_labels(model: onnx.ModelProto) -> None:
         (control_flow, "control flow"),
         (future_opset, "opset 1000"),
         (future_ir, "IR version 1000"),
+        (no_opset, "names 0 opsets"),
+        (two_opsets, "names 2 opsets"),
+        (unknown_weights, "unknown type 999"),
+        (dice, "RandomUniform as in training"),
+        (training_norm, "BatchNormalization as in training"),
+        (no_text, "not UTF-8"),
         (no_card, "no model card"),
         (two_cards, "no model card"),
         (wrong_latent_size, "signature"),

@@ -1,0 +1,119 @@
+"""Those who make images in turns: the bundle in the server's engine, and the same generator in PyTorch."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ganserve.contract.bundle import Dtype, golden_inputs, onnx_inputs
+from ganserve.contract.card import is_conditional
+from ganserve.exporter.onnx_graph import PixelGenerator
+from ganserve.serving.device import Device
+from ganserve.serving.engine import Engine
+from ganserve.training.device import allow_tf32
+from ganserve.training.networks import ImageShape, build_generator
+from ganserve.v1.model_pb2 import ModelCard
+
+_PEAK_SIDE = 1536
+_SEED = 0
+
+
+class Contestant(Protocol):
+    """Makes batches of one size as fast as it can."""
+
+    def make(self, num_batches: int) -> None:
+        """Makes uint8 images on the CPU, this many batches, and waits for them."""
+
+
+class Bundle:
+    """The server's engine, with a lane's worth of batches under way on each lane."""
+
+    def __init__(self, model: bytes, card: ModelCard, *, device: Device, num_lanes: int, batch_size: int) -> None:
+        self._engine = Engine(model, card, device=device, num_lanes=num_lanes, max_batch=batch_size)
+        self._latents, self._labels = golden_inputs(card, _SEED, batch_size)
+
+    def make(self, num_batches: int) -> None:
+        runs = [self._engine.lanes.submit(self._engine.run, self._latents, self._labels) for _ in range(num_batches)]
+        for run in runs:
+            run.result()
+
+    def close(self) -> None:
+        """Frees the lanes."""
+        self._engine.close()
+
+
+class Eager:
+    """PyTorch in eager mode: the bundle's arithmetic, channels last, inference mode, on CUDA without TF32."""
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        card: ModelCard,
+        *,
+        dtype: Dtype,
+        device: Device,
+        num_threads: int,
+        batch_size: int,
+    ) -> None:
+        allow_tf32(False)
+        self._device = torch.device(device)
+        self._num_threads = num_threads
+        pixels = PixelGenerator(generator, dtype).eval()
+        self._generator = pixels.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        inputs = onnx_inputs(*golden_inputs(card, _SEED, batch_size))
+        self._inputs = {name: torch.from_numpy(value) for name, value in inputs.items()}
+
+    def make(self, num_batches: int) -> None:
+        torch.set_num_threads(self._num_threads)
+        with torch.inference_mode():
+            for _ in range(num_batches):
+                images, _ = self._generator(**{name: tensor.to(self._device) for name, tensor in self._inputs.items()})
+                images.cpu().numpy()
+
+
+class MatrixProduct:
+    """What the machine can do at best: products of large matrices in fp32."""
+
+    def __init__(self, *, device: Device, num_threads: int) -> None:
+        self._num_threads = num_threads
+        self._matrix = torch.ones(_PEAK_SIDE, _PEAK_SIDE, device=device)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of one product."""
+        return 2 * _PEAK_SIDE**3
+
+    def make(self, num_batches: int) -> None:
+        torch.set_num_threads(self._num_threads)
+        for _ in range(num_batches):
+            product = self._matrix @ self._matrix
+        product[0, 0].item()
+
+
+def fresh_generator(card: ModelCard) -> nn.Module | None:
+    """A generator as the card describes it, with fresh weights, which speed does not depend on.
+
+    None where the card is of a generator that was not trained here.
+    """
+    if "base_width" not in card.training_config:
+        return None
+    shape = ImageShape(card.image.height, card.image.width, card.image.channels)
+    return build_generator(
+        card.architecture,  # type: ignore[arg-type]
+        shape,
+        latent_dim=card.latent_dim,
+        num_classes=len(card.class_names),
+        base_width=int(card.training_config["base_width"]),  # type: ignore[arg-type]
+    ).eval()
+
+
+def flops_per_image(generator: nn.Module, card: ModelCard) -> int:
+    """Floating-point operations of its matrix products and convolutions, a multiplication and an addition being two."""
+    latents = torch.zeros(1, card.latent_dim)
+    labels = torch.zeros(1, dtype=torch.int64) if is_conditional(card) else None
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        generator(latents, labels)
+    return int(counter.get_total_flops())

@@ -1,0 +1,162 @@
+"""Images/s of a bundle, taken in turns with PyTorch, so that what else the machine does meets both alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from ganserve.contract.bundle import MODEL_FILE, Dtype, read_manifest, read_verified
+from ganserve.contract.errors import ConfigError
+from ganserve.serving.device import Device
+from ganserve.serving.onnx_file import read_card
+from ganserve.training.benchmark import Spread
+
+from .contestants import Bundle, Contestant, Eager, MatrixProduct, flops_per_image, fresh_generator
+
+_WARM_UP_BATCHES: Final = 3
+_LONGEST_TURN_S: Final = 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Speed at one batch size on so many lanes, one value a round."""
+
+    batch_size: int
+    num_lanes: int
+    bundle: list[float]
+    """Images/s."""
+    eager: list[float] | None
+    """Images/s of PyTorch; None where the generator was not trained here."""
+    peak_flops: list[float]
+    """Operations/s of matrix products."""
+
+    def ratio(self) -> Spread | None:
+        """How many times as fast as PyTorch the bundle is, from the two values of each round."""
+        return None if self.eager is None else Spread.of([a / b for a, b in zip(self.bundle, self.eager, strict=True)])
+
+    def peak_share(self, flops_per_image: int) -> Spread:
+        """How many of the operations of matrix products the bundle got done, as a share, from each round."""
+        pairs = zip(self.bundle, self.peak_flops, strict=True)
+        return Spread.of([images_per_s * flops_per_image / peak for images_per_s, peak in pairs])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpeed:
+    """What was measured, and where."""
+
+    model: str
+    dtype: Dtype
+    """What both compute in; the matrix products compute in fp32."""
+    device: Device
+    flops_per_image: int | None
+    """None where the generator was not trained here."""
+    figures: list[Figure]
+
+    def peak_flops(self) -> dict[int, float]:
+        """Operations/s of matrix products by number of lanes, the best of all rounds."""
+        lane_counts = sorted({figure.num_lanes for figure in self.figures})
+        return {
+            num_lanes: max(max(figure.peak_flops) for figure in self.figures if figure.num_lanes == num_lanes)
+            for num_lanes in lane_counts
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def measure(
+    folder: Path,
+    *,
+    device: Device,
+    batch_sizes: Sequence[int],
+    lane_counts: Sequence[int],
+    num_rounds: int,
+    turn_s: float,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> ModelSpeed:
+    """Has the bundle in `folder` and PyTorch make images in turns of about `turn_s` seconds.
+
+    Args:
+        folder: of the bundle.
+        device: what both run on.
+        batch_sizes: to measure.
+        lane_counts: to measure; PyTorch gets as many threads. On CUDA there is one.
+        num_rounds: turns of each.
+        turn_s: seconds.
+        on_progress: told how many figures are found, and of how many.
+
+    Raises:
+        ArtifactError: the bundle is not whole, or cannot be run.
+        ConfigError: a number that cannot be used.
+    """
+    if min(num_rounds, *batch_sizes, *lane_counts) < 1 or not 0 < turn_s <= _LONGEST_TURN_S:
+        raise ConfigError(
+            "--rounds, --batch-size, --lanes and --seconds must all be positive, and a turn below an hour"
+        )
+    manifest = read_manifest(folder)
+    model = read_verified(folder, MODEL_FILE, manifest)
+    card = read_card(model, source=str(folder / MODEL_FILE))
+    generator = fresh_generator(card)
+    cells = [(lanes, rows) for lanes in ([1] if device == "cuda" else lane_counts) for rows in batch_sizes]
+    num_threads = torch.get_num_threads()
+    figures: list[Figure] = []
+    try:
+        for num_lanes, batch_size in cells:
+            on_progress(len(figures), len(cells))
+            product = MatrixProduct(device=device, num_threads=num_lanes)
+            bundle = Bundle(model, card, device=device, num_lanes=num_lanes, batch_size=batch_size)
+            contestants: list[Contestant] = [bundle, product]
+            if generator is not None:
+                dtype = manifest.parity.dtype
+                contestants.append(
+                    Eager(generator, card, dtype=dtype, device=device, num_threads=num_lanes, batch_size=batch_size)
+                )
+            with closing(bundle):
+                rates = _in_turns(contestants, num_rounds, turn_s)
+            figures.append(
+                Figure(
+                    batch_size=batch_size,
+                    num_lanes=num_lanes,
+                    bundle=[rate * batch_size for rate in rates[0]],
+                    peak_flops=[rate * product.flops for rate in rates[1]],
+                    eager=None if generator is None else [rate * batch_size for rate in rates[2]],
+                )
+            )
+    finally:
+        torch.set_num_threads(num_threads)
+    return ModelSpeed(
+        model=f"{manifest.name}:{manifest.version}@{manifest.digest[:12]}",
+        dtype=manifest.parity.dtype,
+        device=device,
+        flops_per_image=None if generator is None else flops_per_image(generator, card),
+        figures=figures,
+    )
+
+
+def _in_turns(contestants: Sequence[Contestant], num_rounds: int, turn_s: float) -> list[list[float]]:
+    """Batches/s of each contestant, one value a round. The order of the turns changes from round to round."""
+    num_batches = []
+    for contestant in contestants:
+        contestant.make(_WARM_UP_BATCHES)
+        pace = _batches_per_s(contestant, _WARM_UP_BATCHES)
+        num_batches.append(max(_WARM_UP_BATCHES, round(turn_s * pace)))
+    rates: list[list[float]] = [[] for _ in contestants]
+    indices = range(len(contestants))
+    for number in range(num_rounds):
+        for i in indices if number % 2 == 0 else reversed(indices):
+            rates[i].append(_batches_per_s(contestants[i], num_batches[i]))
+    return rates
+
+
+def _batches_per_s(contestant: Contestant, num_batches: int) -> float:
+    start_s = time.perf_counter()
+    contestant.make(num_batches)
+    return num_batches / (time.perf_counter() - start_s)

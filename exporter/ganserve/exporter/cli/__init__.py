@@ -1,0 +1,1 @@
+"""The commands `ganserve export`, `ganserve import` and `ganserve bench model`."""

@@ -1,0 +1,90 @@
+"""`ganserve import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from ganserve.contract.bundle import Licences
+from ganserve.contract.errors import ConfigError
+from ganserve.exporter.bundle import Target
+from ganserve.exporter.foreign import import_onnx
+from ganserve.exporter.wrapping import Convention, Layout
+
+from .report import run_and_report
+
+_FILE = Group("File", sort_key=1)
+_MOST_CLASSES = 100_000
+_BUNDLE = Group("Bundle", sort_key=2)
+
+
+def import_(
+    file: Annotated[Path, Parameter(group=_FILE)],
+    *,
+    layout: Annotated[Layout, Parameter(group=_FILE)] = "nchw",
+    value_range: Annotated[tuple[float, float], Parameter(negative="", group=_FILE)] = (-1.0, 1.0),
+    classes: Annotated[str, Parameter(group=_FILE, show_default=False)] = "",
+    architecture: Annotated[str, Parameter(group=_FILE)] = "unknown",
+    dataset: Annotated[str, Parameter(group=_FILE)] = "unknown",
+    atol: Annotated[float | None, Parameter(group=_FILE)] = None,
+    name: Annotated[str | None, Parameter(group=_BUNDLE)] = None,
+    models: Annotated[Path, Parameter(group=_BUNDLE)] = Path("models"),
+    version: Annotated[int | Literal["next"], Parameter(group=_BUNDLE)] = "next",
+    force: Annotated[bool, Parameter(negative="", group=_BUNDLE)] = False,
+    licence: Annotated[str, Parameter(group=_BUNDLE)] = Licences.weights,
+    data_licence: Annotated[str, Parameter(group=_BUNDLE)] = Licences.data,
+) -> None:
+    """Bring a generator that was not trained here into a folder of models.
+
+    The file has one float input, latents of a standard normal distribution with a free batch axis; perhaps one integer
+    input, labels; and one output, images. Its graph is wrapped so that it ends in uint8 pixels, and compared with the
+    file itself at batch 1, 2, 7 and 64 with every label.
+
+    Example: ganserve import stylish.onnx --name stylish --value-range 0 1 --classes cat,dog
+
+    Args:
+        file: ONNX file, all in one.
+        layout: Order of the axes of its images.
+        value_range: Its values of black and white. Images of uint8 need none.
+        classes: Names of its classes in label order, with commas between, or how many there are.
+        architecture: Network family, for its card.
+        dataset: Name of the images that it was trained on, for its card.
+        atol: Largest difference of a float from the file's own, with pixels from -1 to 1. The default is 1e-4, and 2e-2
+            for weights in fp16.
+        name: Name to serve the model by. The default is the file's name.
+        models: Folder to put the bundle in, as `MODELS/NAME/VERSION`.
+        version: Version of the bundle; next is one above the highest that is there.
+        force: Replace a bundle of this version.
+        licence: Licence of the weights, as Hugging Face names it, such as apache-2.0.
+        data_licence: Licence of the images that they were trained on.
+    """
+    target = Target(
+        models=models,
+        name=name or file.stem,
+        version=None if version == "next" else version,
+        force=force,
+        licences=Licences(weights=licence, data=data_licence),
+    )
+    convention = Convention(
+        layout=layout,
+        value_range=value_range,
+        class_names=_class_names(classes),
+        architecture=architecture,
+        dataset=dataset,
+    )
+    run_and_report(
+        "wrapping and comparing with the file",
+        models,
+        lambda on_progress: import_onnx(file, target, convention, atol=atol, on_progress=on_progress),
+    )
+
+
+def _class_names(text: str) -> tuple[str, ...]:
+    """`cat,dog` as two names, `10` as the names 0 to 9."""
+    if text.isdecimal():
+        if int(text) > _MOST_CLASSES:
+            raise ConfigError(f"--classes is {text}; more than {_MOST_CLASSES:,} are not supported")
+        return tuple(map(str, range(int(text))))
+    return tuple(part.strip() for part in text.split(",")) if text else ()

@@ -1,0 +1,64 @@
+"""What the terminal shows while a bundle is made, and of the bundle."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ganserve.exporter.parity import Comparison, OnProgress
+from ganserve.exporter.pipeline import Export
+
+
+def run_and_report(title: str, models: Path, make: Callable[[OnProgress], Export]) -> None:
+    """Makes a bundle beside a progress bar, and prints how it compares, where it lies and what to do next."""
+    console = Console()
+    start_s = time.monotonic()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(title, total=None)
+
+        def show(num_done: int, total: int) -> None:
+            progress.update(task, completed=num_done, total=total)
+
+        export = make(show)
+    manifest = export.manifest
+    console.print(_parity_table(export))
+    facts = f"{manifest.size_bytes / 1024**2:.2f} MiB, digest {manifest.digest[:12]}"
+    lines = (
+        f"{export.folder}, {facts}, in {time.monotonic() - start_s:.1f} s",
+        f"Next: ganserve serve --models {shlex.quote(str(models))} --listen 127.0.0.1:50051",
+    )
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _parity_table(export: Export) -> Table:
+    """One row for each batch size with each label alone, and one with all labels mixed."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("batch", "labels", "dtype", "max error", "values off", "by levels", "seconds"):
+        table.add_column(heading, justify="left" if heading in ("labels", "dtype") else "right")
+    conditional = any(comparison.label is not None for comparison in export.comparisons)
+    for (batch_size, alone), group in itertools.groupby(export.comparisons, key=_kind):
+        comparisons = list(group)
+        num_values = sum(comparison.num_values for comparison in comparisons)
+        table.add_row(
+            str(batch_size),
+            f"each of {len(comparisons)} alone" if alone else "mixed" if conditional else "none",
+            export.manifest.parity.dtype,
+            f"{max(comparison.max_float_error for comparison in comparisons):.2g}",
+            f"{sum(comparison.num_values_off for comparison in comparisons):,} of {num_values:,}",
+            str(max(comparison.max_levels_off for comparison in comparisons)),
+            f"{sum(comparison.seconds for comparison in comparisons):.3f}",
+        )
+    return table
+
+
+def _kind(comparison: Comparison) -> tuple[int, bool]:
+    return comparison.batch_size, comparison.label is not None

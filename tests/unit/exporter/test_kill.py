@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from ganserve.serving.inspection import inspect_bundle
+from ganserve.serving.repository import find_bundles
+
+
+def test_exports_killed_at_any_moment_leave_no_torn_bundle(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("killed_exports.py")
+    done = subprocess.run(
+        [sys.executable, script, tmp_path, "100"], capture_output=True, text=True, check=False, timeout=250
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 100
+    bundles = find_bundles(tmp_path)
+    assert len(bundles) >= 2
+    for bundle in bundles:
+        inspection = inspect_bundle(bundle)
+        assert {path.name for path in bundle.iterdir()} == {*inspection.manifest.files, "manifest.json"}
