@@ -24,6 +24,8 @@ from ganserve.contract.errors import ConfigError
 from ganserve.training.pixels import to_levels
 from ganserve.v1.model_pb2 import ModelCard
 
+from .output_layer import transpose_narrow_convolutions
+
 OPSET: Final = 20
 OPSETS: Final = range(18, 24)
 FLOATS_OUTPUT: Final = "floats"
@@ -84,15 +86,23 @@ def to_onnx(generator: nn.Module, card: ModelCard, *, dtype: Dtype = "fp32", ops
                 verbose=False,
             )
     except Exception as error:  # whatever the generator's own code and PyTorch's tracing raise
-        reason = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+        reason = _first_cause(error)
         raise ConfigError(f"PyTorch cannot export the generator in {dtype} at opset {opset}: {reason}") from error
     assert program is not None  # noqa: S101 - only the old exporter returns None
     proto = program.model_proto
     strip(proto)
+    transpose_narrow_convolutions(proto)
     proto.metadata_props.add(key=CARD_KEY, value=to_json(card))
     with_floats = proto.SerializeToString(deterministic=True)
     del proto.graph.output[1]
     return OnnxGraph(model=proto.SerializeToString(deterministic=True), model_with_floats=with_floats)
+
+
+def _first_cause(error: BaseException) -> str:
+    """The first line of what began a chain of errors; PyTorch wraps them in advice of many lines."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def strip(proto: onnx.ModelProto) -> None:

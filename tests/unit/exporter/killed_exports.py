@@ -53,9 +53,11 @@ def is_killed(generator: nn.Module, models: Path, after_s: float) -> bool:
     """Exports in a process of its own and kills it after some seconds, if it has not ended."""
     pid = os.fork()
     if pid == 0:
-        export(generator, CARD, Target(models=models, name="tiny", version=1, force=True))
-        export(generator, CARD, Target(models=models, name="tiny"))
-        os._exit(0)
+        try:
+            export(generator, CARD, Target(models=models, name="tiny", version=1, force=True))
+            export(generator, CARD, Target(models=models, name="tiny"))
+        finally:
+            os._exit(0)
     deadline_s = time.monotonic() + after_s
     while time.monotonic() < deadline_s:
         if os.waitpid(pid, os.WNOHANG)[0]:

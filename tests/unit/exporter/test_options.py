@@ -58,8 +58,7 @@ def test_the_graph_holds_no_more_than_the_generator(in_fp32: Export) -> None:
         "Reshape": 1,
         "BatchNormalization": 1,  # of the dense layer, which ONNX has no way to fold
         "Relu": 2,
-        "ConvTranspose": 1,
-        "Conv": 1,
+        "ConvTranspose": 2,  # the last one is a convolution to three channels, in a faster form
         "Tanh": 1,
         "Mul": 1,
         "Add": 1,
@@ -126,7 +125,8 @@ class Untraceable(nn.Module):
 
 
 def test_a_generator_that_cannot_be_traced_is_named_in_a_line(tiny_card: ModelCard, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="PyTorch cannot export the generator in fp32 at opset 20") as caught:
+    expected = "PyTorch cannot export the generator in fp32 at opset 20: .*data-dependent"
+    with pytest.raises(ConfigError, match=expected) as caught:
         export(Untraceable(), tiny_card, Target(models=tmp_path, name="pets"))
     assert "\n" not in str(caught.value)
 

@@ -147,7 +147,7 @@ def change_one_weight(proto: onnx.ModelProto) -> None:
 
 def swap_two_channels(proto: onnx.ModelProto) -> None:
     tensor = initializer(proto, "generator.to_pixels.weight")
-    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[[1, 0, 2]], tensor.name))
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:, [1, 0, 2]], tensor.name))
 
 
 def round_down(proto: onnx.ModelProto) -> None:
