@@ -9,16 +9,15 @@ from typing import Any, Final
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from ganserve.contract import card as model_card
-from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT, Dtype
+from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT, MAX_FILE_BYTES, Dtype
 from ganserve.contract.card import LATENT_SCHEME, MAX_LATENT_DIM
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import read_regular_file
-from ganserve.serving.onnx_file import check_plain
+from ganserve.serving.onnx_file import check_plain, parse
 from ganserve.v1.model_pb2 import ImageShape, ModelCard
 
 from .bundle import Target
@@ -26,7 +25,6 @@ from .parity import Inputs, OnProgress, Reference, open_session
 from .pipeline import Export, write_verified
 from .wrapping import Convention, ForeignGraph, level_scale, wrap
 
-_MAX_FILE_BYTES: Final = 2 * 1024**3
 _FLOATS: Final = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _INTEGERS: Final = (TensorProto.INT64, TensorProto.INT32)
 
@@ -59,7 +57,7 @@ def import_onnx(
         ConfigError: the convention does not fit the file, or name or version cannot be used.
     """
     target.check()
-    model = read_regular_file(path, _MAX_FILE_BYTES)
+    model = read_regular_file(path, MAX_FILE_BYTES)
     foreign = _parse(model, str(path))
     _check_latents(foreign.latents, str(path))
     _check_labels(foreign.labels, convention, str(path))
@@ -85,10 +83,7 @@ def import_onnx(
 
 
 def _parse(model: bytes, source: str) -> ForeignGraph:
-    try:
-        proto = onnx.ModelProto.FromString(model)
-    except DecodeError as error:
-        raise ArtifactError(f"{source} is not an ONNX file, or it is torn") from error
+    proto = parse(model, source)
     domains = {node.domain for node in proto.graph.node} | {"", "ai.onnx"}
     for opset in [opset for opset in proto.opset_import if opset.domain not in domains]:
         proto.opset_import.remove(opset)  # listed by many tools, used by nobody

@@ -46,7 +46,7 @@ Dtype = Literal["fp32", "fp16"]
 """What a model computes in; latents are float32 and images uint8 either way."""
 
 MAX_VERSION: Final = 2**32 - 1
-_MAX_FILE_BYTES: Final = 2 * 1024**3
+MAX_FILE_BYTES: Final = 2 * 1024**3
 _MAX_MANIFEST_BYTES: Final = 16 * 1024**2
 
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -204,7 +204,7 @@ def check_signature(manifest: Manifest, card: ModelCard, folder: Path) -> None:
 def read_verified(folder: Path, name: str, manifest: Manifest) -> bytes:
     """Reads a file of a bundle once. Raises ArtifactError where it is not what the manifest says."""
     path, entry = folder / name, manifest.files[name]
-    data = read_regular_file(path, _MAX_FILE_BYTES)
+    data = read_regular_file(path, MAX_FILE_BYTES)
     if len(data) != entry.size_bytes or sha256(data) != entry.sha256:
         raise ArtifactError(
             f"{path} is torn or altered: the manifest has {entry.size_bytes} bytes with SHA-256 {entry.sha256[:12]}…, "

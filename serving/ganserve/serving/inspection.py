@@ -74,7 +74,7 @@ def inspect_bundle(folder: Path) -> Inspection:
         ArtifactError: a file is missing, torn, altered or not regular, or the model is not one that is run here.
     """
     manifest = read_manifest(folder)
-    for name in manifest.files:
+    for name in manifest.files.keys() - {MODEL_FILE}:
         read_verified(folder, name, manifest)
     model = read_verified(folder, MODEL_FILE, manifest)
     card = read_card(model, source=str(folder / MODEL_FILE))

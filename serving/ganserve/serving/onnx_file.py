@@ -36,7 +36,7 @@ def read_card(model: bytes, *, source: str) -> ModelCard:
         ArtifactError: it is no ONNX file, asks for anything but standard operators and its own weights, carries no
             usable card, or has another signature than its card.
     """
-    proto = _parse(model, source)
+    proto = parse(model, source)
     check_plain(proto, source)
     texts = [entry.value for entry in proto.metadata_props if entry.key == CARD_KEY]
     if len(texts) != 1:
@@ -57,7 +57,8 @@ def check_plain(proto: onnx.ModelProto, source: str) -> None:
     _check_weights(proto.graph, source)
 
 
-def _parse(model: bytes, source: str) -> onnx.ModelProto:
+def parse(model: bytes, source: str) -> onnx.ModelProto:
+    """Raises ArtifactError where the bytes are no ONNX file. Nothing in it is checked."""
     try:
         return onnx.ModelProto.FromString(model)
     except DecodeError as error:

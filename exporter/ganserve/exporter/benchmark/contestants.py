@@ -14,7 +14,8 @@ from ganserve.exporter.onnx_graph import PixelGenerator
 from ganserve.serving.device import Device
 from ganserve.serving.engine import Engine
 from ganserve.training.device import allow_tf32
-from ganserve.training.networks import ImageShape, build_generator
+from ganserve.training.networks import build_generator
+from ganserve.training.state import image_shape_of
 from ganserve.v1.model_pb2 import ModelCard
 
 _PEAK_SIDE = 1536
@@ -100,10 +101,9 @@ def fresh_generator(card: ModelCard) -> nn.Module | None:
     """
     if "base_width" not in card.training_config:
         return None
-    shape = ImageShape(card.image.height, card.image.width, card.image.channels)
     return build_generator(
         card.architecture,  # type: ignore[arg-type]
-        shape,
+        image_shape_of(card),
         latent_dim=card.latent_dim,
         num_classes=len(card.class_names),
         base_width=int(card.training_config["base_width"]),  # type: ignore[arg-type]
