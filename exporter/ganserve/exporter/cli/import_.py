@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from ganserve.contract.bundle import Licences
 from ganserve.contract.errors import ConfigError
-from ganserve.exporter.bundle import Target
 from ganserve.exporter.foreign import import_onnx
 from ganserve.exporter.wrapping import Convention, Layout
 
+from .bundle_flags import BundleFlags
 from .report import run_and_report
 
 _FILE = Group("File", sort_key=1)
 _MOST_CLASSES = 100_000
-_BUNDLE = Group("Bundle", sort_key=2)
 
 
 def import_(
@@ -29,12 +27,7 @@ def import_(
     architecture: Annotated[str, Parameter(group=_FILE)] = "unknown",
     dataset: Annotated[str, Parameter(group=_FILE)] = "unknown",
     atol: Annotated[float | None, Parameter(group=_FILE)] = None,
-    name: Annotated[str | None, Parameter(group=_BUNDLE)] = None,
-    models: Annotated[Path, Parameter(group=_BUNDLE)] = Path("models"),
-    version: Annotated[int | Literal["next"], Parameter(group=_BUNDLE)] = "next",
-    force: Annotated[bool, Parameter(negative="", group=_BUNDLE)] = False,
-    licence: Annotated[str, Parameter(group=_BUNDLE)] = Licences.weights,
-    data_licence: Annotated[str, Parameter(group=_BUNDLE)] = Licences.data,
+    bundle: BundleFlags = BundleFlags(),  # noqa: B008 - it is frozen
 ) -> None:
     """Bring a generator that was not trained here into a folder of models.
 
@@ -53,20 +46,8 @@ def import_(
         dataset: Name of the images that it was trained on, for its card.
         atol: Largest difference of a float from the file's own, with pixels from -1 to 1. The default is 1e-4, and 2e-2
             for weights in fp16.
-        name: Name to serve the model by. The default is the file's name.
-        models: Folder to put the bundle in, as `MODELS/NAME/VERSION`.
-        version: Version of the bundle; next is one above the highest that is there.
-        force: Replace a bundle of this version.
-        licence: Licence of the weights, as Hugging Face names it, such as apache-2.0.
-        data_licence: Licence of the images that they were trained on.
     """
-    target = Target(
-        models=models,
-        name=name or file.stem,
-        version=None if version == "next" else version,
-        force=force,
-        licences=Licences(weights=licence, data=data_licence),
-    )
+    target = bundle.target(file.stem)
     convention = Convention(
         layout=layout,
         value_range=value_range,
@@ -76,7 +57,7 @@ def import_(
     )
     run_and_report(
         "wrapping and comparing with the file",
-        models,
+        bundle.models,
         lambda on_progress: import_onnx(file, target, convention, atol=atol, on_progress=on_progress),
     )
 
