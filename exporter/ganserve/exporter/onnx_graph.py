@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from ganserve.contract.bundle import BATCH_AXIS, CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype
 from ganserve.contract.card import is_conditional, to_json
 from ganserve.contract.errors import ConfigError
+from ganserve.serving.device import Device
 from ganserve.training.pixels import to_levels
 from ganserve.v1.model_pb2 import ModelCard
 
-from .output_layer import transpose_narrow_convolutions
+from .forms import for_cpu
 
 OPSET: Final = 20
 OPSETS: Final = range(18, 24)
@@ -59,8 +60,18 @@ class PixelGenerator(nn.Module):
         return to_levels(floats), floats
 
 
-def to_onnx(generator: nn.Module, card: ModelCard, *, dtype: Dtype = "fp32", opset: int = OPSET) -> OnnxGraph:
+def to_onnx(
+    generator: nn.Module, card: ModelCard, *, dtype: Dtype = "fp32", opset: int = OPSET, device: Device = "cpu"
+) -> OnnxGraph:
     """Exports a generator in eval mode, with the card embedded and nothing said of the machine that did it.
+
+    Args:
+        generator: on the CPU.
+        card: what it is.
+        dtype: what the graph computes in.
+        opset: version of ONNX's operators.
+        device: that the graph is meant for. For a CPU, layers are rewritten to what is fast there; else they are as
+            PyTorch exports them.
 
     Raises:
         ConfigError: `opset` is none of `OPSETS`, or PyTorch cannot export the generator.
@@ -89,9 +100,8 @@ def to_onnx(generator: nn.Module, card: ModelCard, *, dtype: Dtype = "fp32", ops
         reason = _first_cause(error)
         raise ConfigError(f"PyTorch cannot export the generator in {dtype} at opset {opset}: {reason}") from error
     assert program is not None  # noqa: S101 - only the old exporter returns None
-    proto = program.model_proto
+    proto = for_cpu(program.model_proto) if device == "cpu" else program.model_proto
     strip(proto)
-    transpose_narrow_convolutions(proto)
     proto.metadata_props.add(key=CARD_KEY, value=to_json(card))
     with_floats = proto.SerializeToString(deterministic=True)
     del proto.graph.output[1]

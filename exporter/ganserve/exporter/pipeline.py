@@ -81,7 +81,7 @@ def export(
     target.check()
     model_card.check(card, source="the generator")
     generator = generator.eval()
-    graph = to_onnx(generator, card, dtype=dtype, opset=opset)
+    graph = to_onnx(generator, card, dtype=dtype, opset=opset, device="cpu" if dtype == "fp32" else "cuda")
     return write_verified(graph, card, reference_of(generator), target, dtype=dtype, atol=atol, on_progress=on_progress)
 
 

@@ -138,15 +138,21 @@ def initializer(proto: onnx.ModelProto, name: str) -> onnx.TensorProto:
     return next(tensor for tensor in proto.graph.initializer if tensor.name == name)
 
 
+def last_kernel(proto: onnx.ModelProto) -> onnx.TensorProto:
+    """(in, out, height, width)."""
+    last = [node for node in proto.graph.node if node.op_type == "ConvTranspose"][-1]
+    return initializer(proto, last.input[1])
+
+
 def change_one_weight(proto: onnx.ModelProto) -> None:
-    tensor = initializer(proto, "generator.to_pixels.weight")
+    tensor = last_kernel(proto)
     values = numpy_helper.to_array(tensor).copy()
     values[0, 0, 1, 1] += 0.05
     tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
 
 
 def swap_two_channels(proto: onnx.ModelProto) -> None:
-    tensor = initializer(proto, "generator.to_pixels.weight")
+    tensor = last_kernel(proto)
     tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:, [1, 0, 2]], tensor.name))
 
 
