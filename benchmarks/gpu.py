@@ -1,19 +1,20 @@
-"""A bundle on CUDA: the server's engine beside the plain CUDA provider, PyTorch eager and torch.compile.
+"""A generator on CUDA: the server's engine beside the plain CUDA provider, PyTorch eager and torch.compile.
 
     python benchmarks/gpu.py models/mnist/1
     python benchmarks/gpu.py models/mnist/1 --batch-size 1 --batch-size 256 --rounds 9 --json
 
 All end in uint8 images in the host's memory, and take turns. The engine has IO binding and a CUDA graph for each batch
-size; the plain provider is `session.run` with numpy arrays. No TF32 anywhere. Ratios are over PyTorch eager.
+size; the plain provider is `session.run` with numpy arrays. `forms for a CPU` are what an export in fp32 has, the plain
+graph is what PyTorch exports. No TF32 anywhere. Ratios are over PyTorch eager in fp32.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
-import time
-from collections.abc import Callable, Mapping
-from functools import partial
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,20 +34,30 @@ from ganserve.contract.bundle import (
     read_manifest,
     read_verified,
 )
-from ganserve.exporter.benchmark.contestants import fresh_generator
-from ganserve.exporter.onnx_graph import PixelGenerator
+from ganserve.contract.errors import GanserveError
+from ganserve.exporter.benchmark.contestants import Bundle, Contestant, PyTorch, fresh_generator
+from ganserve.exporter.benchmark.turns import in_turns
+from ganserve.exporter.onnx_graph import to_onnx
 from ganserve.serving.device import choose_device
-from ganserve.serving.engine import Engine
 from ganserve.serving.onnx_file import read_card
-from ganserve.training.device import allow_tf32
 from ganserve.v1.model_pb2 import ModelCard
 
-Make = Callable[[], Any]
-PLAIN_PROVIDERS = {
-    "plain CUDA provider": {"use_tf32": "0"},
-    "plain CUDA provider, NHWC": {"use_tf32": "0", "prefer_nhwc": "1"},
-}
-EAGER = "PyTorch eager, channels last"
+DTYPES: tuple[Dtype, ...] = ("fp32", "fp16")
+EAGER = "PyTorch eager, fp32"
+
+
+class PlainSession:
+    """`session.run` on the CUDA provider, from numpy to numpy."""
+
+    def __init__(self, model: bytes, card: ModelCard, *, batch_size: int, prefer_nhwc: bool) -> None:
+        onnxruntime.preload_dlls()
+        options = {"use_tf32": "0", "prefer_nhwc": str(int(prefer_nhwc))}
+        self._session = onnxruntime.InferenceSession(model, providers=[("CUDAExecutionProvider", options)])
+        self._inputs = onnx_inputs(*golden_inputs(card, 0, batch_size))
+
+    def make(self, num_batches: int) -> None:
+        for _ in range(num_batches):
+            self._session.run([IMAGES_OUTPUT], self._inputs)
 
 
 def main(
@@ -57,7 +68,7 @@ def main(
     seconds: float = 0.3,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
-    """Measure a bundle on CUDA.
+    """Measure a bundle's generator on CUDA, with fresh weights.
 
     Parameters
     ----------
@@ -73,79 +84,47 @@ def main(
         Print one JSON object in place of tables.
     """
     choose_device("cuda")
-    allow_tf32(False)
-    model = read_verified(bundle, MODEL_FILE, read_manifest(bundle))
-    card = read_card(model, source=str(bundle))
-    found = {}
+    card = read_card(read_verified(bundle, MODEL_FILE, read_manifest(bundle)), source=str(bundle))
+    found: dict[int, dict[str, list[float]]] = {}
     for rows in batch_size:
-        makers = contestants(model, card, rows)
-        found[rows] = {
-            name: [rate * rows for rate in rates] for name, rates in in_turns(makers, rounds, seconds).items()
-        }
+        with contestants(card, rows) as named:
+            rates = in_turns(list(named.values()), rounds, seconds)
+        found[rows] = {name: [rate * rows for rate in of_one] for name, of_one in zip(named, rates, strict=True)}
     if as_json:
-        print(
-            json.dumps(
-                {"gpu": torch.cuda.get_device_name(), "onnxruntime": onnxruntime.__version__, "images_per_s": found}
-            )
-        )
+        versions: dict[str, Any] = {"gpu": torch.cuda.get_device_name(), "onnxruntime": onnxruntime.__version__}
+        print(json.dumps({**versions, "torch": torch.__version__, "images_per_s": found}))
     else:
         print_tables(found)
 
 
-def contestants(model: bytes, card: ModelCard, rows: int) -> dict[str, Make]:
-    """Each makes one batch of `rows` images as a numpy array when called."""
-    latents, labels = golden_inputs(card, 0, rows)
-    inputs = onnx_inputs(latents, labels)
-    engine = Engine(model, card, device="cuda", num_lanes=1, max_batch=rows)
-    onnxruntime.preload_dlls()
-    makers: dict[str, Make] = {"engine": lambda: engine.lanes.submit(engine.run, latents, labels).result()}
-    for name, options in PLAIN_PROVIDERS.items():
-        session = onnxruntime.InferenceSession(model, providers=[("CUDAExecutionProvider", options)])
-        makers[name] = partial(session.run, [IMAGES_OUTPUT], inputs)
+@contextmanager
+def contestants(card: ModelCard, rows: int) -> Iterator[dict[str, Contestant]]:
+    """All of them by name, for batches of `rows` images."""
     generator = fresh_generator(card)
     if generator is None:
         raise SystemExit(f"{card.architecture} was not trained here; PyTorch cannot run it")
-    dtypes: tuple[Dtype, ...] = ("fp32", "fp16")
-    for dtype in dtypes:
-        pixels = PixelGenerator(generator, dtype).eval()
-        pixels = pixels.to("cuda", memory_format=torch.channels_last)  # type: ignore[call-overload]
-        suffix = "" if dtype == "fp32" else ", fp16"
-        makers[EAGER + suffix] = in_pytorch(pixels, inputs)
-        makers["torch.compile" + suffix] = in_pytorch(torch.compile(pixels, mode="reduce-overhead"), inputs)
-    return makers
-
-
-def in_pytorch(pixels: Callable[..., Any], inputs: Mapping[str, Any]) -> Make:
-    """Runs a generator in inference mode, from numpy to numpy."""
-    tensors = {name: torch.from_numpy(value) for name, value in inputs.items()}
-
-    def make() -> Any:
-        with torch.inference_mode():
-            images, _ = pixels(**{name: tensor.to("cuda") for name, tensor in tensors.items()})
-            return images.cpu().numpy()
-
-    return make
-
-
-def in_turns(makers: Mapping[str, Make], num_rounds: int, turn_s: float) -> dict[str, list[float]]:
-    """Batches/s of each, one value a round, in turns."""
-    for make in makers.values():
-        for _ in range(5):
-            make()
-    rates: dict[str, list[float]] = {name: [] for name in makers}
-    for number in range(num_rounds):
-        for name in makers if number % 2 == 0 else reversed(list(makers)):
-            rates[name].append(batches_per_s(makers[name], turn_s))
-    return rates
-
-
-def batches_per_s(make: Make, turn_s: float) -> float:
-    """How many batches a second it makes, over a turn."""
-    num_done, start_s = 0, time.perf_counter()
-    while (elapsed_s := time.perf_counter() - start_s) < turn_s:
-        make()
-        num_done += 1
-    return num_done / elapsed_s
+    engines: dict[str, Bundle] = {}
+    named: dict[str, Contestant] = {}
+    try:
+        for dtype in DTYPES:
+            plain = to_onnx(generator, card, dtype=dtype, device="cuda").model
+            graphs = {"plain graph": plain}
+            if dtype == "fp32":
+                graphs["forms for a CPU"] = to_onnx(generator, card, dtype=dtype).model
+            for graph, model in graphs.items():
+                engine = Bundle(model, card, device="cuda", num_lanes=1, batch_size=rows)
+                engines[f"engine, {graph}, {dtype}"] = engine
+            for layout, prefer_nhwc in {"NCHW": False, "NHWC": True}.items():
+                session = PlainSession(plain, card, batch_size=rows, prefer_nhwc=prefer_nhwc)
+                named[f"CUDA provider, {layout}, {dtype}"] = session
+            for mode, compiled in {"eager": False, "compiled": True}.items():
+                named[f"PyTorch {mode}, {dtype}"] = PyTorch(
+                    generator, card, dtype=dtype, device="cuda", num_threads=1, batch_size=rows, compiled=compiled
+                )
+        yield {**engines, **named}
+    finally:
+        for engine in engines.values():
+            engine.close()
 
 
 def print_tables(found: Mapping[int, Mapping[str, list[float]]]) -> None:
@@ -167,4 +146,7 @@ def print_tables(found: Mapping[int, Mapping[str, list[float]]]) -> None:
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    try:
+        cyclopts.run(main)
+    except GanserveError as error:
+        sys.exit(f"error: {error}")

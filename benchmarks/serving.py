@@ -27,6 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 from ganserve.client import AsyncClient
+from ganserve.contract.errors import GanserveError
 
 Load = Callable[[AsyncClient], Awaitable[int]]
 
@@ -134,4 +135,7 @@ def show(rates: dict[str, list[list[float]]], model: str) -> None:
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    try:
+        cyclopts.run(main)
+    except GanserveError as error:
+        sys.exit(f"error: {error}")

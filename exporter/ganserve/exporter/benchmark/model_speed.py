@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,9 +17,9 @@ from ganserve.serving.device import Device
 from ganserve.serving.onnx_file import read_card
 from ganserve.training.benchmark import Spread
 
-from .contestants import Bundle, Contestant, Eager, MatrixProduct, flops_per_image, fresh_generator
+from .contestants import Bundle, Contestant, PyTorch, WideConvolution, flops_per_image, fresh_generator
+from .turns import in_turns
 
-_WARM_UP_BATCHES: Final = 3
 _LONGEST_TURN_S: Final = 3600
 
 
@@ -35,14 +34,14 @@ class Figure:
     eager: list[float] | None
     """Images/s of PyTorch; None where the generator was not trained here."""
     peak_flops: list[float]
-    """Operations/s of matrix products."""
+    """Operations/s of a wide convolution."""
 
     def ratio(self) -> Spread | None:
         """How many times as fast as PyTorch the bundle is, from the two values of each round."""
         return None if self.eager is None else Spread.of([a / b for a, b in zip(self.bundle, self.eager, strict=True)])
 
     def peak_share(self, flops_per_image: int) -> Spread:
-        """How many of the operations of matrix products the bundle got done, as a share, from each round."""
+        """Operations/s of the bundle as a share of those of a wide convolution, from each round."""
         pairs = zip(self.bundle, self.peak_flops, strict=True)
         return Spread.of([images_per_s * flops_per_image / peak for images_per_s, peak in pairs])
 
@@ -53,14 +52,14 @@ class ModelSpeed:
 
     model: str
     dtype: Dtype
-    """What both compute in; the matrix products compute in fp32."""
+    """What both compute in; the wide convolution in fp32."""
     device: Device
     flops_per_image: int | None
     """None where the generator was not trained here."""
     figures: list[Figure]
 
     def peak_flops(self) -> dict[int, float]:
-        """Operations/s of matrix products by number of lanes, the best of all rounds."""
+        """Operations/s of a wide convolution by number of lanes, the best of all rounds."""
         lane_counts = sorted({figure.num_lanes for figure in self.figures})
         return {
             num_lanes: max(max(figure.peak_flops) for figure in self.figures if figure.num_lanes == num_lanes)
@@ -111,22 +110,22 @@ def measure(
     try:
         for num_lanes, batch_size in cells:
             on_progress(len(figures), len(cells))
-            product = MatrixProduct(device=device, num_threads=num_lanes)
+            peak = WideConvolution(device=device, num_threads=num_lanes)
             bundle = Bundle(model, card, device=device, num_lanes=num_lanes, batch_size=batch_size)
-            contestants: list[Contestant] = [bundle, product]
+            contestants: list[Contestant] = [bundle, peak]
             if generator is not None:
                 dtype = manifest.parity.dtype
                 contestants.append(
-                    Eager(generator, card, dtype=dtype, device=device, num_threads=num_lanes, batch_size=batch_size)
+                    PyTorch(generator, card, dtype=dtype, device=device, num_threads=num_lanes, batch_size=batch_size)
                 )
             with closing(bundle):
-                rates = _in_turns(contestants, num_rounds, turn_s)
+                rates = in_turns(contestants, num_rounds, turn_s)
             figures.append(
                 Figure(
                     batch_size=batch_size,
                     num_lanes=num_lanes,
                     bundle=[rate * batch_size for rate in rates[0]],
-                    peak_flops=[rate * product.flops for rate in rates[1]],
+                    peak_flops=[rate * peak.flops for rate in rates[1]],
                     eager=None if generator is None else [rate * batch_size for rate in rates[2]],
                 )
             )
@@ -139,24 +138,3 @@ def measure(
         flops_per_image=None if generator is None else flops_per_image(generator, card),
         figures=figures,
     )
-
-
-def _in_turns(contestants: Sequence[Contestant], num_rounds: int, turn_s: float) -> list[list[float]]:
-    """Batches/s of each contestant, one value a round. The order of the turns changes from round to round."""
-    num_batches = []
-    for contestant in contestants:
-        contestant.make(_WARM_UP_BATCHES)
-        pace = _batches_per_s(contestant, _WARM_UP_BATCHES)
-        num_batches.append(max(_WARM_UP_BATCHES, round(turn_s * pace)))
-    rates: list[list[float]] = [[] for _ in contestants]
-    indices = range(len(contestants))
-    for number in range(num_rounds):
-        for i in indices if number % 2 == 0 else reversed(indices):
-            rates[i].append(_batches_per_s(contestants[i], num_batches[i]))
-    return rates
-
-
-def _batches_per_s(contestant: Contestant, num_batches: int) -> float:
-    start_s = time.perf_counter()
-    contestant.make(num_batches)
-    return num_batches / (time.perf_counter() - start_s)

@@ -69,7 +69,7 @@ def _print_table(speed: ModelSpeed, console: Console) -> None:
     if speed.flops_per_image is not None:
         facts.append(f"{speed.flops_per_image / 1e6:,.1f} million operations an image")
     peaks = (f"{flops / 1e9:,.0f} G/s on {lanes}" for lanes, flops in speed.peak_flops().items())
-    facts.append(f"matrix products in fp32: {', '.join(peaks)}")
+    facts.append(f"a wide convolution in fp32: {', '.join(peaks)}")
     console.print("; ".join(facts), soft_wrap=True, highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("lanes", "batch", "images/s", "PyTorch", "over PyTorch", "of the peak"):
