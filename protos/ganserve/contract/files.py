@@ -8,12 +8,14 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ganserve.contract.errors import ArtifactError
 
+_ABANDONED_AFTER_S = 24 * 3600
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -68,6 +70,15 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             sync(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Removes what `new_file` and `new_folder` left in `folder` a day or more ago, in processes that were killed."""
+    oldest_s = time.time() - _ABANDONED_AFTER_S
+    for path in folder.glob(".*.partial"):
+        with suppress(OSError):
+            if path.stat().st_ctime < oldest_s:  # a bundle's files may have been given another st_mtime
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _exchange(new: Path, old: Path) -> None:

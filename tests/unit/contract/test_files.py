@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ganserve.contract.errors import ArtifactError
-from ganserve.contract.files import new_file, new_folder
+from ganserve.contract.files import new_file, new_folder, remove_abandoned
 
 New = Callable[[Path], AbstractContextManager[Path]]
 
@@ -46,6 +47,19 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, new: New, error: ty
     with pytest.raises(error):
         write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_what_was_left_a_day_ago_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".folder.00.partial").mkdir()
+    (tmp_path / ".folder.00.partial" / "content").write_text("half")
+    (tmp_path / ".file.00.partial").write_text("half")
+    (tmp_path / "file").write_text("whole")
+    remove_abandoned(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    tomorrow_s = time.time() + 25 * 3600
+    monkeypatch.setattr(time, "time", lambda: tomorrow_s)
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:

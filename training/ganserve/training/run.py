@@ -87,7 +87,7 @@ def resume_training(run: Path, *, console: Console | None = None, **changes: Any
     device = choose_device(config.device, ranks)
     with ranks.joined(device):
         with ranks.one_of_each_machine_first():
-            dataset = _load_same_dataset(config, saved.card, console)
+            dataset = load_same_dataset(config, saved.card, console, source=f"--resume {run}")
         session = Session.begin(config, dataset, device, ranks, console)
         saved.restore(session.state)
         with StopSignal(session.say_stopping) as stop:
@@ -131,18 +131,19 @@ def _refuse_other_settings(config: TrainingConfig, saved: TrainingConfig) -> Non
         )
 
 
-def _load_same_dataset(config: TrainingConfig, saved: ModelCard, console: Console) -> ImageDataset:
-    """The images that a run began with. Raises ConfigError where they are gone or have changed."""
+def load_same_dataset(config: TrainingConfig, saved: ModelCard, console: Console, *, source: str) -> ImageDataset:
+    """The images that a run began with. Raises ConfigError where they are gone or others; `source` is for messages."""
     try:
         dataset = load_dataset(config, console)
     except ConfigError as error:
         raise ConfigError(
-            f"--resume {config.out}: its images are needed, and {error} (images that moved are found with --data)"
+            f"{source}: its images are needed, and {error} (images that moved are found with --data)"
         ) from error
     if dataset.digest != saved.dataset.digest:
         raise ConfigError(
-            f"--resume {config.out}: {config.data} now holds other images or labels than the run began with "
-            f"({len(dataset.images):,} images, before {saved.dataset.num_images:,}); bring the old ones back"
+            f"{source}: {config.data} holds other images or labels than the run began with "
+            f"({len(dataset.images):,} images, before {saved.dataset.num_images:,}); bring those back, "
+            "or say with --data where they are"
         )
     return dataset
 

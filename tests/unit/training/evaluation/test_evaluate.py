@@ -186,7 +186,7 @@ def test_images_that_are_gone_or_others_are_named(
     run: Path, data: Path, make_bars: Callable[..., ImageDataset]
 ) -> None:
     write_npz(data, make_bars(60, seed=5))
-    with pytest.raises(ConfigError, match=r"bars\.npz holds other images than it learnt from"):
+    with pytest.raises(ConfigError, match=r"bars\.npz holds other images or labels than the run began with"):
         command(run, "--device", "cpu")
     data.unlink()
     with pytest.raises(ConfigError, match=r"bars\.npz: there is no such.*\(images that moved are found with --data\)"):
@@ -202,7 +202,7 @@ def test_images_that_moved_are_found(run: Path, data: Path, capsys: pytest.Captu
 
 def test_moved_images_are_checked(run: Path, tmp_path: Path, make_bars: Callable[..., ImageDataset]) -> None:
     write_npz(tmp_path / "others.npz", make_bars(60, seed=5))
-    with pytest.raises(ConfigError, match=r"others\.npz holds other images than it learnt from"):
+    with pytest.raises(ConfigError, match=r"others\.npz holds other images or labels than the run began with"):
         command(run, "--data", tmp_path / "others.npz", "--device", "cpu")
 
 

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +15,7 @@ import numpy.typing as npt
 from platformdirs import user_cache_dir
 
 from ganserve.contract.errors import ArtifactError, DatasetError
-from ganserve.contract.files import new_folder, sync
+from ganserve.contract.files import new_folder, remove_abandoned, sync
 
 from .dataset import ImageDataset
 from .decoding import Decoded, WritePixels
@@ -31,7 +29,6 @@ Make = Callable[[WritePixels], Decoded]
 _PIXELS = "images.u8"
 _LABELS = "labels.npy"
 _INDEX = "index.json"
-_ABANDONED_AFTER_S = 24 * 3600
 
 
 def cache_folder() -> Path:
@@ -77,7 +74,7 @@ def _write(entry: Path, name: str, make: Make) -> None:
             (partial / _INDEX).write_text(json.dumps(_to_index(dataset)), encoding="utf-8")
             for path in partial.iterdir():
                 sync(path)
-        _remove_abandoned(entry.parent)
+        remove_abandoned(entry.parent)
     except DatasetError:
         raise
     except (ArtifactError, OSError) as error:
@@ -129,12 +126,3 @@ def _in_memory(name: str, make: Make) -> ImageDataset:
 
 def _dataset(name: str, images: npt.NDArray[np.uint8], decoded: Decoded) -> ImageDataset:
     return ImageDataset(images, decoded.labels, decoded.class_names, name, decoded.skipped)
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Removes what processes left behind that were killed while they wrote."""
-    oldest_s = time.time() - _ABANDONED_AFTER_S
-    for path in folder.glob(".*.partial"):
-        with suppress(OSError):
-            if path.stat().st_mtime < oldest_s:
-                shutil.rmtree(path)

@@ -23,7 +23,7 @@ from ganserve.training import checkpoint as checkpoints
 from ganserve.training.config import DeviceName, TrainingConfig
 from ganserve.training.datasets import Fitting, ImageDataset, absolute, load, load_test
 from ganserve.training.device import allow_tf32, choose_device
-from ganserve.training.run import load_dataset
+from ganserve.training.run import load_same_dataset
 from ganserve.training.rundir import CheckpointName
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -77,17 +77,7 @@ class FinishedRun:
         if data is not None:
             config = dataclasses.replace(config, data=absolute(data))
         allow_tf32(config.tf32)
-        try:
-            dataset = load_dataset(config, console)
-        except ConfigError as error:
-            raise ConfigError(
-                f"{run}: its images are needed to judge it, and {error} (images that moved are found with --data)"
-            ) from error
-        if dataset.digest != card.dataset.digest:
-            raise ConfigError(
-                f"{run}: {config.data} holds other images than it learnt from; bring those back, "
-                "or say with --data where they are"
-            )
+        dataset = load_same_dataset(config, card, console, source=str(run))
         return cls(generator.to(chosen_device), card, config, saved.path.stem, dataset, chosen_device, console)
 
     def extractor(self) -> Extractor:
