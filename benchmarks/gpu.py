@@ -40,6 +40,7 @@ from ganserve.exporter.benchmark.turns import in_turns
 from ganserve.exporter.onnx_graph import to_onnx
 from ganserve.serving.device import choose_device
 from ganserve.serving.onnx_file import read_card
+from ganserve.training.benchmark import Spread
 from ganserve.v1.model_pb2 import ModelCard
 
 DTYPES: tuple[Dtype, ...] = ("fp32", "fp16")
@@ -139,9 +140,8 @@ def print_tables(found: Mapping[int, Mapping[str, list[float]]]) -> None:
         table.add_column("images/s", justify="right")
         table.add_column("over eager", justify="right")
         for name, values in rates.items():
-            ratios = [value / eager for value, eager in zip(values, rates[EAGER], strict=True)]
-            ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            table.add_row(name, f"{statistics.median(values):,.0f}", ratio)
+            ratio = Spread.of_ratios(values, rates[EAGER])
+            table.add_row(name, f"{statistics.median(values):,.0f}", f"{ratio:.2f}")
         console.print(table)
 
 

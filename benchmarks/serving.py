@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from rich.table import Table
 
 from ganserve.client import AsyncClient
 from ganserve.contract.errors import GanserveError
+from ganserve.training.benchmark import Spread
 
 Load = Callable[[AsyncClient], Awaitable[int]]
 
@@ -125,12 +125,8 @@ def show(rates: dict[str, list[list[float]]], model: str) -> None:
         "load", "one lane, one row", "lanes and batches", "ratio", title=f"images/s, {model}, {os.cpu_count()} cores"
     )
     for name, (plain, batching) in rates.items():
-        ratios = [b / a for a, b in zip(plain, batching, strict=True)]
-        table.add_row(
-            name,
-            *(f"{statistics.median(v):,.0f} ({min(v):,.0f} to {max(v):,.0f})" for v in (plain, batching)),
-            f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
-        )
+        ratio = Spread.of_ratios(batching, plain)
+        table.add_row(name, f"{Spread.of(plain):,.0f}", f"{Spread.of(batching):,.0f}", f"{ratio:.2f}")
     Console().print(table)
 
 

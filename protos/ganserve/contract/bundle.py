@@ -106,9 +106,10 @@ class Parity:
 
     def text(self) -> str:
         """One line for people."""
+        levels = "1 level" if self.max_levels_off == 1 else f"{self.max_levels_off} levels"
         return (
-            f"{self.num_images} images in {self.dtype}: floats within {self.max_float_error:.2g}, "
-            f"{self.num_values_off} of {self.num_values} values off, by {self.max_levels_off} levels at most"
+            f"{self.num_images:,} images in {self.dtype}: floats within {self.max_float_error:.2g}, "
+            f"{self.num_values_off:,} of {self.num_values:,} values off, by {levels} at most"
         )
 
 

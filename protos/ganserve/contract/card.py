@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from google.protobuf import json_format
 
@@ -70,13 +72,21 @@ def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "latent_dim", str(card.latent_dim)
     yield "classes", _classes(card)
     yield "network", f"{card.architecture}, trained with {card.loss}"
-    yield "dataset", f"{card.dataset.name}, {card.dataset.num_images} images, {card.dataset.digest[:12]}"
-    yield "images seen", str(card.images_seen)
+    yield "dataset", f"{card.dataset.name}, {card.dataset.num_images:,} images, {card.dataset.digest[:12]}"
+    yield "images seen", f"{card.images_seen:,}"
     for name, value in sorted(card.metrics.items()):
         yield f"metric {name}", f"{value:g}"
     yield "made with", ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
     if card.HasField("training_config"):
-        yield "training", json_format.MessageToJson(card.training_config)
+        settings = json_format.MessageToDict(card.training_config)
+        yield "training", ", ".join(f"{name} {_setting(value)}" for name, value in sorted(settings.items()))
+
+
+def _setting(value: Any) -> str:
+    """As people write it; a Struct knows no whole numbers."""
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
 
 def _classes(card: ModelCard) -> str:

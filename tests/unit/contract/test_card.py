@@ -42,6 +42,16 @@ def test_the_questions() -> None:
     assert model_card.image_shape(make_card()) == (28, 20, 1)
 
 
+def test_people_read_its_facts() -> None:
+    card = make_card(images_seen=64_000)
+    card.training_config.update({"augment": "", "arch": "dcgan", "betas": [0.5, 0.9], "mirror": True, "size": None})
+    facts = dict(model_card.facts(card))
+    assert facts["images seen"] == "64,000"
+    assert facts["training"] == (
+        'arch dcgan, augment "", betas [0.5, 0.9], lr 0.0002, mirror true, size null, steps 10'
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -38,12 +38,11 @@ class Figure:
 
     def ratio(self) -> Spread | None:
         """How many times as fast as PyTorch the bundle is, from the two values of each round."""
-        return None if self.eager is None else Spread.of([a / b for a, b in zip(self.bundle, self.eager, strict=True)])
+        return None if self.eager is None else Spread.of_ratios(self.bundle, self.eager)
 
     def peak_share(self, flops_per_image: int) -> Spread:
         """Operations/s of the bundle as a share of those of a wide convolution, from each round."""
-        pairs = zip(self.bundle, self.peak_flops, strict=True)
-        return Spread.of([images_per_s * flops_per_image / peak for images_per_s, peak in pairs])
+        return Spread.of_ratios([images_per_s * flops_per_image for images_per_s in self.bundle], self.peak_flops)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,6 +86,6 @@ def _cells(figure: Figure, flops_per_image: int | None) -> list[str]:
     return [
         f"{statistics.median(figure.bundle):,.0f}",
         "" if figure.eager is None else f"{statistics.median(figure.eager):,.0f}",
-        "" if ratio is None else f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})",
+        "" if ratio is None else f"{ratio:.2f}",
         "" if flops_per_image is None else f"{figure.peak_share(flops_per_image).median:.0%}",
     ]

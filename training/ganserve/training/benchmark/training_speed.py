@@ -33,6 +33,15 @@ class Spread(NamedTuple):
         """The spread of at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 
+    @classmethod
+    def of_ratios(cls, values: Sequence[float], bases: Sequence[float]) -> Self:
+        """The spread of each value over the base that was measured in the same round."""
+        return cls.of([value / base for value, base in zip(values, bases, strict=True)])
+
+    def __format__(self, form: str) -> str:
+        """As `median (low to high)`, each number in the given form."""
+        return f"{self.median:{form}} ({self.low:{form}} to {self.high:{form}})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSpeed:
@@ -64,8 +73,7 @@ class TrainingSpeed:
 
     def ratio(self, name: str) -> Spread:
         """How many times as fast as the plain loop a loop is, from the two figures of each round."""
-        pairs = zip(self.images_per_s[name], self.images_per_s[PLAIN], strict=True)
-        return Spread.of([figure / plain for figure, plain in pairs])
+        return Spread.of_ratios(self.images_per_s[name], self.images_per_s[PLAIN])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ganserve.contract.errors import ConfigError
-from ganserve.training.benchmark import Spread, TrainingSpeed, measure
+from ganserve.training.benchmark import TrainingSpeed, measure
 from ganserve.training.config import DeviceName, TrainingConfig
 from ganserve.training.datasets import Fitting, ImageDataset
 from ganserve.training.presets import preset_path, read_settings
@@ -129,14 +129,10 @@ def _print_table(speed: TrainingSpeed, console: Console) -> None:
     table.add_column("images/s", justify="right")
     table.add_column("over the plain loop", justify="right")
     for name in speed.images_per_s:
-        table.add_row(name, _text(speed.spread(name), ",.0f"), _text(speed.ratio(name), ".2f"))
+        table.add_row(name, f"{speed.spread(name):,.0f}", f"{speed.ratio(name):.2f}")
     console.print(table)
     for line in (
         f"Medians and ranges; rounds: {speed.num_rounds}, steps in each: {speed.num_steps}.",
         f"Unlike the plain loop, ours {'; '.join(speed.differences)}.",
     ):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def _text(spread: Spread, form: str) -> str:
-    return f"{spread.median:{form}} ({spread.low:{form}} to {spread.high:{form}})"
