@@ -111,7 +111,7 @@ def contestants(card: ModelCard, rows: int) -> Iterator[dict[str, Contestant]]:
             plain = to_onnx(generator, card, dtype=dtype, device="cuda").model
             graphs = {"plain graph": plain}
             if dtype == "fp32":
-                graphs["forms for a CPU"] = to_onnx(generator, card, dtype=dtype).model
+                graphs["forms for a CPU"] = to_onnx(generator, card, dtype=dtype, device="cpu").model
             for graph, model in graphs.items():
                 engine = Bundle(model, card, device="cuda", num_lanes=1, batch_size=rows)
                 engines[f"engine, {graph}, {dtype}"] = engine

@@ -33,7 +33,7 @@ from ganserve.contract.bundle import (
 )
 from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ConfigError
-from ganserve.contract.files import new_file, new_folder, remove_abandoned, sync
+from ganserve.contract.files import new_file, new_folder, sync
 from ganserve.v1.model_pb2 import ModelCard
 
 from .parity import open_session
@@ -126,7 +126,6 @@ def write_bundle(model: bytes, card: ModelCard, target: Target, parity: Parity) 
         if manifest.version >= max(target.versions(), default=0):
             with new_file(place.parent / TRITON_FILE) as path:
                 path.write_text(render_config(manifest), encoding="utf-8")
-    remove_abandoned(place.parent)
     return place, manifest
 
 

@@ -9,8 +9,9 @@ import onnx
 from torch import nn
 
 from ganserve.contract import card as model_card
-from ganserve.contract.bundle import Dtype, Manifest
-from ganserve.contract.errors import ArtifactError
+from ganserve.contract.bundle import MAX_FILE_BYTES, Dtype, Manifest
+from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.serving.device import Device
 from ganserve.serving.onnx_file import read_card
 from ganserve.training.checkpoint import load, load_chosen
 from ganserve.training.rundir import CheckpointName
@@ -37,6 +38,7 @@ def export_run(
     checkpoint: CheckpointName | Path | None = None,
     dtype: Dtype = "fp32",
     opset: int = OPSET,
+    device: Device | None = None,
     atol: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> Export:
@@ -48,6 +50,8 @@ def export_run(
         checkpoint: `best`, `last` or a file; None takes the best where an evaluation chose one, else the last.
         dtype: what the model computes in.
         opset: version of ONNX's operators.
+        device: that the graph is meant for, which changes how layers are written; None is the CPU for fp32 and CUDA for
+            fp16.
         atol: largest difference of a float from PyTorch's, images in [-1, 1]; None is 1e-4 for fp32, 2e-2 for fp16.
         on_progress: called with the comparisons done and their number, as parity is checked.
 
@@ -58,7 +62,16 @@ def export_run(
     """
     target.check()
     saved = load(checkpoint) if isinstance(checkpoint, Path) else load_chosen(run, checkpoint)
-    return export(saved.generator(), saved.card, target, dtype=dtype, opset=opset, atol=atol, on_progress=on_progress)
+    return export(
+        saved.generator(),
+        saved.card,
+        target,
+        dtype=dtype,
+        opset=opset,
+        device=device,
+        atol=atol,
+        on_progress=on_progress,
+    )
 
 
 def export(
@@ -68,6 +81,7 @@ def export(
     *,
     dtype: Dtype = "fp32",
     opset: int = OPSET,
+    device: Device | None = None,
     atol: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> Export:
@@ -81,7 +95,7 @@ def export(
     target.check()
     model_card.check(card, source="the generator")
     generator = generator.eval()
-    graph = to_onnx(generator, card, dtype=dtype, opset=opset, device="cpu" if dtype == "fp32" else "cuda")
+    graph = to_onnx(generator, card, dtype=dtype, opset=opset, device=device)
     return write_verified(graph, card, reference_of(generator), target, dtype=dtype, atol=atol, on_progress=on_progress)
 
 
@@ -97,6 +111,11 @@ def write_verified(
 ) -> Export:
     """Writes a graph as a bundle after it has proven to be a servable model that makes what `reference` makes."""
     tolerance = TOLERANCES[dtype] if atol is None else Tolerance.within(atol, dtype)
+    if len(graph.model) >= MAX_FILE_BYTES:
+        raise ConfigError(
+            f"the graph has {len(graph.model) / 2**30:.1f} GiB, and an ONNX file holds less than "
+            f"{MAX_FILE_BYTES / 2**30:g}; export in fp16, or train a smaller generator"
+        )
     try:
         onnx.checker.check_model(graph.model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

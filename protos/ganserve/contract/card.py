@@ -83,10 +83,19 @@ def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
 
 
 def _setting(value: Any) -> str:
-    """As people write it; a Struct knows no whole numbers."""
-    if isinstance(value, float):
-        return f"{value:.15g}"
-    return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) and value else json.dumps(_with_whole_numbers(value), ensure_ascii=False)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """JSON values as people write them; a Struct knows no whole numbers."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [_with_whole_numbers(item) for item in value]
+        case dict():
+            return {name: _with_whole_numbers(item) for name, item in value.items()}
+    return value
 
 
 def _classes(card: ModelCard) -> str:

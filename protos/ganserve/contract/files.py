@@ -18,6 +18,7 @@ from ganserve.contract.errors import ArtifactError
 _ABANDONED_AFTER_S = 24 * 3600
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_TOKEN_BYTES = 4
 
 
 @contextmanager
@@ -46,6 +47,7 @@ def new_file(path: Path) -> Iterator[Path]:
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """An empty folder to write to, which becomes `path` when the body ends well.
 
+    What processes that were killed have left beside it is removed after a day.
     Its files are not forced to the disk; where that matters, the body calls `sync`.
 
     Args:
@@ -68,14 +70,15 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
             else:
                 partial.rename(path)
             sync(path.parent)
+            _remove_abandoned(path.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Removes what `new_file` and `new_folder` left in `folder` a day or more ago, in processes that were killed."""
+def _remove_abandoned(folder: Path) -> None:
+    """Removes what a process that was killed left in `folder` while it wrote, a day or more ago."""
     oldest_s = time.time() - _ABANDONED_AFTER_S
-    for path in folder.glob(".*.partial"):
+    for path in folder.glob(f".*.{'[0-9a-f]' * 2 * _TOKEN_BYTES}.partial"):
         with suppress(OSError):
             if path.stat().st_ctime < oldest_s:  # a bundle's files may have been given another st_mtime
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -131,7 +134,7 @@ def sync(path: Path) -> None:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    return path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.partial")
 
 
 @contextmanager

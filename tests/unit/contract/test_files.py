@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ganserve.contract.errors import ArtifactError
-from ganserve.contract.files import new_file, new_folder, remove_abandoned
+from ganserve.contract.files import new_file, new_folder
 
 New = Callable[[Path], AbstractContextManager[Path]]
 
@@ -49,17 +49,19 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path, new: New, error: ty
     assert list(tmp_path.iterdir()) == []
 
 
-def test_only_what_was_left_a_day_ago_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".folder.00.partial").mkdir()
-    (tmp_path / ".folder.00.partial" / "content").write_text("half")
-    (tmp_path / ".file.00.partial").write_text("half")
-    (tmp_path / "file").write_text("whole")
-    remove_abandoned(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 3
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    abandoned = {".folder.0123abcd.partial", ".file.0123abcd.partial"}
+    kept = {"file", ".file.mine.partial", ".partial"}
+    for name in (*abandoned, *kept):
+        (tmp_path / name).mkdir() if "folder" in name else (tmp_path / name).write_text("half")
+    with new_folder(tmp_path / "today"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == abandoned | kept | {"today"}
     tomorrow_s = time.time() + 25 * 3600
     monkeypatch.setattr(time, "time", lambda: tomorrow_s)
-    remove_abandoned(tmp_path)
-    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+    with new_folder(tmp_path / "tomorrow"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"today", "tomorrow"}
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:

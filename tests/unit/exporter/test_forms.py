@@ -9,17 +9,23 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxscript import ir
 
-from ganserve.exporter.forms import for_cpu
+from ganserve.exporter.forms import rewrite_for_cpu
 from ganserve.exporter.parity import open_session
 
 SIZE = (9, 8)
 
 
 def layer(
-    op: str, *, channels: tuple[int, int], kernel: tuple[int, int] = (3, 3), upsampled: bool = False, **attributes: Any
+    op: str,
+    *,
+    channels: tuple[int, int],
+    kernel: tuple[int, int] = (3, 3),
+    scale: float | None = None,
+    **attributes: Any,
 ) -> onnx.ModelProto:
-    """One convolution with a bias, `op` being Conv or ConvTranspose, perhaps after an upsampling by two."""
+    """One convolution with a bias, `op` being Conv or ConvTranspose, perhaps after an upsampling."""
     rng = np.random.default_rng(0)
     channels_in, channels_out = channels
     in_groups = attributes.get("group", 1)
@@ -29,11 +35,11 @@ def layer(
         "bias": rng.standard_normal(channels_out).astype(np.float32),
     }
     nodes = []
-    if upsampled:
-        weights["scales"] = np.array([1, 1, 2, 2], np.float32)
+    if scale is not None:
+        weights["scales"] = np.array([1, 1, scale, scale], np.float32)
         as_pytorch_does = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
         nodes.append(helper.make_node("Resize", ["x", "", "scales"], ["large"], mode="nearest", **as_pytorch_does))
-    nodes.append(helper.make_node(op, ["large" if upsampled else "x", "kernel", "bias"], ["y"], **attributes))
+    nodes.append(helper.make_node(op, ["x" if scale is None else "large", "kernel", "bias"], ["y"], **attributes))
     graph = helper.make_graph(
         nodes,
         "layer",
@@ -43,6 +49,12 @@ def layer(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     return onnx.shape_inference.infer_shapes(model)
+
+
+def for_cpu(model: onnx.ModelProto) -> onnx.ModelProto:
+    rewritten = ir.serde.deserialize_model(model)
+    rewrite_for_cpu(rewritten)
+    return ir.serde.serialize_model(rewritten)
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
@@ -72,7 +84,8 @@ def assert_same_map(model: onnx.ModelProto) -> onnx.ModelProto:
         {"pads": [1, 1, 1, 1]},
         {"pads": [1, 1, 1, 1], "kernel_shape": [3, 3]},
         {},
-        {"kernel": (5, 2), "pads": [2, 0, 1, 1]},
+        {"kernel": (5, 3), "pads": [2, 0, 2, 0]},
+        {"kernel": (2, 2), "pads": [1, 1, 1, 1]},
         {"kernel": (1, 1)},
     ],
 )
@@ -86,11 +99,9 @@ def test_narrow_convolution(attributes: dict[str, Any], channels: int) -> None:
     "attributes",
     [
         {"kernel": (4, 4), "pads": [1, 1, 1, 1]},
-        {"kernel": (2, 2)},
         {"kernel": (6, 6), "pads": [2, 2, 2, 2]},
-        {"kernel": (3, 3), "pads": [1, 1, 1, 1], "output_padding": [1, 1]},
         {"kernel": (5, 5), "pads": [2, 2, 2, 2], "output_padding": [1, 1]},
-        {"kernel": (4, 2), "pads": [1, 0, 1, 0]},
+        {"kernel": (6, 4), "pads": [2, 1, 2, 1]},
         {"kernel": (5, 4), "pads": [1, 2, 2, 0]},
         {"kernel": (4, 4), "pads": [2, 2, 0, 0]},
     ],
@@ -108,12 +119,18 @@ def test_doubling_convolution(attributes: dict[str, Any]) -> None:
     ],
 )
 def test_upsampled_convolution(attributes: dict[str, Any]) -> None:
-    rewritten = assert_same_map(layer("Conv", channels=(6, 5), upsampled=True, **attributes))
+    rewritten = assert_same_map(layer("Conv", channels=(6, 5), scale=2, **attributes))
     assert operators(rewritten) == {"ConvTranspose": 1}
 
 
+def test_upsampling_that_is_needed_elsewhere_stays() -> None:
+    model = layer("Conv", channels=(6, 5), scale=2, pads=[1, 1, 1, 1])
+    model.graph.output.append(helper.make_tensor_value_info("large", TensorProto.FLOAT, ["N", 6, 18, 16]))
+    assert operators(assert_same_map(model)) == {"Resize": 1, "ConvTranspose": 1}
+
+
 def test_an_upsampled_convolution_in_whole_blocks_becomes_four() -> None:
-    rewritten = assert_same_map(layer("Conv", channels=(16, 32), upsampled=True, pads=[1, 1, 1, 1]))
+    rewritten = assert_same_map(layer("Conv", channels=(16, 32), scale=2, pads=[1, 1, 1, 1]))
     assert operators(rewritten)["Conv"] == 4
 
 
@@ -126,15 +143,18 @@ def test_an_upsampled_convolution_in_whole_blocks_becomes_four() -> None:
         layer("Conv", channels=(6, 3), group=3),
         layer("Conv", channels=(6, 3), auto_pad="SAME_UPPER"),
         layer("Conv", channels=(6, 3), kernel=(1, 1), pads=[1, 1, 1, 1]),
+        layer("Conv", channels=(6, 3), kernel=(2, 2), pads=[0, 0, 1, 1]),
         layer("ConvTranspose", channels=(16, 16), kernel=(4, 4), strides=[2, 2]),
         layer("ConvTranspose", channels=(16, 16), kernel=(4, 4), strides=[2, 1], pads=[1, 1, 1, 1]),
         layer("ConvTranspose", channels=(16, 16), kernel=(1, 1), strides=[2, 2], output_padding=[1, 1]),
+        layer("ConvTranspose", channels=(16, 16), kernel=(2, 2), strides=[2, 2]),
         layer("ConvTranspose", channels=(16, 16), kernel=(4, 4), strides=[2, 2], pads=[1, 1, 1, 1], group=2),
         layer("ConvTranspose", channels=(16, 8), kernel=(4, 4), strides=[2, 2], pads=[1, 1, 1, 1]),
         layer("ConvTranspose", channels=(24, 16), kernel=(4, 4), strides=[2, 2], pads=[1, 1, 1, 1]),
-        layer("Conv", channels=(6, 6), upsampled=True, kernel=(1, 1)),
-        layer("Conv", channels=(6, 6), upsampled=True, kernel=(3, 3)),
-        layer("Conv", channels=(6, 6), upsampled=True, kernel=(3, 3), pads=[1, 1, 1, 1], strides=[2, 2]),
+        layer("Conv", channels=(6, 6), scale=2, kernel=(1, 1)),
+        layer("Conv", channels=(6, 6), scale=2.1, pads=[1, 1, 1, 1]),  # to the same size
+        layer("Conv", channels=(6, 6), scale=2, kernel=(3, 3)),
+        layer("Conv", channels=(6, 6), scale=2, kernel=(3, 3), pads=[1, 1, 1, 1], strides=[2, 2]),
     ],
 )
 def test_others_stay_as_they_are(model: onnx.ModelProto) -> None:

@@ -72,6 +72,15 @@ def test_the_graph_holds_no_more_than_the_generator(in_fp32: Export) -> None:
     }
 
 
+def test_for_cuda_layers_are_as_pytorch_has_them(
+    generator: nn.Module, card: ModelCard, tmp_path: Path, in_fp32: Export, in_fp16: Export
+) -> None:
+    plain = export(generator, card, Target(models=tmp_path, name="pets"), device="cuda")
+    assert operators(plain) == operators(in_fp16) - Counter(Cast=2)
+    for_cpu = export(generator, card, Target(models=tmp_path, name="half"), dtype="fp16", device="cpu")
+    assert operators(for_cpu) == operators(in_fp32) + Counter(Cast=2)
+
+
 @pytest.mark.parametrize(
     ("arch", "added", "removed"),
     [
@@ -152,6 +161,15 @@ class Untraceable(nn.Module):
 
     def forward(self, z: Tensor, _labels: Tensor | None = None) -> Tensor:
         return z.new_zeros(len(z), 3, 6, 5) if bool(z.sum() > 0) else z.new_ones(len(z), 3, 6, 5)
+
+
+def test_a_graph_that_no_file_holds_is_refused(
+    generator: nn.Module, card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "MAX_FILE_BYTES", 2**12)
+    with pytest.raises(ConfigError, match=r"the graph has 0\.0 GiB, and an ONNX file holds less than"):
+        export(generator, card, Target(models=tmp_path, name="pets"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_generator_that_cannot_be_traced_is_named_in_a_line(tiny_card: ModelCard, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from ganserve.contract.bundle import Dtype
 from ganserve.contract.errors import ConfigError
 from ganserve.exporter.onnx_graph import OPSET
 from ganserve.exporter.pipeline import export_run
+from ganserve.serving.device import Device
 from ganserve.training.rundir import CheckpointName
 
 from .bundle_flags import BundleFlags
@@ -27,6 +28,7 @@ def export(
     onnx: Annotated[bool, Parameter(negative="", group=_GRAPH)] = False,
     dtype: Annotated[Dtype, Parameter(group=_GRAPH)] = "fp32",
     opset: Annotated[int, Parameter(group=_GRAPH)] = OPSET,
+    device: Annotated[Device | None, Parameter(group=_GRAPH)] = None,
     atol: Annotated[float | None, Parameter(group=_GRAPH)] = None,
     bundle: BundleFlags = BundleFlags(),  # noqa: B008 - it is frozen
 ) -> None:
@@ -44,6 +46,8 @@ def export(
         onnx: Export to ONNX, the one format there is.
         dtype: What the model computes in. fp16 is for GPUs.
         opset: Version of ONNX's operators, 18 to 23.
+        device: What the model is meant to run on, which decides how its layers are written; it runs on the other too.
+            The default is cpu for fp32 and cuda for fp16.
         atol: Largest difference of a float from PyTorch's, with pixels from -1 to 1. The default is 1e-4 for fp32 and
             2e-2 for fp16.
     """
@@ -54,6 +58,13 @@ def export(
         "exporting and comparing with PyTorch",
         bundle.models,
         lambda on_progress: export_run(
-            run, target, checkpoint=checkpoint, dtype=dtype, opset=opset, atol=atol, on_progress=on_progress
+            run,
+            target,
+            checkpoint=checkpoint,
+            dtype=dtype,
+            opset=opset,
+            device=device,
+            atol=atol,
+            on_progress=on_progress,
         ),
     )

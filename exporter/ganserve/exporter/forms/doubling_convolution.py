@@ -2,7 +2,7 @@
 
 With stride two, a pixel of the result meets every second weight, down and across; which ones depends on whether its row
 and its column are even or odd. So the pixels of each of these four kinds are a plain convolution of the small image,
-with a quarter of the weights. ONNX Runtime's CPU provider is faster at those: it computes the transposed one as a
+with its share of the weights. ONNX Runtime's CPU provider is faster at those: it computes the transposed one as a
 matrix product, and then adds up what overlaps, number by number.
 """
 
@@ -17,7 +17,9 @@ from onnxscript.rewriter import RewriteRule
 from .convolution import Convolution, Sides, image_size
 
 _BLOCK: Final = 16
-"""Channels that its fast code takes at a time, with AVX-512."""
+"""Channels that ONNX Runtime's fast convolutions take at a time, with AVX-512."""
+_SMALLEST_KERNEL: Final = 4
+"""Below, too little overlaps."""
 
 
 class Taps(NamedTuple):
@@ -36,13 +38,14 @@ def _pattern(op: Any) -> Any:
 
 
 def _rewrite(op: Any, y: ir.Value) -> Any:
-    """Only where all channels are in whole blocks."""
+    """Only with kernels of 4×4 or more, and all channels in whole blocks."""
     convolution = Convolution.of(y, stride=2)
-    size = None if convolution is None else image_size(convolution.x)
-    if convolution is None or size is None or any(channels % _BLOCK for channels in convolution.kernel.shape[:2]):
+    if convolution is None:
         return None
-    lines = zip(convolution.kernel.shape[2:], convolution.padding, convolution.output_padding, strict=True)
-    rows, columns = (_taps(*line) for line in lines)
+    size, sides = image_size(convolution.x), convolution.kernel.shape[2:]
+    if size is None or min(sides) < _SMALLEST_KERNEL or any(side % _BLOCK for side in convolution.kernel.shape[:2]):
+        return None
+    rows, columns = map(_taps, sides, convolution.padding, convolution.output_padding)
     if rows is None or columns is None:
         return None
     after_width = op.initializer(ir.tensor([4], name=f"{y.name}.axis"))

@@ -23,14 +23,17 @@ def _pattern(op: Any) -> Any:
 
 
 def _rewrite(op: Any, y: ir.Value) -> Any:
-    """What the transposed one cuts off, and the padding, make together the kernel less one."""
+    """What the transposed one cuts off, and the padding, make together the kernel less one.
+
+    Only where both sides are padded alike: CUDA's provider knows no other transposed convolutions.
+    """
     convolution = Convolution.of(y, stride=1)
     if convolution is None or len(convolution.kernel) > _FEW_CHANNELS:
         return None
     (top, bottom), (left, right) = convolution.padding
     height, width = convolution.kernel.shape[2:]
     pads = [height - 1 - top, width - 1 - left, height - 1 - bottom, width - 1 - right]
-    if min(pads) < 0:
+    if min(pads) < 0 or top != bottom or left != right:
         return None
     turned = np.ascontiguousarray(convolution.kernel[:, :, ::-1, ::-1].swapaxes(0, 1))
     kernel = op.initializer(ir.tensor(turned), f"{convolution.name}.kernel")

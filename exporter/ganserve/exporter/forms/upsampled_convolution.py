@@ -34,8 +34,8 @@ def _pattern(op: Any, x: Any) -> Any:
 
 def _rewrite(op: Any, x: ir.Value, upsampled: ir.Value, y: ir.Value) -> Any:
     """Only where the size is doubled, and then kept by an odd kernel."""
-    convolution, small, large = Convolution.of(y, stride=1), image_size(x), image_size(upsampled)
-    if convolution is None or small is None or large != (2 * small[0], 2 * small[1]):
+    convolution = Convolution.of(y, stride=1)
+    if convolution is None or not _is_doubled(x, upsampled):
         return None
     sizes = convolution.kernel.shape[2:]
     keeps_size = all(size % 2 == 1 and size >= _SMALLEST_KERNEL for size in sizes)
@@ -44,6 +44,17 @@ def _rewrite(op: Any, x: ir.Value, upsampled: ir.Value, y: ir.Value) -> Any:
     down, across = (size // 2 for size in sizes)
     kernel = op.initializer(ir.tensor(_with_neighbours_summed(convolution.kernel)), f"{convolution.name}.kernel")
     return op.ConvTranspose(x, kernel, *convolution.bias, strides=[2, 2], pads=[down, across, down, across])
+
+
+def _is_doubled(x: ir.Value, upsampled: ir.Value) -> bool:
+    """Whether each pixel is repeated, to twice the height and width; a scale of 2.1 can give that size too."""
+    small, large, resize = image_size(x), image_size(upsampled), upsampled.producer()
+    if small is None or resize is None or large != (2 * small[0], 2 * small[1]):
+        return False
+    scales = resize.inputs[2] if len(resize.inputs) > 2 else None
+    if scales is None:
+        return True
+    return scales.const_value is not None and scales.const_value.numpy().tolist() == [1, 1, 2, 2]
 
 
 def _with_neighbours_summed(kernel: NDArray[Any]) -> NDArray[Any]:
@@ -56,4 +67,5 @@ def _with_neighbours_summed(kernel: NDArray[Any]) -> NDArray[Any]:
     return total.astype(kernel.dtype)
 
 
-rule: Final = RewriteRule(_pattern, _rewrite)
+rule: Final = RewriteRule(_pattern, _rewrite, remove_nodes=False)
+"""The upsampling stays where others use it."""

@@ -177,7 +177,7 @@ def _started(words: list[str], environment: dict[str, str]) -> subprocess.Popen[
 def test_what_a_killed_process_left_is_removed_after_a_day(
     folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (cache / "datasets" / ".dead.00.partial").mkdir(parents=True)
+    (cache / "datasets" / ".dead.0123abcd.partial").mkdir(parents=True)
     tomorrow_s = time.time() + 25 * 3600
     monkeypatch.setattr(time, "time", lambda: tomorrow_s)
     load(str(folder))

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from platformdirs import user_cache_dir
 
 from ganserve.contract.errors import ArtifactError, DatasetError
-from ganserve.contract.files import new_folder, remove_abandoned, sync
+from ganserve.contract.files import new_folder, sync
 
 from .dataset import ImageDataset
 from .decoding import Decoded, WritePixels
@@ -74,7 +74,6 @@ def _write(entry: Path, name: str, make: Make) -> None:
             (partial / _INDEX).write_text(json.dumps(_to_index(dataset)), encoding="utf-8")
             for path in partial.iterdir():
                 sync(path)
-        remove_abandoned(entry.parent)
     except DatasetError:
         raise
     except (ArtifactError, OSError) as error:
