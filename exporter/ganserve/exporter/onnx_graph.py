@@ -25,7 +25,7 @@ from ganserve.serving.device import Device
 from ganserve.training.pixels import to_levels
 from ganserve.v1.model_pb2 import ModelCard
 
-from .forms import rewrite_for_cpu
+from .forms import rewrite_layers
 
 OPSET: Final = 20
 OPSETS: Final = range(18, 24)
@@ -75,8 +75,8 @@ def to_onnx(
         card: what it is.
         dtype: what the graph computes in.
         opset: version of ONNX's operators.
-        device: that the graph is meant for; None is the CPU for fp32 and CUDA for fp16. For a CPU, layers are
-            rewritten to what is fast there; for CUDA they are as PyTorch exports them.
+        device: that the graph is meant for, which decides how layers are written; None is the CPU for fp32 and CUDA
+            for fp16.
 
     Raises:
         ConfigError: `opset` is none of `OPSETS`, or PyTorch cannot export the generator.
@@ -105,8 +105,7 @@ def to_onnx(
         reason = _first_cause(error)
         raise ConfigError(f"PyTorch cannot export the generator in {dtype} at opset {opset}: {reason}") from error
     assert program is not None  # noqa: S101 - only the old exporter returns None
-    if device == "cpu" or (device is None and dtype == "fp32"):
-        rewrite_for_cpu(program.model)
+    rewrite_layers(program.model, device or ("cpu" if dtype == "fp32" else "cuda"))
     proto = program.model_proto
     strip(proto)
     proto.metadata_props.add(key=CARD_KEY, value=to_json(card))

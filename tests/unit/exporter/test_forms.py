@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxscript import ir
 
-from ganserve.exporter.forms import rewrite_for_cpu
+from ganserve.exporter.forms import rewrite_layers
 from ganserve.exporter.parity import open_session
 
 SIZE = (9, 8)
@@ -53,7 +53,7 @@ def layer(
 
 def for_cpu(model: onnx.ModelProto) -> onnx.ModelProto:
     rewritten = ir.serde.deserialize_model(model)
-    rewrite_for_cpu(rewritten)
+    rewrite_layers(rewritten, "cpu")
     return ir.serde.serialize_model(rewritten)
 
 
@@ -161,3 +161,29 @@ def test_others_stay_as_they_are(model: onnx.ModelProto) -> None:
     rewritten = for_cpu(model)
     assert operators(rewritten) == operators(model)
     np.testing.assert_array_equal(images_of(rewritten), images_of(model))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(
+    ("size", "constant"), [((18, 16), [1, 1, 2, 2]), ((9, 24), [1, 1, 1, 3]), ((18, 15), [18, 15]), ((5, 4), [5, 4])]
+)
+def test_fixed_resizing(mode: str, size: tuple[int, int], constant: list[int]) -> None:
+    weights = {"size": np.array(size)}
+    nodes = [
+        helper.make_node("Shape", ["x"], ["start"], end=2),
+        helper.make_node("Concat", ["start", "size"], ["shape"], axis=0),
+        helper.make_node(
+            "Resize", ["x", "", "", "shape"], ["y"], mode=mode, coordinate_transformation_mode="half_pixel"
+        ),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 6, *SIZE])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 6, *size])],
+        [numpy_helper.from_array(value, name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    rewritten = assert_same_map(model)
+    assert operators(rewritten) == {"Resize": 1}
+    assert numpy_helper.to_array(rewritten.graph.initializer[0]).tolist() == constant
