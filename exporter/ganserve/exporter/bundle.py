@@ -32,7 +32,7 @@ from ganserve.contract.bundle import (
     write_manifest,
 )
 from ganserve.contract.card import image_shape
-from ganserve.contract.errors import ConfigError
+from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import new_file, new_folder, sync
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -68,12 +68,13 @@ class Target:
         return self.models / self.name / str(version)
 
     def check(self) -> None:
-        """Raises ConfigError where name or version cannot be used."""
+        """Raises ConfigError where name or version cannot be used, ArtifactError where the folder cannot."""
         check_model_name(self.name)
         for licence in (self.licences.weights, self.licences.data):
             if not _LICENCE.fullmatch(licence):
                 raise ConfigError(f"{licence!r} is no licence's identifier; they are like apache-2.0")
         _source_date()
+        _check_writable(self.models)
         version = int(self.folder.name)
         if not 1 <= version <= MAX_VERSION:
             raise ConfigError(f"--version is {version}; versions go from 1 to {MAX_VERSION}")
@@ -126,6 +127,7 @@ def write_bundle(model: bytes, card: ModelCard, target: Target, parity: Parity) 
         if manifest.version >= max(target.versions(), default=0):
             with new_file(place.parent / TRITON_FILE) as path:
                 path.write_text(render_config(manifest), encoding="utf-8")
+                _set_time(path)
     return place, manifest
 
 
@@ -148,6 +150,14 @@ def _set_time(path: Path) -> None:
     date = _source_date()
     if date is not None:
         os.utime(path, (date, date))
+
+
+def _check_writable(models: Path) -> None:
+    """Raises ArtifactError where bundles cannot be put in `models`, which need not exist, before any work is done."""
+    there = next(folder for folder in (models, *models.absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        reason = "may not be written to" if there.is_dir() else "is not a folder"
+        raise ArtifactError(f"--models {models}: {there} {reason}; give another folder")
 
 
 def _source_date() -> int | None:

@@ -14,9 +14,10 @@ from onnx import TensorProto, helper
 
 from ganserve.contract import card as model_card
 from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT, MAX_FILE_BYTES, Dtype
-from ganserve.contract.card import LATENT_SCHEME, MAX_LATENT_DIM
+from ganserve.contract.card import LATENT_SCHEME, MAX_LATENT_DIM, UNKNOWN
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import read_regular_file
+from ganserve.contract.text import one_line
 from ganserve.serving.onnx_file import check_plain, parse
 from ganserve.v1.model_pb2 import ImageShape, ModelCard
 
@@ -26,6 +27,8 @@ from .pipeline import Export, write_verified
 from .wrapping import Convention, ForeignGraph, level_scale, wrap
 
 _FLOATS: Final = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+_NEWEST_IR_VERSION: Final = 10
+"""Newer ones say more than plain graphs do, and not every ONNX Runtime reads them."""
 _INTEGERS: Final = (TensorProto.INT64, TensorProto.INT32)
 
 
@@ -61,7 +64,7 @@ def import_onnx(
     foreign = _parse(model, str(path))
     _check_latents(foreign.latents, str(path))
     _check_labels(foreign.labels, convention, str(path))
-    session = open_session(model)
+    session = open_session(foreign.proto.SerializeToString(), source=str(path))
     image, is_uint8 = _probe(session, foreign, convention, str(path))
     foreign = dataclasses.replace(foreign, is_uint8=is_uint8)
     card = ModelCard(
@@ -69,7 +72,7 @@ def import_onnx(
         image=image,
         class_names=convention.class_names,
         architecture=convention.architecture,
-        loss="unknown",
+        loss=UNKNOWN,
         latent_scheme=LATENT_SCHEME,
     )
     card.dataset.name = convention.dataset
@@ -88,6 +91,7 @@ def _parse(model: bytes, source: str) -> ForeignGraph:
     for opset in [opset for opset in proto.opset_import if opset.domain not in domains]:
         proto.opset_import.remove(opset)  # listed by many tools, used by nobody
     check_plain(proto, source)
+    proto.ir_version = min(proto.ir_version, _NEWEST_IR_VERSION)
     weights = {tensor.name for tensor in proto.graph.initializer}
     inputs = [value for value in proto.graph.input if value.name not in weights]
     latents = [value for value in inputs if value.type.tensor_type.elem_type in _FLOATS]
@@ -161,7 +165,9 @@ def _run(session: Any, foreign: ForeignGraph, inputs: Inputs, source: str) -> ND
     try:
         images: NDArray[Any] = session.run([foreign.images.name], feed)[0]
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise ArtifactError(f"{source} cannot be run on {len(inputs[LATENTS_INPUT])} latents: {error}") from error
+        raise ArtifactError(
+            f"{source} cannot be run on {len(inputs[LATENTS_INPUT])} latents: {one_line(error)}"
+        ) from error
     return images
 
 
@@ -172,7 +178,8 @@ def _reference_of(session: Any, foreign: ForeignGraph, convention: Convention, s
         images = _run(session, foreign, inputs, source)
         moved = images.astype(np.float32) * scale + offset
         if not foreign.is_uint8:
-            images = np.clip(moved, 0, 255).astype(np.uint8)
+            with np.errstate(invalid="ignore"):  # numbers that are not finite are found and told of by the comparison
+                images = np.clip(moved, 0, 255).astype(np.uint8)
         floats = (moved - np.float32(128)) / np.float32(127.5)
         return images.transpose(0, 2, 3, 1) if convention.layout == "nchw" else images, floats
 

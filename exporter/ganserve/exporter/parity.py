@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT,
 from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
+from ganserve.contract.text import one_line
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_graph import FLOATS_OUTPUT, OnnxGraph, PixelGenerator
@@ -26,6 +28,9 @@ BATCH_SIZES: Final = (1, 2, 7, 64)
 
 _SEED: Final = 0
 _MOST_LABELS_ALONE: Final = 100
+_WHOLE_RANGE: Final = 2
+_WELL_BEYOND: Final = 1.5
+_NEARLY_GREY: Final = 0.02
 
 Inputs = dict[str, NDArray[Any]]
 Reference = Callable[[Inputs], tuple[NDArray[np.uint8], NDArray[np.float32]]]
@@ -42,14 +47,17 @@ class Tolerance:
     """Largest difference of a float, where images lie in [-1, 1]."""
     share_off: float
     """Largest share of all values that differ at all."""
+    levels_between_batches: int
+    """Largest difference of a value, in 8-bit levels, between one batch size and another."""
 
     @classmethod
     def within(cls, floats: float, dtype: Dtype) -> Tolerance:
         """The usual tolerance with another bound on floats. Raises ConfigError where it is none."""
-        if not (floats > 0 and math.isfinite(floats)):
-            raise ConfigError(f"--atol is {floats}; it must be positive and finite")
+        if not 0 < floats < _WHOLE_RANGE:
+            raise ConfigError(f"--atol is {floats}; it must be positive and below {_WHOLE_RANGE}, the whole range")
         usual = TOLERANCES[dtype]
-        return cls(floats=floats, share_off=usual.share_off if floats <= usual.floats else min(1.0, floats * 127.5))
+        share_off = usual.share_off if floats <= usual.floats else min(1.0, floats * 127.5)
+        return dataclasses.replace(usual, floats=floats, share_off=share_off)
 
     @property
     def levels(self) -> int:
@@ -58,8 +66,8 @@ class Tolerance:
 
 
 TOLERANCES: Final[dict[Dtype, Tolerance]] = {
-    "fp32": Tolerance(floats=1e-4, share_off=1e-3),
-    "fp16": Tolerance(floats=2e-2, share_off=0.05),
+    "fp32": Tolerance(floats=1e-4, share_off=1e-3, levels_between_batches=1),
+    "fp16": Tolerance(floats=2e-2, share_off=0.05, levels_between_batches=3),
 }
 
 
@@ -76,25 +84,28 @@ class Comparison:
     num_values_off: int
     seconds: float
     """What ONNX Runtime took for the images."""
+    lowest: float
+    """Of the generator's floats."""
+    highest: float
 
 
-def open_session(model: bytes) -> Any:
-    """An ONNX Runtime session on the CPU. Raises ArtifactError where it refuses the model."""
+def open_session(model: bytes, *, source: str = "the exported graph") -> Any:
+    """An ONNX Runtime session on the CPU. Raises ArtifactError, which names `source`, where it refuses the model."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is raised need not be printed too
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = 1  # as the server's lanes have it
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise ArtifactError(f"ONNX Runtime cannot load the exported graph: {error}") from error
+        raise ArtifactError(f"ONNX Runtime cannot load {source}: {one_line(error)}") from error
 
 
 def reference_of(generator: nn.Module) -> Reference:
-    """What `generator`, in eval mode on the CPU, makes in PyTorch."""
+    """What `generator`, in eval mode on the CPU, makes in PyTorch, on one thread: on more it would round otherwise."""
     pixels = PixelGenerator(generator).eval()
 
     def run(inputs: Inputs) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        with torch.inference_mode():
+        with torch.inference_mode(), _one_thread():
             images, floats = pixels(**{name: torch.from_numpy(value) for name, value in inputs.items()})
         return images.numpy(), floats.numpy()
 
@@ -137,6 +148,8 @@ def check_parity(
                 f"{where}: ONNX Runtime gives {onnx_images.dtype} {onnx_images.shape}, "
                 f"the generator {images.dtype} {images.shape}"
             )
+        if not np.isfinite(floats).all():
+            raise ParityError(f"{where}: the generator itself makes numbers that are not finite")
         levels_off = np.abs(onnx_images.astype(np.int16) - images)
         comparison = Comparison(
             batch_size=len(images),
@@ -146,6 +159,8 @@ def check_parity(
             num_values=images.size,
             num_values_off=int(np.count_nonzero(levels_off)),
             seconds=seconds,
+            lowest=float(floats.min()),
+            highest=float(floats.max()),
         )
         _check(comparison, tolerance, where)
         _check_independence(in_smaller_batch.get(label), onnx_images, tolerance, where)
@@ -170,11 +185,31 @@ def summarise(comparisons: list[Comparison], dtype: Dtype, tolerance: Tolerance)
     )
 
 
+def doubt_of_range(comparisons: list[Comparison]) -> str:
+    """Why the generator's floats may not be images in [-1, 1], for people; nothing where they look so."""
+    lowest = min(comparison.lowest for comparison in comparisons)
+    highest = max(comparison.highest for comparison in comparisons)
+    found = f"the generator's values go from {lowest:.3g} to {highest:.3g}, where -1 is black and 1 is white"
+    if max(-lowest, highest) > _WELL_BEYOND:
+        return f"{found}; what lies beyond is clipped"
+    return f"{found}; half of the range is not used" if lowest > -_NEARLY_GREY or highest < _NEARLY_GREY else ""
+
+
 def _run(session: Any, output: str, inputs: Inputs) -> Any:
     try:
         return session.run([output], inputs)[0]
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise ParityError(f"{_describe(inputs)}: ONNX Runtime cannot run the graph: {error}") from error
+        raise ParityError(f"{_describe(inputs)}: ONNX Runtime cannot run the graph: {one_line(error)}") from error
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(num_threads)
 
 
 def _check(comparison: Comparison, tolerance: Tolerance, where: str) -> None:
@@ -193,7 +228,7 @@ def _check_independence(before: Any, images: Any, tolerance: Tolerance, where: s
     if before is None:
         return
     levels_off = int(np.abs(images[: len(before)].astype(np.int16) - before).max())
-    if levels_off > tolerance.levels:
+    if levels_off > tolerance.levels_between_batches:
         raise ParityError(
             f"{where}: a value is {levels_off} levels off what it was in a batch of {len(before)}; an image must not "
             "depend on the others in its batch"

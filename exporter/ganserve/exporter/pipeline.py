@@ -11,6 +11,7 @@ from torch import nn
 from ganserve.contract import card as model_card
 from ganserve.contract.bundle import MAX_FILE_BYTES, Dtype, Manifest
 from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.text import one_line
 from ganserve.serving.device import Device
 from ganserve.serving.onnx_file import read_card
 from ganserve.training.checkpoint import load, load_chosen
@@ -119,8 +120,7 @@ def write_verified(
     try:
         onnx.checker.check_model(graph.model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        reason = " ".join(str(error).split())
-        raise ArtifactError(f"the graph is not valid ONNX: {reason}") from error
+        raise ArtifactError(f"the graph is not valid ONNX: {one_line(error)}") from error
     read_card(graph.model, source="the exported graph")
     comparisons = check_parity(reference, card, graph, tolerance, on_progress)
     parity = summarise(comparisons, dtype, tolerance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ganserve.contract.bundle import MODEL_FILE, SAMPLES_FILE, Manifest
-from ganserve.contract.card import image_shape, is_conditional
+from ganserve.contract.card import UNKNOWN, image_shape, is_conditional
 from ganserve.v1.model_pb2 import ModelCard
 
 
@@ -15,7 +15,9 @@ def render_readme(card: ModelCard, manifest: Manifest) -> str:
     colour = "greyscale" if channels == 1 else "RGB"
     classes = ", ".join(card.class_names) if is_conditional(card) else "none (unconditional)"
     labels = ', labels="balanced"' if is_conditional(card) else ""
-    tags = "\n".join(f"- {json.dumps(tag)}" for tag in dict.fromkeys(("gan", "onnx", card.architecture, card.loss)))
+    known = [name for name in (card.architecture, card.loss) if name != UNKNOWN]
+    tags = "\n".join(f"- {json.dumps(tag)}" for tag in dict.fromkeys(("gan", "onnx", *known)))
+    family = "" if card.architecture == UNKNOWN else f"{card.architecture} "
     label_input = " and its input `labels` int64 (N,)" if is_conditional(card) else ""
     seen = f"| images seen in training | {card.images_seen:,} |\n" if card.images_seen else ""
     metrics = "".join(f"| {name} | {value:.4g} |\n" for name, value in sorted(card.metrics.items()))
@@ -30,7 +32,7 @@ tags:
 
 # {manifest.name}, version {manifest.version}
 
-A {card.architecture} generator of {height}×{width} {colour} images{_training(card)}.
+A {family}generator of {height}×{width} {colour} images{_training(card)}.
 
 ![{len(manifest.golden.sha256)} samples of seed {manifest.golden.seed}]({SAMPLES_FILE})
 

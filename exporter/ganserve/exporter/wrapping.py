@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
 from ganserve.contract.bundle import CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, TensorSpec, signature_of
-from ganserve.contract.card import to_json
+from ganserve.contract.card import UNKNOWN, to_json
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -41,9 +41,9 @@ class Convention:
     """The values of black and white, where its images are floats."""
     class_names: tuple[str, ...] = ()
     """In label order; empty where it takes no label."""
-    architecture: str = "unknown"
+    architecture: str = UNKNOWN
     """Network family, for the card."""
-    dataset: str = "unknown"
+    dataset: str = UNKNOWN
     """Name of the images that it was trained on, for the card."""
 
 

@@ -12,6 +12,8 @@ from ganserve.contract.errors import ArtifactError
 from ganserve.v1.model_pb2 import ModelCard
 
 LATENT_SCHEME = "philox4x64-as241-v1"
+UNKNOWN = "unknown"
+"""Where a generator from elsewhere does not say its family, loss or data."""
 MAX_LATENT_DIM = 65_536
 MAX_IMAGE_SIDE = 16_384
 _MOST_CLASS_NAMES = 20
@@ -71,9 +73,12 @@ def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "image", "×".join(map(str, image_shape(card)))
     yield "latent_dim", str(card.latent_dim)
     yield "classes", _classes(card)
-    yield "network", f"{card.architecture}, trained with {card.loss}"
-    yield "dataset", f"{card.dataset.name}, {card.dataset.num_images:,} images, {card.dataset.digest[:12]}"
-    yield "images seen", f"{card.images_seen:,}"
+    yield "network", card.architecture if card.loss == UNKNOWN else f"{card.architecture}, trained with {card.loss}"
+    dataset = card.dataset
+    known = f", {dataset.num_images:,} images, {dataset.digest[:12]}" if dataset.num_images else ""
+    yield "dataset", f"{dataset.name}{known}"
+    if card.images_seen:
+        yield "images seen", f"{card.images_seen:,}"
     for name, value in sorted(card.metrics.items()):
         yield f"metric {name}", f"{value:g}"
     yield "made with", ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))

@@ -8,3 +8,8 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() or character == "\n" else ascii(character)[1:-1] for character in text
     )
+
+
+def one_line(error: Exception) -> str:
+    """An error's text without its line breaks, for errors of libraries that take several lines."""
+    return " ".join(str(error).split())

@@ -327,3 +327,65 @@ def test_a_file_that_is_torn_or_missing_is_named(tmp_path: Path) -> None:
     for file in (path, tmp_path / "nowhere.onnx"):
         with pytest.raises(ArtifactError, match=file.name):
             import_onnx(file, Target(models=tmp_path, name="foreign"), Convention())
+
+
+@pytest.mark.parametrize("ir_version", [onnx.IR_VERSION, 4])
+def test_any_version_of_the_file_format_comes_in(tmp_path: Path, ir_version: int) -> None:
+    model = Foreign(opset=21).to_onnx()
+    model.ir_version = ir_version
+    (tmp_path / "foreign.onnx").write_bytes(model.SerializeToString())
+    result = import_onnx(tmp_path / "foreign.onnx", Target(models=tmp_path, name="foreign"), Convention())
+    assert result.manifest.parity.max_levels_off <= 1
+
+
+def test_no_tolerance_lets_an_image_depend_on_its_batch(tmp_path: Path) -> None:
+    model = Foreign().to_onnx()
+    mean_of_the_batch(model)
+    (tmp_path / "foreign.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ParityError, match="must not depend on the others in its batch"):
+        import_onnx(
+            tmp_path / "foreign.onnx", Target(models=tmp_path / "models", name="foreign"), Convention(), atol=1.9
+        )
+
+
+@pytest.mark.parametrize("classes", ["-3", "1.5", "cat,cat", "cat,,dog", ","])
+def test_impossible_classes_are_refused(tmp_path: Path, classes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(Foreign(label_dtype=TensorProto.INT64), tmp_path)
+    assert main(["import", str(path), "--models", str(tmp_path / "models"), f"--classes={classes}"]) == 2
+    assert f"--classes is '{classes}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("written", "told", "warning"),
+    [
+        ((-1.0, 1.0), (-1.0, 1.0), ""),
+        ((0.0, 255.0), (-1.0, 1.0), "what lies beyond is clipped"),
+        ((0.0, 1.0), (-1.0, 1.0), "half of the range is not used"),
+        ((0.0, 1.0), (0.0, 1.0), ""),
+    ],
+)
+def test_a_value_range_that_looks_wrong_is_told_of(
+    tmp_path: Path,
+    written: tuple[float, float],
+    told: tuple[float, float],
+    warning: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = write(Foreign(value_range=written), tmp_path)
+    flags = ["--models", str(tmp_path / "models"), "--value-range", *map(str, told)]
+    assert main(["import", str(path), *flags]) == 0
+    shown = capsys.readouterr().out
+    assert ("warning: the generator's values go from" in shown) == bool(warning)
+    assert warning in shown
+    readme = (tmp_path / "models" / "foreign" / "1" / "README.md").read_text()
+    assert "A generator of 6×5 RGB images." in readme
+    assert '"unknown"' not in readme
+
+
+def test_a_generator_of_numbers_that_are_none_is_refused(tmp_path: Path) -> None:
+    model = Foreign().to_onnx()
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "weight")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(np.nan), "weight"))
+    (tmp_path / "foreign.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ParityError, match="batch of 1: the generator itself makes numbers that are not finite"):
+        import_onnx(tmp_path / "foreign.onnx", Target(models=tmp_path / "models", name="foreign"), Convention())

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,6 +138,8 @@ def load(path: Path) -> Checkpoint:
     """Reads and verifies a checkpoint. Raises ArtifactError for one that is missing, torn, altered or foreign."""
     if not path.is_file():
         raise ArtifactError(f"{path}: there is no such checkpoint; a run that saved none must be trained again")
+    if not os.access(path, os.R_OK):
+        raise ArtifactError(f"{path}: this user may not read it")
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata: dict[str, str] = file.metadata() or {}

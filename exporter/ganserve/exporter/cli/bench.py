@@ -78,7 +78,9 @@ def _print_table(speed: ModelSpeed, console: Console) -> None:
         table.add_row(str(figure.num_lanes), str(figure.batch_size), *_cells(figure, speed.flops_per_image))
     console.print(table)
     num_rounds = len(speed.figures[0].bundle)
-    console.print(f"Medians of {num_rounds} rounds, and the range of the ratio.", highlight=False)
+    console.print(f"Medians and ranges; rounds: {num_rounds}.", highlight=False)
+    if speed.flops_per_image is None:
+        console.print("The generator was not trained here, so there is nothing in PyTorch to hold it against.")
 
 
 def _cells(figure: Figure, flops_per_image: int | None) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from ganserve.contract.card import UNKNOWN
 from ganserve.contract.errors import ConfigError
 from ganserve.exporter.foreign import import_onnx
 from ganserve.exporter.wrapping import Convention, Layout
@@ -16,6 +18,7 @@ from .report import run_and_report
 
 _FILE = Group("File", sort_key=1)
 _MOST_CLASSES = 100_000
+_NUMBER = re.compile(r"[+-]?[\d.]+")
 
 
 def import_(
@@ -24,8 +27,8 @@ def import_(
     layout: Annotated[Layout, Parameter(group=_FILE)] = "nchw",
     value_range: Annotated[tuple[float, float], Parameter(negative="", group=_FILE)] = (-1.0, 1.0),
     classes: Annotated[str, Parameter(group=_FILE, show_default=False)] = "",
-    architecture: Annotated[str, Parameter(group=_FILE)] = "unknown",
-    dataset: Annotated[str, Parameter(group=_FILE)] = "unknown",
+    architecture: Annotated[str, Parameter(group=_FILE)] = UNKNOWN,
+    dataset: Annotated[str, Parameter(group=_FILE)] = UNKNOWN,
     atol: Annotated[float | None, Parameter(group=_FILE)] = None,
     bundle: BundleFlags = BundleFlags(),  # noqa: B008 - it is frozen
 ) -> None:
@@ -68,4 +71,9 @@ def _class_names(text: str) -> tuple[str, ...]:
         if int(text) > _MOST_CLASSES:
             raise ConfigError(f"--classes is {text}; more than {_MOST_CLASSES:,} are not supported")
         return tuple(map(str, range(int(text))))
-    return tuple(part.strip() for part in text.split(",")) if text else ()
+    names = tuple(part.strip() for part in text.split(",")) if text else ()
+    if "" in names or len(set(names)) < len(names) or _NUMBER.fullmatch(text):
+        raise ConfigError(
+            f"--classes is {text!r}; give names that differ, as in cat,dog, or how many there are, as in 10"
+        )
+    return names

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ganserve.exporter.parity import Comparison, OnProgress
+from ganserve.exporter.parity import Comparison, OnProgress, doubt_of_range
 from ganserve.exporter.pipeline import Export
 
 
@@ -21,15 +25,21 @@ def run_and_report(title: str, models: Path, make: Callable[[OnProgress], Export
     console = Console()
     start_s = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with (
+        _interruptible() as check_interrupt,
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+    ):
         task = progress.add_task(title, total=None)
 
         def show(num_done: int, total: int) -> None:
+            check_interrupt()
             progress.update(task, completed=num_done, total=total)
 
         export = make(show)
     manifest = export.manifest
     console.print(_parity_table(export))
+    if doubt := doubt_of_range(export.comparisons):
+        console.print(f"warning: {doubt}", markup=False, highlight=False, soft_wrap=True)
     facts = f"{manifest.size_bytes / 1024**2:.2f} MiB, digest {manifest.digest[:12]}"
     lines = (
         f"{export.folder}, {facts}, in {time.monotonic() - start_s:.1f} s",
@@ -37,6 +47,37 @@ def run_and_report(title: str, models: Path, make: Callable[[OnProgress], Export
     )
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Makes sure that ctrl-C ends the body, though PyTorch may catch what it raises, or make an error of it.
+
+    Gives a function that raises KeyboardInterrupt where there has been one.
+    """
+    interrupted = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if interrupted:
+            raise KeyboardInterrupt
+
+    former = signal.getsignal(signal.SIGINT)
+    if former is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield check  # whoever called has another use for it
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield check
+    except Exception:
+        check()
+        raise
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _parity_table(export: Export) -> Table:
