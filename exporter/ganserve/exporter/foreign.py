@@ -27,9 +27,9 @@ from .pipeline import Export, write_verified
 from .wrapping import Convention, ForeignGraph, level_scale, wrap
 
 _FLOATS: Final = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+_INTEGERS: Final = (TensorProto.INT64, TensorProto.INT32)
 _NEWEST_IR_VERSION: Final = 10
 """Newer ones say more than plain graphs do, and not every ONNX Runtime reads them."""
-_INTEGERS: Final = (TensorProto.INT64, TensorProto.INT32)
 
 
 def import_onnx(

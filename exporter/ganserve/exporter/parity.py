@@ -17,9 +17,10 @@ from torch import nn
 
 from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype, Parity, onnx_inputs
 from ganserve.contract.card import is_conditional
-from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
+from ganserve.contract.errors import ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
 from ganserve.contract.text import one_line
+from ganserve.serving import runners
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_graph import FLOATS_OUTPUT, OnnxGraph, PixelGenerator
@@ -94,10 +95,7 @@ def open_session(model: bytes, *, source: str = "the exported graph") -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is raised need not be printed too
     options.intra_op_num_threads = 1  # as the server's lanes have it
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise ArtifactError(f"ONNX Runtime cannot load {source}: {one_line(error)}") from error
+    return runners.open_session(model, options, ["CPUExecutionProvider"], source=source)
 
 
 def reference_of(generator: nn.Module) -> Reference:

@@ -13,6 +13,7 @@ from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 from ganserve.contract.bundle import CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, TensorSpec, signature_of
 from ganserve.contract.card import UNKNOWN, to_json
 from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.text import one_line
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_graph import FLOATS_OUTPUT, OPSET, OnnxGraph, strip
@@ -140,7 +141,7 @@ def _renamed(original: onnx.ModelProto) -> onnx.ModelProto:
         except Exception as error:  # ONNX's converter raises RuntimeError and its own errors
             raise ArtifactError(
                 f"its operators are of opset {original.opset_import[0].version}, and cannot be converted to {OPSET}: "
-                f"{error}; export it again with a newer opset"
+                f"{one_line(error)}; export it again with a newer opset"
             ) from error
     for node in proto.graph.node:
         node.domain = ""  # "ai.onnx" is its other name

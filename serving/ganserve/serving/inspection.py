@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import onnx
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from ganserve.contract import card as model_card
 from ganserve.contract.bundle import MODEL_FILE, Manifest, TensorSpec, check_signature, read_manifest, read_verified
 from ganserve.v1.model_pb2 import ModelCard
 
-from .onnx_file import read_card
+from .onnx_file import card_of, parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +75,10 @@ def inspect_bundle(folder: Path) -> Inspection:
     manifest = read_manifest(folder)
     for name in manifest.files.keys() - {MODEL_FILE}:
         read_verified(folder, name, manifest)
-    model = read_verified(folder, MODEL_FILE, manifest)
-    card = read_card(model, source=str(folder / MODEL_FILE))
+    source = str(folder / MODEL_FILE)
+    proto = parse(read_verified(folder, MODEL_FILE, manifest), source)
+    card = card_of(proto, source)
     check_signature(manifest, card, folder)
-    proto = onnx.ModelProto.FromString(model)
     weights = [tensor for tensor in proto.graph.initializer if tensor.dims]
     return Inspection(
         manifest=manifest,

@@ -36,7 +36,11 @@ def read_card(model: bytes, *, source: str) -> ModelCard:
         ArtifactError: it is no ONNX file, asks for anything but standard operators and its own weights, carries no
             usable card, or has another signature than its card.
     """
-    proto = parse(model, source)
+    return card_of(parse(model, source), source)
+
+
+def card_of(proto: onnx.ModelProto, source: str) -> ModelCard:
+    """Like `read_card`, of a file that has been parsed."""
     check_plain(proto, source)
     texts = [entry.value for entry in proto.metadata_props if entry.key == CARD_KEY]
     if len(texts) != 1:

@@ -18,6 +18,7 @@ from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.images import Images
 from ganserve.contract.labels import Labels
 from ganserve.contract.latents import Latents
+from ganserve.contract.text import one_line
 from ganserve.v1.model_pb2 import ModelCard
 
 from .device import Device
@@ -41,7 +42,7 @@ class CpuRunner:
         options = _session_options()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
-        self._session = _open_session(model, options, ["CPUExecutionProvider"])
+        self._session = open_session(model, options, ["CPUExecutionProvider"])
 
     def run(self, latents: Latents, labels: Labels | None) -> Images:
         images: Images = self._session.run([IMAGES_OUTPUT], onnx_inputs(latents, labels))[0]
@@ -68,7 +69,7 @@ class CudaRunner:
             "use_tf32": "0",
         }
         try:
-            self._session = _open_session(model, options, [("CUDAExecutionProvider", provider_options)])
+            self._session = open_session(model, options, [("CUDAExecutionProvider", provider_options)])
         except ArtifactError as error:
             raise ConfigError(
                 "ONNX Runtime cannot run the model on CUDA; install CUDA and cuDNN with pip install 'ganserve[cuda]', "
@@ -130,8 +131,9 @@ def _session_options() -> Any:
     return options
 
 
-def _open_session(model: bytes, options: Any, providers: list[Any]) -> Any:
+def open_session(model: bytes, options: Any, providers: list[Any], *, source: str = "the model") -> Any:
+    """A session of ONNX Runtime. Raises ArtifactError, which names `source`, where it refuses the model."""
     try:
         return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise ArtifactError(f"ONNX Runtime cannot load the model: {error}") from error
+        raise ArtifactError(f"ONNX Runtime cannot load {source}: {one_line(error)}") from error

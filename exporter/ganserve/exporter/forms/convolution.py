@@ -29,6 +29,11 @@ class Convolution:
     output_padding: Sides
     """Added by a transposed one at the bottom and at the right."""
 
+    @property
+    def turned(self) -> NDArray[Any]:
+        """(in, out, height, width): a plain one's kernel as a transposed one has it, turned by 180 degrees."""
+        return self.kernel[:, :, ::-1, ::-1].swapaxes(0, 1)
+
     @classmethod
     def of(cls, y: ir.Value, *, stride: int) -> Convolution | None:
         """The one that makes `y` with steps of `stride` down and across; None where it is of another kind."""

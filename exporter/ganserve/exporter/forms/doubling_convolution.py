@@ -42,19 +42,19 @@ def _rewrite(op: Any, y: ir.Value) -> Any:
     convolution = Convolution.of(y, stride=2)
     if convolution is None:
         return None
-    size, sides = image_size(convolution.x), convolution.kernel.shape[2:]
-    if size is None or min(sides) < _SMALLEST_KERNEL or any(side % _BLOCK for side in convolution.kernel.shape[:2]):
+    size, channels, sides = image_size(convolution.x), convolution.kernel.shape[:2], convolution.kernel.shape[2:]
+    if size is None or min(sides) < _SMALLEST_KERNEL or any(number % _BLOCK for number in channels):
         return None
     rows, columns = map(_taps, sides, convolution.padding, convolution.output_padding)
     if rows is None or columns is None:
         return None
-    after_width = op.initializer(ir.tensor([4], name=f"{y.name}.axis"))
+    after_width = op.initializer(ir.tensor([4]), f"{y.name}.axis")
     pairs = []
     for row in rows:
         quarters = [op.Unsqueeze(_quarter(op, convolution, row, column), after_width) for column in columns]
         pairs.append(op.Concat(*quarters, axis=4))
-    doubled = [0, convolution.kernel.shape[1], 2 * size[0], 2 * size[1]]
-    return op.Reshape(op.Concat(*pairs, axis=3), op.initializer(ir.tensor(doubled, name=f"{y.name}.shape")))
+    doubled = [0, channels[1], 2 * size[0], 2 * size[1]]
+    return op.Reshape(op.Concat(*pairs, axis=3), op.initializer(ir.tensor(doubled), f"{y.name}.shape"))
 
 
 def _quarter(op: Any, convolution: Convolution, row: Taps, column: Taps) -> Any:
@@ -63,7 +63,7 @@ def _quarter(op: Any, convolution: Convolution, row: Taps, column: Taps) -> Any:
     name = f"{convolution.name}.kernel_{row.parity}{column.parity}"
     return op.Conv(
         convolution.x,
-        op.initializer(ir.tensor(np.ascontiguousarray(kernel), name=name)),
+        op.initializer(ir.tensor(np.ascontiguousarray(kernel)), name),
         *convolution.bias,
         pads=[row.padding[0], column.padding[0], row.padding[1], column.padding[1]],
     )

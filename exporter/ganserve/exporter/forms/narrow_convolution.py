@@ -35,8 +35,7 @@ def _rewrite(op: Any, y: ir.Value) -> Any:
     pads = [height - 1 - top, width - 1 - left, height - 1 - bottom, width - 1 - right]
     if min(pads) < 0 or top != bottom or left != right:
         return None
-    turned = np.ascontiguousarray(convolution.kernel[:, :, ::-1, ::-1].swapaxes(0, 1))
-    kernel = op.initializer(ir.tensor(turned), f"{convolution.name}.kernel")
+    kernel = op.initializer(ir.tensor(np.ascontiguousarray(convolution.turned)), f"{convolution.name}.kernel")
     return op.ConvTranspose(convolution.x, kernel, *convolution.bias, pads=pads)
 
 

@@ -38,12 +38,12 @@ def _rewrite(op: Any, x: ir.Value, upsampled: ir.Value, y: ir.Value) -> Any:
     if convolution is None or not _is_doubled(x, upsampled):
         return None
     sizes = convolution.kernel.shape[2:]
-    keeps_size = all(size % 2 == 1 and size >= _SMALLEST_KERNEL for size in sizes)
-    if not keeps_size or convolution.padding != tuple((size // 2, size // 2) for size in sizes):
+    halves = [size // 2 for size in sizes]
+    keeps_size = all(size % 2 for size in sizes) and convolution.padding == tuple((half, half) for half in halves)
+    if not keeps_size or min(sizes) < _SMALLEST_KERNEL:
         return None
-    down, across = (size // 2 for size in sizes)
-    kernel = op.initializer(ir.tensor(_with_neighbours_summed(convolution.kernel)), f"{convolution.name}.kernel")
-    return op.ConvTranspose(x, kernel, *convolution.bias, strides=[2, 2], pads=[down, across, down, across])
+    kernel = op.initializer(ir.tensor(_with_neighbours_summed(convolution.turned)), f"{convolution.name}.kernel")
+    return op.ConvTranspose(x, kernel, *convolution.bias, strides=[2, 2], pads=[*halves, *halves])
 
 
 def _is_doubled(x: ir.Value, upsampled: ir.Value) -> bool:
@@ -58,12 +58,11 @@ def _is_doubled(x: ir.Value, upsampled: ir.Value) -> bool:
 
 
 def _with_neighbours_summed(kernel: NDArray[Any]) -> NDArray[Any]:
-    """(out, in, height, width) -> (in, out, height + 1, width + 1), turned by 180 degrees."""
-    turned = kernel[:, :, ::-1, ::-1].swapaxes(0, 1).astype(np.float64)
-    total = np.zeros((*turned.shape[:2], turned.shape[2] + 1, turned.shape[3] + 1))
+    """(in, out, height, width) -> (in, out, height + 1, width + 1), summed in float64."""
+    total = np.zeros((*kernel.shape[:2], kernel.shape[2] + 1, kernel.shape[3] + 1))
     for rows in (slice(None, -1), slice(1, None)):
         for columns in (slice(None, -1), slice(1, None)):
-            total[:, :, rows, columns] += turned
+            total[:, :, rows, columns] += kernel
     return total.astype(kernel.dtype)
 
 
