@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from ganserve.contract.errors import ConfigError
 from ganserve.exporter.cli.report import run_and_report
 from ganserve.exporter.parity import OnProgress
 from ganserve.exporter.pipeline import Export
+
+
+@pytest.fixture(autouse=True)
+def python_handles_interrupts() -> Iterator[None]:
+    """As in a terminal; a job in the background of a shell ignores them."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 def interrupt() -> None:
@@ -38,10 +47,9 @@ def test_an_interrupt_that_a_library_swallows_ends_it_before_the_bundle_is_writt
         on_progress(1, 8)
         raise AssertionError
 
-    former = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run_and_report("exporting", Path("models"), make)
-    assert signal.getsignal(signal.SIGINT) is former
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_other_errors_stay_what_they_are() -> None:
