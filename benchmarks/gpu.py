@@ -38,8 +38,8 @@ from ganserve.contract.errors import GanserveError
 from ganserve.exporter.benchmark.contestants import Bundle, Contestant, PyTorch, fresh_generator
 from ganserve.exporter.benchmark.turns import in_turns
 from ganserve.exporter.onnx_graph import to_onnx
-from ganserve.serving.device import choose_device
-from ganserve.serving.onnx_file import read_card
+from ganserve.runtime.device import choose_device
+from ganserve.runtime.onnx_file import read_card
 from ganserve.training.benchmark import Spread
 from ganserve.v1.model_pb2 import ModelCard
 

@@ -14,11 +14,11 @@ PACKAGES = {
     "protos": ["v1", "contract"],
     "training": ["training"],
     "exporter": ["exporter"],
-    "serving": ["serving"],
+    "serving": ["runtime", "serving"],
     "clients": ["client"],
 }
 HEAVY = {"torch", "onnx", "onnxruntime"}
-TOOLS = {"ganserve.training", "ganserve.exporter", "ganserve.serving"}
+TOOLS = {"ganserve.training", "ganserve.exporter", "ganserve.runtime", "ganserve.serving"}
 
 
 def test_ganserve_is_a_namespace_package() -> None:
@@ -39,7 +39,7 @@ def test_every_component_is_a_typed_package(root: str, package: str) -> None:
         ("ganserve.client, ganserve.client.cli", HEAVY | TOOLS),
         ("ganserve.cli", HEAVY | TOOLS | {"numpy", "grpc"}),
         ("ganserve.training", {"onnx", "onnxruntime", "grpc"}),
-        ("ganserve.serving.server, ganserve.serving.cli", {"torch"}),
+        ("ganserve.runtime.loader, ganserve.serving.server, ganserve.serving.cli", {"torch"}),
     ],
 )
 def test_importing_a_component_brings_nothing_heavy_along(module: str, forbidden: set[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ganserve.cli import main
-from ganserve.serving.inspection import inspect_bundle
+from ganserve.runtime.inspection import inspect_bundle
 from ganserve.training.presets import preset_names
 
 

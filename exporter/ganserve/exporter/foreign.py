@@ -18,7 +18,7 @@ from ganserve.contract.card import LATENT_SCHEME, MAX_LATENT_DIM, UNKNOWN
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import read_regular_file
 from ganserve.contract.text import one_line
-from ganserve.serving.onnx_file import check_plain, parse
+from ganserve.runtime.onnx_file import check_plain, parse
 from ganserve.v1.model_pb2 import ImageShape, ModelCard
 
 from .bundle import Target

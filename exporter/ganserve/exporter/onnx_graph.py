@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from ganserve.contract.bundle import BATCH_AXIS, CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype
 from ganserve.contract.card import is_conditional, to_json
 from ganserve.contract.errors import ConfigError
-from ganserve.serving.device import Device
+from ganserve.runtime.device import Device
 from ganserve.training.pixels import to_levels
 from ganserve.v1.model_pb2 import ModelCard
 
-from .forms import rewrite_layers
+from .rewrites import rewrite_layers
 
 OPSET: Final = 20
 OPSETS: Final = range(18, 24)

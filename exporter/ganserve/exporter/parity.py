@@ -20,7 +20,7 @@ from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
 from ganserve.contract.text import one_line
-from ganserve.serving import runners
+from ganserve.runtime import runners
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_graph import FLOATS_OUTPUT, OnnxGraph, PixelGenerator

@@ -12,8 +12,8 @@ from ganserve.contract import card as model_card
 from ganserve.contract.bundle import MAX_FILE_BYTES, Dtype, Manifest
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.text import one_line
-from ganserve.serving.device import Device
-from ganserve.serving.onnx_file import read_card
+from ganserve.runtime.device import Device
+from ganserve.runtime.onnx_file import read_card
 from ganserve.training.checkpoint import load, load_chosen
 from ganserve.training.rundir import CheckpointName
 from ganserve.v1.model_pb2 import ModelCard

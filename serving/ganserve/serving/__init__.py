@@ -1,1 +1,1 @@
-"""The server: `service → batcher → engine`, each ignorant of the one above it. Never imports torch."""
+"""The server, which many callers share: `service → sampling → batcher`, over the runtime. Never imports torch."""

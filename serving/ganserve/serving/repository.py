@@ -9,11 +9,11 @@ from pathlib import Path
 from ganserve.contract.bundle import MODEL_NAME
 from ganserve.contract.errors import ArtifactError, InvalidRequestError, NotFoundError, PreconditionError
 from ganserve.contract.labels import list_names
+from ganserve.runtime.loader import LoadedModel
 from ganserve.v1.generator_pb2 import ModelSelector
 from ganserve.v1.model_pb2 import ModelCard, ModelIdentity, ModelState, ServedModel
 
 from .batcher import Batcher
-from .loader import LoadedModel
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -19,11 +19,11 @@ from grpc_reflection.v1alpha import reflection
 
 from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ConfigError
+from ganserve.runtime.device import Device, DeviceChoice, choose_device, count_physical_cores
+from ganserve.runtime.loader import LoadedModel, load_model
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
 from .batcher import Batcher
-from .device import Device, DeviceChoice, choose_device, count_physical_cores
-from .loader import LoadedModel, load_model
 from .repository import Model, Repository, find_bundles
 from .service import SERVICE_NAME, GeneratorService
 

@@ -156,7 +156,7 @@ class Script(GeneratorServiceServicer):
                 image=ImageShape(height=HEIGHT, width=WIDTH, channels=CHANNELS),
                 class_names=self.class_names,
                 architecture="mlp",
-                loss="gan",
+                loss="non-saturating",
                 dataset=DatasetFingerprint(name="digits", num_images=1797),
                 metrics={"fid": 12.5},
             ),

@@ -106,7 +106,7 @@ def test_models_are_listed(server: ScriptedServer, capsys: pytest.CaptureFixture
     assert main(["models", "--server", server.address]) == 0
     header, row = capsys.readouterr().out.splitlines()
     assert header.split() == ["MODEL", "STATE", "IMAGE", "CLASSES", "NETWORK", "LOSS", "RUNS", "ON"]
-    assert row.split() == ["digits:2@abababababab", "serving", "4×5×1", "3", "mlp", "gan", "cpu"]
+    assert row.split() == ["digits:2@abababababab", "serving", "4×5×1", "3", "mlp", "non-saturating", "cpu"]
 
 
 def test_a_card_is_shown(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:

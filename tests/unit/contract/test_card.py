@@ -15,7 +15,7 @@ def make_card(**changes: Any) -> ModelCard:
         "image": ImageShape(height=28, width=20, channels=1),
         "class_names": ["cat", "dog"],
         "architecture": "dcgan",
-        "loss": "gan",
+        "loss": "non-saturating",
         "dataset": DatasetFingerprint(name="pets", digest="0" * 64, num_images=10),
         "latent_scheme": model_card.LATENT_SCHEME,
     }

@@ -18,8 +18,8 @@ from ganserve.cli import main
 from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
 from ganserve.exporter import Convention, Licences, Target, import_onnx
-from ganserve.serving.inspection import inspect_bundle
-from ganserve.serving.loader import load_model
+from ganserve.runtime.inspection import inspect_bundle
+from ganserve.runtime.loader import load_model
 
 CONTROL_FLOW = helper.make_node("If", ["images"], ["x"], then_branch=helper.make_graph([], "then", [], []))
 HEIGHT, WIDTH, LATENT_DIM, NUM_CLASSES = 6, 5, 7, 3

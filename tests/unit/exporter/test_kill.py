@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ganserve.serving.inspection import inspect_bundle
+from ganserve.runtime.inspection import inspect_bundle
 from ganserve.serving.repository import find_bundles
 
 

@@ -17,7 +17,7 @@ from ganserve.contract.bundle import read_manifest
 from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.exporter import Export, Target, export, export_run, pipeline
 from ganserve.exporter.onnx_graph import to_onnx
-from ganserve.serving.device import Device
+from ganserve.runtime.device import Device
 from ganserve.training import TrainingConfig, training_from_config
 from ganserve.training.config import Architecture
 from ganserve.training.networks import ImageShape, build_generator

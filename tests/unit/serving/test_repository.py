@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ganserve.contract.errors import ArtifactError, InvalidRequestError, NotFoundError, PreconditionError
+from ganserve.runtime.loader import load_model
 from ganserve.serving.batcher import Batcher
-from ganserve.serving.loader import load_model
 from ganserve.serving.repository import Model, Repository, find_bundles
 from ganserve.v1.generator_pb2 import ModelSelector
 

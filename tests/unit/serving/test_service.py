@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from ganserve.runtime.loader import load_model
 from ganserve.serving.batcher import Batcher
-from ganserve.serving.loader import load_model
 from ganserve.serving.repository import Model, Repository
 from ganserve.serving.service import SERVICE_NAME, GeneratorService
 from ganserve.v1 import generator_pb2

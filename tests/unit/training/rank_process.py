@@ -36,7 +36,7 @@ TINY: dict[str, Any] = {
     "report_every": 2,
 }
 WITHOUT_BATCH_NORM: dict[str, dict[str, Any]] = {
-    "relativistic": {"arch": "r3gan", "loss": "relativistic", "augment": "translation,cutout", "mirror": True},
+    "rpgan": {"arch": "r3gan", "loss": "rpgan", "augment": "translation,cutout", "mirror": True},
     "wgan-gp": {"arch": "r3gan", "loss": "wgan-gp", "n_critic": 2, "clip_grad_norm": 0.1},
 }
 
@@ -45,8 +45,8 @@ def take_a_step(folder: Path, ranks: Ranks) -> None:
     """One step of each network without batch norm; leaves its gradients and losses in FOLDER."""
     dataset = load("digits")
     for name, settings in WITHOUT_BATCH_NORM.items():
-        # At such a rate the critic's own step changes nothing that the generator's gradient would show.
-        config = TrainingConfig(out=folder, steps=1, critic_lr=1e-12, generator_lr=1e-12, **settings, **TINY)
+        # At such a rate the discriminator's own step changes nothing that the generator's gradient would show.
+        config = TrainingConfig(out=folder, steps=1, discriminator_lr=1e-12, generator_lr=1e-12, **settings, **TINY)
         state = TrainingState.fresh(config, build_card(config, dataset), CPU, ranks)
         batches = Batches.of(dataset, conditional=True, seed=config.seed, device=CPU, mirror=config.mirror)
         batches.rank, batches.num_ranks = ranks.rank, ranks.num_ranks
@@ -61,7 +61,7 @@ def take_a_step(folder: Path, ranks: Ranks) -> None:
 
             train(state, batches, config, after_step=after_step, should_stop=recorder.should_stop, ranks=ranks)
         tensors = dict(vars(losses[0]))
-        for network in ("generator", "critic"):
+        for network in ("generator", "discriminator"):
             for key, parameter in getattr(state, network).named_parameters():
                 tensors[f"{network}.{key}"] = parameter.grad.contiguous()
         save_file(tensors, folder / f"{name}-{ranks.rank}-of-{ranks.num_ranks}.safetensors")
@@ -107,7 +107,7 @@ def compute(folder: Path) -> None:
 def run(folder: Path) -> None:
     """A whole run, the same in two parts, and one that diverges."""
     settings: dict[str, Any] = {"arch": "dcgan", "checkpoint_every": 3, "sample_every": 3, **TINY}
-    hopeless: dict[str, Any] = {"loss": "wgan-gp", "n_critic": 1, "critic_lr": 1e30, "generator_lr": 1e30}
+    hopeless: dict[str, Any] = {"loss": "wgan-gp", "n_critic": 1, "discriminator_lr": 1e30, "generator_lr": 1e30}
     with Ranks.from_environment().joined(CPU):
         training_from_config(TrainingConfig(out=folder / "whole", steps=6, **settings))
         training_from_config(TrainingConfig(out=folder / "parts", steps=3, **settings))

@@ -18,7 +18,7 @@ from ganserve.training.benchmark.contestants import (
     OURS,
     PLAIN,
     contestants,
-    keep_critic_learning,
+    keep_discriminator_learning,
     put_channels_first,
     unfuse,
 )
@@ -49,13 +49,13 @@ def start(config: TrainingConfig, num_classes: int) -> PlainTraining:
 
 
 def weights(training: PlainTraining | TrainingState) -> list[torch.Tensor]:
-    both = itertools.chain(training.generator.parameters(), training.critic.parameters())
+    both = itertools.chain(training.generator.parameters(), training.discriminator.parameters())
     return [parameter.detach().clone() for parameter in both]
 
 
 @pytest.mark.parametrize("conditional", [True, False])
 def test_the_plain_loop_trains(make_config: MakeConfig, make_dataset: MakeDataset, conditional: bool) -> None:
-    config, dataset = make_config(loss="gan", critic_norm="batch"), make_dataset()
+    config, dataset = make_config(loss="non-saturating", discriminator_norm="batch"), make_dataset()
     training = start(config, num_classes=3 if conditional else 0)
     before = weights(training)
     figures: list[PlainFigures] = []
@@ -67,7 +67,7 @@ def test_the_plain_loop_trains(make_config: MakeConfig, make_dataset: MakeDatase
 
 
 def test_the_plain_loop_begins_with_our_networks(make_config: MakeConfig, make_dataset: MakeDataset) -> None:
-    config = make_config(critic_norm="batch")
+    config = make_config(discriminator_norm="batch")
     state = TrainingState.fresh(config, build_card(config, make_dataset()), CPU)
     pairs = zip(weights(start(config, num_classes=3)), weights(state), strict=True)
     assert all(torch.equal(*pair) for pair in pairs)
@@ -88,21 +88,23 @@ def test_the_plain_loop_sees_the_same_images_once_an_epoch(make_dataset: MakeDat
     assert next(loaded_batches(dataset, 4, conditional=False))[1] is None
 
 
-def test_one_critic_step_of_the_plain_loop_by_hand(make_config: MakeConfig) -> None:
+def test_one_discriminator_step_of_the_plain_loop_by_hand(make_config: MakeConfig) -> None:
     """Losses of networks that answer what they are made to: logit 0 is a probability of a half."""
-    training = start(make_config(arch="mlp", critic_norm="none", conditional=False, generator_lr=1e-9), num_classes=0)
+    training = start(
+        make_config(arch="mlp", discriminator_norm="none", conditional=False, generator_lr=1e-9), num_classes=0
+    )
     with torch.no_grad():
-        for parameter in training.critic.parameters():
+        for parameter in training.discriminator.parameters():
             parameter.zero_()
     figures: list[PlainFigures] = []
     real = torch.ones(4, 1, 8, 8)
     train_plainly(training, iter([(real, None)]), num_steps=1, after_step=figures.append)
-    assert figures[0].critic_loss == pytest.approx(2 * np.log(2))
+    assert figures[0].discriminator_loss == pytest.approx(2 * np.log(2))
     assert figures[0].real == figures[0].fake == 0.5
 
 
 def test_every_contestant_goes_on_where_it_was(make_config: MakeConfig, make_dataset: MakeDataset) -> None:
-    config, dataset = make_config(loss="gan", critic_norm="batch"), make_dataset()
+    config, dataset = make_config(loss="non-saturating", discriminator_norm="batch"), make_dataset()
     for contestant in contestants(config, dataset, CPU):
         counter = itertools.count()
         for _ in range(2):
@@ -110,11 +112,11 @@ def test_every_contestant_goes_on_where_it_was(make_config: MakeConfig, make_dat
         assert next(counter) == 4, contestant.name
 
 
-@pytest.mark.parametrize("change", [put_channels_first, unfuse, keep_critic_learning])
+@pytest.mark.parametrize("change", [put_channels_first, unfuse, keep_discriminator_learning])
 def test_our_measures_leave_the_mathematics_alone(
     make_config: MakeConfig, make_dataset: MakeDataset, change: Callable[[TrainingState], None]
 ) -> None:
-    config, dataset = make_config(loss="gan", critic_norm="batch", steps=3), make_dataset()
+    config, dataset = make_config(loss="non-saturating", discriminator_norm="batch", steps=3), make_dataset()
     taken = []
     for changed in (False, True):
         state = TrainingState.fresh(config, build_card(config, dataset), CPU)

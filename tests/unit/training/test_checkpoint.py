@@ -32,12 +32,12 @@ def last(run_dir: Path) -> Path:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"loss": "gan", "arch": "mlp"},
-        {"loss": "hinge", "critic_norm": "spectral", "augment": "color,translation,cutout", "mirror": True},
-        {"loss": "lsgan", "critic_norm": "batch", "clip_grad_norm": 1.0},
+        {"loss": "non-saturating", "arch": "mlp"},
+        {"loss": "hinge", "discriminator_norm": "spectral", "augment": "color,translation,cutout", "mirror": True},
+        {"loss": "lsgan", "discriminator_norm": "batch", "clip_grad_norm": 1.0},
         {"loss": "wgan", "n_critic": 2},
         {"loss": "wgan-gp", "n_critic": 2},
-        {"loss": "relativistic", "arch": "r3gan", "penalty_every": 4},
+        {"loss": "rpgan", "arch": "r3gan", "penalty_every": 4},
         {"loss": "hinge", "arch": "resnet"},
     ],
 )
@@ -51,7 +51,7 @@ def test_twenty_steps_equal_ten_and_ten_more(tmp_path: Path, make_config: MakeCo
     for name, tensor in whole.tensors.items():
         assert torch.equal(tensor, halves.tensors[name]), name
     assert whole.progress == halves.progress
-    assert whole.card.images_seen == halves.card.images_seen == 20 * 4 * config.num_critic_steps
+    assert whole.card.images_seen == halves.card.images_seen == 20 * 4 * config.num_discriminator_steps
 
 
 def test_load_generator_gives_the_average_ready_to_draw(trained: Path) -> None:
@@ -121,7 +121,7 @@ def test_resume_needs_something_left_to_do(trained: Path) -> None:
 
 def test_resume_refuses_other_settings_and_shows_them(trained: Path) -> None:
     with pytest.raises(ConfigError, match=r"--loss is 'gan', before 'hinge'; --batch-size is 8, before 4") as error:
-        resume_training(trained, steps=4, loss="gan", batch_size=8, report_every=1)
+        resume_training(trained, steps=4, loss="non-saturating", batch_size=8, report_every=1)
     assert "report" not in str(error.value)
 
 

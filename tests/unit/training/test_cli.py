@@ -128,7 +128,12 @@ def test_a_dry_run_shows_what_a_run_would_cost_and_writes_nothing(
 ) -> None:
     run("--data", "digits", "--out", tmp_path / "run", *TINY, "--dry-run")
     printed = capsys.readouterr().out
-    assert '"critic_norm": "spectral"' in printed
-    for line in ("generator +[0-9,]+ parameters", "critic +[0-9,]+ parameters", "time +[0-9:]+ for 4,000 steps", "MiB"):
+    assert '"discriminator_norm": "spectral"' in printed
+    for line in (
+        "generator +[0-9,]+ parameters",
+        "discriminator +[0-9,]+ parameters",
+        "time +[0-9:]+ for 4,000 steps",
+        "MiB",
+    ):
         assert re.search(line, printed), line
     assert not (tmp_path / "run").exists()

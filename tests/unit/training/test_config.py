@@ -16,7 +16,7 @@ from ganserve.training import TrainingConfig
     [
         ("data", ""),
         ("arch", "vgg"),
-        ("critic_norm", "layer"),
+        ("discriminator_norm", "layer"),
         ("steps", 2.5),
         ("batch_size", True),
         ("generator_lr", "fast"),
@@ -38,7 +38,7 @@ from ganserve.training import TrainingConfig
         ("evaluate_every", -1),
         ("evaluate_images", 0),
         ("generator_lr", 0.0),
-        ("critic_lr", float("nan")),
+        ("discriminator_lr", float("nan")),
         ("betas", (0.5, 1.0)),
         ("clip_value", -0.01),
         ("gp_weight", float("inf")),
@@ -61,53 +61,58 @@ def test_bad_value_is_refused_with_flag_value_and_cure(
 
 
 @pytest.mark.parametrize(
-    ("loss", "num_critic_steps"), [("gan", 1), ("hinge", 1), ("relativistic", 1), ("wgan", 5), ("wgan-gp", 5)]
+    ("loss", "num_discriminator_steps"),
+    [("non-saturating", 1), ("hinge", 1), ("rpgan", 1), ("wgan", 5), ("wgan-gp", 5)],
 )
-def test_critic_steps_follow_the_loss(
-    make_config: Callable[..., TrainingConfig], loss: str, num_critic_steps: int
+def test_discriminator_steps_follow_the_loss(
+    make_config: Callable[..., TrainingConfig], loss: str, num_discriminator_steps: int
 ) -> None:
-    assert make_config(loss=loss).num_critic_steps == num_critic_steps
-    assert make_config(loss=loss, n_critic=2).num_critic_steps == 2
-    assert make_config(loss=loss).resolved().n_critic == num_critic_steps
+    assert make_config(loss=loss).num_discriminator_steps == num_discriminator_steps
+    assert make_config(loss=loss, n_critic=2).num_discriminator_steps == 2
+    assert make_config(loss=loss).resolved().n_critic == num_discriminator_steps
 
 
 @pytest.mark.parametrize(
     ("arch", "loss", "norm"),
     [
-        ("mlp", "gan", "none"),
+        ("mlp", "non-saturating", "none"),
         ("dcgan", "hinge", "spectral"),
         ("dcgan", "wgan", "batch"),
         ("dcgan", "wgan-gp", "none"),
-        ("mlp", "relativistic", "none"),
-        ("dcgan", "relativistic", "none"),
+        ("mlp", "rpgan", "none"),
+        ("dcgan", "rpgan", "none"),
         ("resnet", "lsgan", "spectral"),
         ("resnet", "wgan", "none"),
-        ("r3gan", "gan", "none"),
+        ("r3gan", "non-saturating", "none"),
     ],
 )
-def test_the_critics_norm_follows_family_and_loss(
+def test_the_discriminators_norm_follows_family_and_loss(
     make_config: Callable[..., TrainingConfig], arch: str, loss: str, norm: str
 ) -> None:
-    assert make_config(arch=arch, loss=loss).resolved().critic_norm == norm
+    assert make_config(arch=arch, loss=loss).resolved().discriminator_norm == norm
 
 
-@pytest.mark.parametrize("change", [{"loss": "wgan-gp"}, {"loss": "relativistic"}, {"loss": "gan", "r1_weight": 0.1}])
-def test_a_gradient_penalty_excludes_batch_norm_in_the_critic(
+@pytest.mark.parametrize(
+    "change", [{"loss": "wgan-gp"}, {"loss": "rpgan"}, {"loss": "non-saturating", "r1_weight": 0.1}]
+)
+def test_a_gradient_penalty_excludes_batch_norm_in_the_discriminator(
     make_config: Callable[..., TrainingConfig], change: dict[str, Any]
 ) -> None:
-    with pytest.raises(ConfigError, match="--critic-norm is 'batch'; a gradient penalty is a rule for each sample"):
-        make_config(critic_norm="batch", **change)
+    with pytest.raises(
+        ConfigError, match="--discriminator-norm is 'batch'; a gradient penalty is a rule for each sample"
+    ):
+        make_config(discriminator_norm="batch", **change)
     without = {"r1_weight": 0.0, "r2_weight": 0.0}
     if change["loss"] != "wgan-gp":
-        make_config(critic_norm="batch", **change | without)
+        make_config(discriminator_norm="batch", **change | without)
 
 
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"arch": "resnet", "critic_norm": "batch"}, "the critic of resnet has no such norm"),
-        ({"arch": "r3gan", "critic_norm": "spectral"}, "made to need no norm"),
-        ({"loss": "wgan", "critic_norm": "spectral"}, "which spectral norm undoes"),
+        ({"arch": "resnet", "discriminator_norm": "batch"}, "the discriminator of resnet has no such norm"),
+        ({"arch": "r3gan", "discriminator_norm": "spectral"}, "made to need no norm"),
+        ({"loss": "wgan", "discriminator_norm": "spectral"}, "which spectral norm undoes"),
         ({"patience": 3}, "it counts evaluations; give --evaluate-every too"),
         ({"best_metric": "gan_test", "conditional": False, "evaluate_every": 10}, "it needs classes"),
     ],
@@ -119,12 +124,12 @@ def test_settings_that_do_not_go_together_are_refused(
         make_config(**settings)
 
 
-def test_a_clipped_critic_with_r1_has_no_batch_norm(make_config: Callable[..., TrainingConfig]) -> None:
-    assert make_config(loss="wgan", r1_weight=1.0).resolved().critic_norm == "none"
+def test_a_clipped_discriminator_with_r1_has_no_batch_norm(make_config: Callable[..., TrainingConfig]) -> None:
+    assert make_config(loss="wgan", r1_weight=1.0).resolved().discriminator_norm == "none"
 
 
 def test_penalties_of_the_relativistic_loss_are_on_unless_told() -> None:
-    config = TrainingConfig(data="digits", out=Path("run"), loss="relativistic", r2_weight=0.0)
+    config = TrainingConfig(data="digits", out=Path("run"), loss="rpgan", r2_weight=0.0)
     assert config.penalty_weights == (1.0, 0.0)
     assert TrainingConfig(data="digits", out=Path("run")).penalty_weights == (0.0, 0.0)
 

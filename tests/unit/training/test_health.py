@@ -16,12 +16,12 @@ FIGURES = Figures(
     step=100,
     images_seen=6400,
     images_per_s=1.0,
-    critic_loss=1.0,
+    discriminator_loss=1.0,
     generator_loss=1.0,
     penalty=0.0,
     real_logit=0.0,
     fake_logit=0.0,
-    critic_accuracy=0.7,
+    discriminator_accuracy=0.7,
     num_steps=50,
     num_skipped=0,
 )
@@ -54,18 +54,18 @@ def test_one_skipped_step_between_two_close_reports_is_no_end(health: Health) ->
         list(health.check_figures(short))
 
 
-def test_a_critic_that_has_won_for_long_is_a_warning_once_until_it_is_over(health: Health) -> None:
-    won = dataclasses.replace(FIGURES, critic_accuracy=0.999)
+def test_a_discriminator_that_has_won_for_long_is_a_warning_once_until_it_is_over(health: Health) -> None:
+    won = dataclasses.replace(FIGURES, discriminator_accuracy=0.999)
     warnings = [list(health.check_figures(won)) for _ in range(12)]
     assert [len(texts) for texts in warnings] == [0, 0, 0, 0, 1] + [0] * 7
-    assert "try a lower --critic-lr" in warnings[4][0]
+    assert "try a lower --discriminator-lr" in warnings[4][0]
     assert list(health.check_figures(FIGURES)) == []
     assert sum(len(list(health.check_figures(won))) for _ in range(12)) == 1
 
 
-def test_a_wasserstein_critic_may_win(make_config: Callable[..., TrainingConfig]) -> None:
+def test_a_wasserstein_discriminator_may_win(make_config: Callable[..., TrainingConfig]) -> None:
     health = Health(make_config(loss="wgan-gp"), {})
-    won = dataclasses.replace(FIGURES, critic_accuracy=1.0)
+    won = dataclasses.replace(FIGURES, discriminator_accuracy=1.0)
     assert not any(list(health.check_figures(won)) for _ in range(12))
 
 

@@ -42,20 +42,20 @@ def test_every_loss_trains_every_family(
     train(state, batches, config, after_step=losses.append, should_stop=lambda: False)
     assert state.step == len(losses) == 2
     assert state.images_seen == 2 * 2 * 4
-    assert all(torch.isfinite(step.critic) and torch.isfinite(step.generator) for step in losses)
+    assert all(torch.isfinite(step.discriminator) and torch.isfinite(step.generator) for step in losses)
     assert state.num_skipped == 0
-    for name in ("generator", "critic", "ema"):
+    for name in ("generator", "discriminator", "ema"):
         pairs = zip(getattr(state, name).parameters(), getattr(before, name).parameters(), strict=True)
         assert any(not torch.equal(ours, theirs) for ours, theirs in pairs), name
 
 
-def test_clipping_bounds_the_critic(
+def test_clipping_bounds_the_discriminator(
     make_config: Callable[..., TrainingConfig], make_dataset: Callable[..., ImageDataset]
 ) -> None:
     config = make_config(loss="wgan", clip_value=0.003)
     state, batches = start(config, make_dataset())
     train(state, batches, config, after_step=lambda _: None, should_stop=lambda: False)
-    assert max(parameter.abs().max() for parameter in state.critic.parameters()) <= 0.003
+    assert max(parameter.abs().max() for parameter in state.discriminator.parameters()) <= 0.003
 
 
 def test_the_loop_stops_between_steps(
@@ -81,14 +81,16 @@ def test_the_seed_decides_everything_and_the_global_random_state_nothing(
     assert not torch.equal(results[0], results[2])
 
 
-def test_the_critic_learns_to_tell_real_from_generated(
+def test_the_discriminator_learns_to_tell_real_from_generated(
     make_config: Callable[..., TrainingConfig], make_dataset: Callable[..., ImageDataset]
 ) -> None:
-    config = make_config(loss="gan", arch="mlp", steps=60, batch_size=10, critic_lr=2e-3, generator_lr=1e-6)
+    config = make_config(
+        loss="non-saturating", arch="mlp", steps=60, batch_size=10, discriminator_lr=2e-3, generator_lr=1e-6
+    )
     state, batches = start(config, make_dataset())
     losses: list[StepLosses] = []
     train(state, batches, config, after_step=losses.append, should_stop=lambda: False)
-    assert losses[-1].critic < 0.5 * losses[0].critic
+    assert losses[-1].discriminator < 0.5 * losses[0].discriminator
     assert losses[-1].real_logit > losses[-1].fake_logit
 
 
@@ -101,14 +103,14 @@ def test_the_critic_learns_to_tell_real_from_generated(
         {"clip_grad_norm": 0.1},
         {"precision": "bf16"},
         {"loss": "wgan-gp", "precision": "bf16"},
-        {"loss": "gan", "critic_norm": "none", "r1_weight": 1.0, "penalty_every": 2},
+        {"loss": "non-saturating", "discriminator_norm": "none", "r1_weight": 1.0, "penalty_every": 2},
     ],
 )
 def test_every_regulariser_takes_part(
     make_config: Callable[..., TrainingConfig], make_dataset: Callable[..., ImageDataset], settings: dict[str, Any]
 ) -> None:
     config = make_config(steps=4, **settings)
-    base = {name: value for name, value in settings.items() if name in ("loss", "critic_norm")}
+    base = {name: value for name, value in settings.items() if name in ("loss", "discriminator_norm")}
     weights = []
     for each in (config, make_config(steps=4, **base)):
         state, batches = start(each, make_dataset())
@@ -123,7 +125,7 @@ def test_lazy_penalties_come_every_few_steps_and_weigh_more(
 ) -> None:
     penalties = {}
     for every in (1, 3):
-        config = make_config(loss="relativistic", steps=4, penalty_every=every)
+        config = make_config(loss="rpgan", steps=4, penalty_every=every)
         state, batches = start(config, make_dataset())
         losses: list[StepLosses] = []
         train(state, batches, config, after_step=losses.append, should_stop=lambda: False)
@@ -137,9 +139,9 @@ def test_a_loss_that_is_not_finite_changes_no_weight_and_is_counted(
 ) -> None:
     config = make_config(arch="mlp", steps=3)
     state, batches = start(config, make_dataset())
-    before = [parameter.clone() for parameter in state.critic.parameters()]
-    state.critic.register_forward_hook(lambda _module, _inputs, logits: logits * float("nan"))
+    before = [parameter.clone() for parameter in state.discriminator.parameters()]
+    state.discriminator.register_forward_hook(lambda _module, _inputs, logits: logits * float("nan"))
     train(state, batches, config, after_step=lambda _: None, should_stop=lambda: False)
     assert state.num_skipped == 6
-    assert all(torch.equal(*pair) for pair in zip(before, state.critic.parameters(), strict=True))
+    assert all(torch.equal(*pair) for pair in zip(before, state.discriminator.parameters(), strict=True))
     state.check_finite()

@@ -18,8 +18,8 @@ def floats(real: list[float], fake: list[float]) -> tuple[Tensor, Tensor]:
     return torch.tensor(real, dtype=torch.float32), torch.tensor(fake, dtype=torch.float32)
 
 
-def critic_loss(loss: LossName, real: list[float], fake: list[float]) -> float:
-    return OBJECTIVES[loss].critic_loss(*floats(real, fake)).item()
+def discriminator_loss(loss: LossName, real: list[float], fake: list[float]) -> float:
+    return OBJECTIVES[loss].discriminator_loss(*floats(real, fake)).item()
 
 
 def generator_loss(loss: LossName, real: list[float], fake: list[float]) -> float:
@@ -36,32 +36,32 @@ def test_there_is_an_objective_for_every_name() -> None:
 
 def test_gan_losses_are_the_logarithms_of_the_paper() -> None:
     real, fake = torch.tensor([0.3, -1.2]), torch.tensor([2.0, -0.5])
-    objective = OBJECTIVES["gan"]
+    objective = OBJECTIVES["non-saturating"]
     expected = -(real.sigmoid().log().mean() + (1 - fake.sigmoid()).log().mean())
-    torch.testing.assert_close(objective.critic_loss(real, fake), expected)
+    torch.testing.assert_close(objective.discriminator_loss(real, fake), expected)
     torch.testing.assert_close(objective.generator_loss(real, fake), -fake.sigmoid().log().mean())
 
 
 def test_gan_losses_at_indecision() -> None:
-    assert critic_loss("gan", [0, 0], [0, 0]) == pytest.approx(2 * math.log(2))
-    assert generator_loss("gan", [0, 0], [0, 0]) == pytest.approx(math.log(2))
+    assert discriminator_loss("non-saturating", [0, 0], [0, 0]) == pytest.approx(2 * math.log(2))
+    assert generator_loss("non-saturating", [0, 0], [0, 0]) == pytest.approx(math.log(2))
 
 
 def test_lsgan_losses_are_half_the_squared_distances_to_0_and_1() -> None:
-    assert critic_loss("lsgan", [1, 4], [2, 0]) == pytest.approx((0 + 9) / 4 + (4 + 0) / 4)
-    assert critic_loss("lsgan", [1, 1], [0, 0]) == 0
+    assert discriminator_loss("lsgan", [1, 4], [2, 0]) == pytest.approx((0 + 9) / 4 + (4 + 0) / 4)
+    assert discriminator_loss("lsgan", [1, 1], [0, 0]) == 0
     assert generator_loss("lsgan", [0, 0], [3, 0]) == pytest.approx((4 + 1) / 4)
     assert generator_loss("lsgan", [0, 0], [1, 1]) == 0
 
 
 def test_hinge_losses_inside_the_margin() -> None:
-    assert critic_loss("hinge", [0.5, -2], [-0.5, 1]) == pytest.approx((0.5 + 3) / 2 + (0.5 + 2) / 2)
+    assert discriminator_loss("hinge", [0.5, -2], [-0.5, 1]) == pytest.approx((0.5 + 3) / 2 + (0.5 + 2) / 2)
     assert generator_loss("hinge", [9, 9], [0.5, 1.5]) == -1
 
 
-def test_the_hinge_asks_nothing_of_the_critic_beyond_the_margin() -> None:
+def test_the_hinge_asks_nothing_of_the_discriminator_beyond_the_margin() -> None:
     real, fake = torch.tensor([1.5, 0.0], requires_grad=True), torch.tensor([-1.5, 0.0], requires_grad=True)
-    of_real, of_fake = gradients(OBJECTIVES["hinge"].critic_loss(real, fake), real, fake)
+    of_real, of_fake = gradients(OBJECTIVES["hinge"].discriminator_loss(real, fake), real, fake)
     assert of_real.tolist() == [0, -0.5]
     assert of_fake.tolist() == [0, 0.5]
 
@@ -73,7 +73,7 @@ def test_the_hinge_generator_goes_on_beyond_the_margin() -> None:
 
 @pytest.mark.parametrize("loss", ["wgan", "wgan-gp"])
 def test_wasserstein_losses(loss: LossName) -> None:
-    assert critic_loss(loss, [1, 3], [0.5, -0.5]) == -2
+    assert discriminator_loss(loss, [1, 3], [0.5, -0.5]) == -2
     assert generator_loss(loss, [1, 3], [0.5, 1.5]) == -1
 
 
@@ -81,18 +81,20 @@ def test_relativistic_losses_compare_the_images_pair_by_pair() -> None:
     real, fake = [3.0, -1.0], [1.0, 1.0]
     margins = [2.0, -2.0]
     softplus_of_minus = [math.log1p(math.exp(-margin)) for margin in margins]
-    assert critic_loss("relativistic", real, fake) == pytest.approx(sum(softplus_of_minus) / 2)
+    assert discriminator_loss("rpgan", real, fake) == pytest.approx(sum(softplus_of_minus) / 2)
     # Against the other's mean, as in RaGAN, both margins of the generated images would be 0.
     softplus = [math.log1p(math.exp(margin)) for margin in margins]
-    assert generator_loss("relativistic", real, fake) == pytest.approx(sum(softplus) / 2)
-    assert generator_loss("relativistic", real, fake) != pytest.approx(math.log(2))
+    assert generator_loss("rpgan", real, fake) == pytest.approx(sum(softplus) / 2)
+    assert generator_loss("rpgan", real, fake) != pytest.approx(math.log(2))
 
 
 def test_relativistic_losses_exchange_the_roles() -> None:
     real, fake = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
-    objective = OBJECTIVES["relativistic"]
-    torch.testing.assert_close(objective.generator_loss(real, fake), objective.critic_loss(fake, real))
-    torch.testing.assert_close(objective.critic_loss(real, fake), objective.critic_loss(real + 7, fake + 7))
+    objective = OBJECTIVES["rpgan"]
+    torch.testing.assert_close(objective.generator_loss(real, fake), objective.discriminator_loss(fake, real))
+    torch.testing.assert_close(
+        objective.discriminator_loss(real, fake), objective.discriminator_loss(real + 7, fake + 7)
+    )
 
 
 @every_loss
@@ -100,14 +102,14 @@ def test_only_the_relativistic_generator_looks_at_real_logits(loss: LossName) ->
     fake = torch.tensor([0.3, -0.7])
     objective = OBJECTIVES[loss]
     at_zero, at_two = (objective.generator_loss(torch.full((2,), real), fake) for real in (0.0, 2.0))
-    assert objective.is_relativistic == (loss == "relativistic")
+    assert objective.is_relativistic == (loss == "rpgan")
     assert bool(at_zero != at_two) == objective.is_relativistic
 
 
 @every_loss
-def test_the_critic_lifts_real_logits_and_lowers_generated_ones(loss: LossName) -> None:
+def test_the_discriminator_lifts_real_logits_and_lowers_generated_ones(loss: LossName) -> None:
     real, fake = torch.zeros(3, requires_grad=True), torch.full((3,), 0.5, requires_grad=True)
-    of_real, of_fake = gradients(OBJECTIVES[loss].critic_loss(real, fake), real, fake)
+    of_real, of_fake = gradients(OBJECTIVES[loss].discriminator_loss(real, fake), real, fake)
     assert bool((of_real < 0).all())
     assert bool((of_fake > 0).all())
 
@@ -123,14 +125,14 @@ def test_the_generator_lifts_generated_logits(loss: LossName) -> None:
 def test_losses_and_gradients_are_finite_at_extreme_logits(loss: LossName, sign: int) -> None:
     real, fake = (torch.full((2,), 1e4 * way, requires_grad=True) for way in (sign, -sign))
     objective = OBJECTIVES[loss]
-    for value in (objective.critic_loss(real, fake), objective.generator_loss(real, fake)):
+    for value in (objective.discriminator_loss(real, fake), objective.generator_loss(real, fake)):
         assert value.shape == ()
         reached = torch.autograd.grad(value, (real, fake), retain_graph=True, allow_unused=True)
         assert all(bool(torch.isfinite(tensor).all()) for tensor in (value, *reached) if tensor is not None)
 
 
 def test_the_losing_side_still_learns_at_extreme_logits() -> None:
-    assert critic_loss("gan", [-1e4], [1e4]) == pytest.approx(2e4)
-    assert generator_loss("gan", [0], [-1e4]) == pytest.approx(1e4)
-    assert critic_loss("relativistic", [-1e4], [1e4]) == pytest.approx(2e4)
-    assert generator_loss("relativistic", [1e4], [-1e4]) == pytest.approx(2e4)
+    assert discriminator_loss("non-saturating", [-1e4], [1e4]) == pytest.approx(2e4)
+    assert generator_loss("non-saturating", [0], [-1e4]) == pytest.approx(1e4)
+    assert discriminator_loss("rpgan", [-1e4], [1e4]) == pytest.approx(2e4)
+    assert generator_loss("rpgan", [1e4], [-1e4]) == pytest.approx(2e4)

@@ -95,7 +95,7 @@ def test_classes_are_needed_for_conditional_training(tmp_path: Path, make_config
 
 
 def test_a_run_that_cannot_be_kept_finite_ends_with_what_was_tried(make_config: MakeConfig) -> None:
-    config = make_config(loss="wgan-gp", n_critic=1, steps=40, critic_lr=1e30, generator_lr=1e30)
+    config = make_config(loss="wgan-gp", n_critic=1, steps=40, discriminator_lr=1e30, generator_lr=1e30)
     with pytest.raises(DivergenceError, match="half the learning rates did not help 3 times; that checkpoint is in"):
         training_from_config(config)
     saved = checkpoint.load(config.out / "checkpoints" / "last.safetensors").progress
@@ -108,11 +108,11 @@ def test_a_run_that_diverges_goes_on_from_the_last_good_state_at_half_the_rate(
     rates: list[float] = []
 
     def train_badly_at_first(state: TrainingState, *arguments: Any, **keywords: Any) -> None:
-        def poison(_critic: object, _images: object, logits: torch.Tensor) -> torch.Tensor:
+        def poison(_discriminator: object, _images: object, logits: torch.Tensor) -> torch.Tensor:
             return logits * float("nan") if state.step >= 5 and state.lr_scale == 1 else logits
 
         rates.append(state.lr_scale)
-        with_poison = state.critic.register_forward_hook(poison)
+        with_poison = state.discriminator.register_forward_hook(poison)
         loop.train(state, *arguments, **keywords)
         with_poison.remove()
 

@@ -1,11 +1,12 @@
-"""DiffAugment: the same kinds of random change for the critic's real and generated images, with gradients through them.
+"""DiffAugment: the same kinds of random change for the discriminator's real and generated images, with gradients
+through them.
 
-Zhao et al. 2020, section 3. The critic then cannot learn a small data set by heart, and since real images are changed
-in the same way as generated ones, what the generator makes need not look changed. Nothing here mirrors, turns or
-scales, so a digit or a letter keeps its meaning.
+Zhao et al. 2020, section 3. The discriminator then cannot learn a small data set by heart, and since real images are
+changed in the same way as generated ones, what the generator makes need not look changed. Nothing here mirrors, turns
+or scales, so a digit or a letter keeps its meaning.
 
 What moves in from outside and what covers is black. The paper has middle grey, the 0 of [-1, 1]; black leaves a digit
-or a letter on its dark ground a plausible image, with no edge that the critic would have to learn to look past.
+or a letter on its dark ground a plausible image, with no edge that the discriminator would have to learn to look past.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ from .tensor_file import on_cpu, write_tensors
 
 FORMAT = "ganserve-checkpoint-2"
 _DIGEST = "sha256"
-_NETWORKS = ("generator", "critic", "ema")
-_OPTIMISERS = ("generator_optimiser", "critic_optimiser")
+_NETWORKS = ("generator", "discriminator", "ema")
+_OPTIMISERS = ("generator_optimiser", "discriminator_optimiser")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ class Checkpoint:
         return generator
 
     def restore_network(self, network: nn.Module, name: str) -> None:
-        """Loads the weights saved under `name` (`generator`, `critic`, `ema`). Raises ArtifactError."""
+        """Loads the weights saved under `name` (`generator`, `discriminator`, `ema`). Raises ArtifactError."""
         try:
             network.load_state_dict(self._below(name))
         except RuntimeError as error:

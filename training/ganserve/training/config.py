@@ -16,12 +16,12 @@ from ganserve.contract.card import MAX_LATENT_DIM
 from ganserve.contract.errors import ArtifactError, ConfigError
 
 Architecture = Literal["mlp", "dcgan", "resnet", "r3gan"]
-LossName = Literal["gan", "lsgan", "hinge", "wgan", "wgan-gp", "relativistic"]
+LossName = Literal["non-saturating", "lsgan", "hinge", "wgan", "wgan-gp", "rpgan"]
 Norm = Literal["batch", "spectral", "none"]
 AugmentationName = Literal["color", "translation", "cutout"]
 LrSchedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["fp32", "bf16"]
-FitName = Literal["resize", "crop", "pad"]
+ResizeMode = Literal["stretch", "crop", "pad"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 BestMetric = Literal["fid_domain", "kid", "precision", "recall", "density", "coverage", "gan_test"]
 
@@ -52,7 +52,7 @@ class TrainingConfig:
     size: Annotated[str | None, _IMAGES] = None
     """Size to bring the images to, such as 32 or 32x48 (height by width). Left out: they must all have one size."""
 
-    fit: Annotated[FitName, _IMAGES] = "resize"
+    resize_mode: Annotated[ResizeMode, _IMAGES] = "stretch"
     """With --size: stretch, cut out the middle, or add black borders."""
 
     skip_bad: Annotated[bool, _IMAGES] = False
@@ -64,8 +64,8 @@ class TrainingConfig:
     arch: Annotated[Architecture, _NETWORKS] = "dcgan"
     """Network family."""
 
-    critic_norm: Annotated[Norm | None, _NETWORKS] = None
-    """Norm of the critic's layers. Left out: what suits family and loss, `spectral` for `dcgan` with most losses."""
+    discriminator_norm: Annotated[Norm | None, _NETWORKS] = None
+    """Norm of the discriminator's layers. Left out: what suits family and loss, mostly `spectral` for `dcgan`."""
 
     latent_dim: Annotated[int, _NETWORKS] = 64
     """Length of a latent vector."""
@@ -74,22 +74,22 @@ class TrainingConfig:
     """Channels of the layer next to the pixels, doubled further in. In `mlp`, a quarter of the narrowest layer."""
 
     loss: Annotated[LossName, _OBJECTIVE] = "hinge"
-    """`gan` is the non-saturating one, `wgan` clips weights, `relativistic` compares real with generated in pairs."""
+    """`wgan` clips weights, `rpgan` compares real with generated in pairs."""
 
     n_critic: Annotated[int | None, _OBJECTIVE] = None
-    """Critic steps for each generator step. Left out: 5 for `wgan` and `wgan-gp`, else 1."""
+    """Discriminator steps for each generator step. Left out: 5 for `wgan` and `wgan-gp`, else 1."""
 
     clip_value: Annotated[float, _OBJECTIVE] = 0.01
-    """`wgan`: largest magnitude of a critic weight."""
+    """`wgan`: largest magnitude of a discriminator weight."""
 
     gp_weight: Annotated[float, _OBJECTIVE] = 10.0
     """`wgan-gp`: weight of the gradient penalty."""
 
     r1_weight: Annotated[float | None, _OBJECTIVE] = None
-    """Weight of the critic's squared gradient on real images. Left out: 1 for `relativistic`, else 0."""
+    """Weight of the discriminator's squared gradient on real images. Left out: 1 for `rpgan`, else 0."""
 
     r2_weight: Annotated[float | None, _OBJECTIVE] = None
-    """Weight of the critic's squared gradient on generated images. Left out: 1 for `relativistic`, else 0."""
+    """Weight of the discriminator's squared gradient on generated images. Left out: 1 for `rpgan`, else 0."""
 
     penalty_every: Annotated[int, _OBJECTIVE] = 1
     """Steps between two steps with gradient penalties, which then weigh that much more."""
@@ -103,8 +103,8 @@ class TrainingConfig:
     generator_lr: Annotated[float, _OPTIMISATION] = 5e-4
     """Adam's learning rate for the generator."""
 
-    critic_lr: Annotated[float, _OPTIMISATION] = 5e-4
-    """Adam's learning rate for the critic."""
+    discriminator_lr: Annotated[float, _OPTIMISATION] = 5e-4
+    """Adam's learning rate for the discriminator."""
 
     lr_schedule: Annotated[LrSchedule, _OPTIMISATION] = "constant"
     """How both rates fall to zero over --steps, if at all."""
@@ -166,18 +166,18 @@ class TrainingConfig:
         self._check_combinations()
 
     @property
-    def num_critic_steps(self) -> int:
-        """Critic steps for each generator step, with the loss's own default where none was given."""
+    def num_discriminator_steps(self) -> int:
+        """Discriminator steps for each generator step, with the loss's own default where none was given."""
         if self.n_critic is not None:
             return self.n_critic
         return 5 if self.loss in ("wgan", "wgan-gp") else 1
 
     @property
-    def resolved_critic_norm(self) -> Norm:
-        """Norm of the critic's layers, with what suits family and loss where none was given."""
-        if self.critic_norm is not None:
-            return self.critic_norm
-        if self.arch in ("mlp", "r3gan") or self.loss in ("wgan-gp", "relativistic"):
+    def resolved_discriminator_norm(self) -> Norm:
+        """Norm of the discriminator's layers, with what suits family and loss where none was given."""
+        if self.discriminator_norm is not None:
+            return self.discriminator_norm
+        if self.arch in ("mlp", "r3gan") or self.loss in ("wgan-gp", "rpgan"):
             return "none"
         if self.loss == "wgan":
             return "batch" if self.arch == "dcgan" and not self.has_gradient_penalty else "none"
@@ -186,13 +186,13 @@ class TrainingConfig:
     @property
     def penalty_weights(self) -> tuple[float, float]:
         """Weights of R1 and R2, with the loss's own default where none was given."""
-        default = 1.0 if self.loss == "relativistic" else 0.0
+        default = 1.0 if self.loss == "rpgan" else 0.0
         r1_weight, r2_weight = (default if weight is None else weight for weight in (self.r1_weight, self.r2_weight))
         return r1_weight, r2_weight
 
     @property
     def has_gradient_penalty(self) -> bool:
-        """Whether the critic's loss holds a gradient."""
+        """Whether the discriminator's loss holds a gradient."""
         return self.loss == "wgan-gp" or any(self.penalty_weights)
 
     @property
@@ -205,8 +205,8 @@ class TrainingConfig:
         r1_weight, r2_weight = self.penalty_weights
         return dataclasses.replace(
             self,
-            critic_norm=self.resolved_critic_norm,
-            n_critic=self.num_critic_steps,
+            discriminator_norm=self.resolved_discriminator_norm,
+            n_critic=self.num_discriminator_steps,
             r1_weight=r1_weight,
             r2_weight=r2_weight,
         )
@@ -271,7 +271,14 @@ class TrainingConfig:
         ):
             value = getattr(self, name)
             self._require(value is None or value >= 1, name, "give 1 or more")
-        for name in ("generator_lr", "critic_lr", "clip_value", "gp_weight", "clip_grad_norm", "ema_half_life_images"):
+        for name in (
+            "generator_lr",
+            "discriminator_lr",
+            "clip_value",
+            "gp_weight",
+            "clip_grad_norm",
+            "ema_half_life_images",
+        ):
             value = getattr(self, name)
             self._require(value is None or (math.isfinite(value) and value > 0), name, "give a number above 0")
         for name in ("r1_weight", "r2_weight", "ema_rampup", "evaluate_every"):
@@ -279,32 +286,32 @@ class TrainingConfig:
             self._require(value is None or (math.isfinite(value) and value >= 0), name, "give 0 or more")
 
     def _check_combinations(self) -> None:
-        if self.critic_norm == "batch":
+        if self.discriminator_norm == "batch":
             self._require(
                 not self.has_gradient_penalty,
-                "critic_norm",
+                "discriminator_norm",
                 "a gradient penalty is a rule for each sample, and batch norm mixes the samples of a batch; "
                 "give none or spectral",
             )
             self._require(
                 self.arch == "dcgan",
-                "critic_norm",
-                f"the critic of {self.arch} has no such norm; give --critic-norm none",
+                "discriminator_norm",
+                f"the discriminator of {self.arch} has no such norm; give --discriminator-norm none",
             )
         if self.loss == "wgan":
             self._require(
-                self.critic_norm != "spectral",
-                "critic_norm",
-                "wgan bounds its critic by clipping weights, which spectral norm undoes; give none or another --loss",
+                self.discriminator_norm != "spectral",
+                "discriminator_norm",
+                "wgan bounds its discriminator by clipping, which spectral norm undoes; give none or another --loss",
             )
         if self.arch == "r3gan":
             self._require(
-                self.resolved_critic_norm == "none",
-                "critic_norm",
-                "r3gan is made to need no norm; give --critic-norm none",
+                self.resolved_discriminator_norm == "none",
+                "discriminator_norm",
+                "r3gan is made to need no norm; give --discriminator-norm none",
             )
         if self.size is None:
-            self._require(self.fit == "resize", "fit", "it says how to reach --size; give that too")
+            self._require(self.resize_mode == "stretch", "resize_mode", "it says how to reach --size; give that too")
         if self.patience is not None:
             self._require(self.evaluate_every > 0, "patience", "it counts evaluations; give --evaluate-every too")
         if self.best_metric == "gan_test" and self.evaluate_every:

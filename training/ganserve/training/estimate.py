@@ -32,9 +32,9 @@ class Estimate:
     """Cost of a whole run, evaluations not counted."""
 
     generator_parameters: int
-    critic_parameters: int
+    discriminator_parameters: int
     images_per_s: float
-    """Real images shown to the critic."""
+    """Real images shown to the discriminator."""
     seconds: float
     peak_memory_bytes: int
     """On CUDA of the device, else of the process, images included."""
@@ -54,8 +54,8 @@ def estimate(config: TrainingConfig, dataset: ImageDataset) -> Estimate:
     step_s = (time.perf_counter() - start_s) / num_steps
     return Estimate(
         generator_parameters=_num_parameters(state.generator),
-        critic_parameters=_num_parameters(state.critic),
-        images_per_s=config.batch_size * config.num_critic_steps / step_s,
+        discriminator_parameters=_num_parameters(state.discriminator),
+        images_per_s=config.batch_size * config.num_discriminator_steps / step_s,
         seconds=step_s * config.steps,
         peak_memory_bytes=_peak_memory_bytes(device),
     )
@@ -67,7 +67,7 @@ def print_estimate(config: TrainingConfig, console: Console) -> None:
     cost = estimate(config, load_dataset(config, console))
     for line in (
         f"generator  {cost.generator_parameters:,} parameters",
-        f"critic     {cost.critic_parameters:,} parameters",
+        f"discriminator     {cost.discriminator_parameters:,} parameters",
         f"speed      {cost.images_per_s:,.0f} images/s, measured over a few steps",
         f"time       {timedelta(seconds=round(cost.seconds))} for {config.steps:,} steps, evaluations not counted",
         f"memory     {cost.peak_memory_bytes / 2**20:,.0f} MiB",

@@ -1,4 +1,4 @@
-"""Signs that a run goes wrong: numbers that are not finite, a critic that has won, a generator that repeats itself."""
+"""Signs that a run goes wrong: values not finite, a discriminator that won, a generator that repeats itself."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Health:
         while sum(each.num_steps for each in self._recent) - self._recent[0].num_steps >= _WINDOW_STEPS:
             self._recent.popleft()
         num_skipped = sum(each.num_skipped for each in self._recent)
-        num_updates = sum(each.num_steps for each in self._recent) * (self._config.num_critic_steps + 1)
+        num_updates = sum(each.num_steps for each in self._recent) * (self._config.num_discriminator_steps + 1)
         if num_skipped > max(_MAX_SKIPPED_SHARE * num_updates, _MIN_SKIPPED - 1):
             raise DivergenceError(
                 f"step {figures.step}: losses or gradients were not finite in {num_skipped:,} of the last "
@@ -49,15 +49,15 @@ class Health:
             "skipped",
             num_skipped > 0,
             f"{num_skipped:,} updates were skipped because a loss or gradient was not finite; if it goes on, try lower "
-            "--generator-lr and --critic-lr, or --clip-grad-norm 1",
+            "--generator-lr and --discriminator-lr, or --clip-grad-norm 1",
         )
-        has_won = self._config.loss not in ("wgan", "wgan-gp") and figures.critic_accuracy > _SATURATED_ACCURACY
+        has_won = self._config.loss not in ("wgan", "wgan-gp") and figures.discriminator_accuracy > _SATURATED_ACCURACY
         self._num_saturated = self._num_saturated + 1 if has_won else 0
         yield from self._watch(
             "saturated",
             self._num_saturated >= _NUM_SATURATED_REPORTS,
-            f"the critic tells {figures.critic_accuracy:.1%} of real images from generated ones, so the generator "
-            "learns little; try a lower --critic-lr, --augment translation, or --preset r3gan",
+            f"the discriminator tells {figures.discriminator_accuracy:.1%} of real images from generated ones, so the "
+            "generator learns little; try a lower --discriminator-lr, --augment translation, or --preset r3gan",
         )
 
     def check_scores(self, scores: Scores) -> Iterator[str]:
@@ -67,7 +67,7 @@ class Health:
             scores.diversity < _MIN_DIVERSITY or scores.recall < _MIN_RECALL,
             f"samples repeat themselves (mode collapse): they lie {scores.diversity:.0%} as far apart as real images "
             f"do, and near {scores.recall:.0%} of those; train longer, try a lower --generator-lr or --loss "
-            "relativistic, or use the best checkpoint",
+            "rpgan, or use the best checkpoint",
         )
         missing = [
             name
@@ -77,7 +77,7 @@ class Health:
         yield from self._watch(
             "missing classes",
             bool(missing),
-            f"almost no sample looks like class {', '.join(missing)}; train longer, or try --loss relativistic",
+            f"almost no sample looks like class {', '.join(missing)}; train longer, or try --loss rpgan",
         )
 
     def _watch(self, trouble: str, is_there: bool, text: str) -> Iterator[str]:

@@ -24,13 +24,13 @@ from .state import TrainingState
 class StepLosses:
     """What one step measured, as scalars still on the device, so that nobody waits for them."""
 
-    critic: Tensor
+    discriminator: Tensor
     generator: Tensor
     penalty: Tensor
-    """What was added to the critic's loss; 0 in steps without."""
+    """What was added to the discriminator's loss; 0 in steps without."""
     real_logit: Tensor
     fake_logit: Tensor
-    critic_accuracy: Tensor
+    discriminator_accuracy: Tensor
     """Share of pairs of a real and a generated image in which the real one scores higher."""
 
 
@@ -49,49 +49,51 @@ def train(
     for batch norms. Raises ConfigError where a batch cannot be divided, and GanserveError where a rank is gone.
     """
     objective = OBJECTIVES[config.loss]
-    generator, critic, draws = state.generator, state.critic, state.draws
+    generator, discriminator, draws = state.generator, state.discriminator, state.draws
     batch_size = ranks.share_of(config.batch_size)
     policy = config.augmentations
     autocast = torch.autocast(state.device.type, torch.bfloat16, enabled=config.precision == "bf16")
     while state.step < config.steps and not should_stop():
         # Rates: follow the schedule.
         factor = lr_factor(config, state.step) * state.lr_scale
-        set_lr(state.critic_optimiser, config.critic_lr * factor)
+        set_lr(state.discriminator_optimiser, config.discriminator_lr * factor)
         set_lr(state.generator_optimiser, config.generator_lr * factor)
 
-        # Critic: learn to tell real images from generated ones of the same classes.
-        for _ in range(config.num_critic_steps):
+        # Discriminator: learn to tell real images from generated ones of the same classes.
+        for _ in range(config.num_discriminator_steps):
             real, labels = batches.at(state.images_seen, batch_size)
             with torch.no_grad(), autocast:
                 fake: Tensor = generator(draws.normal(batch_size, config.latent_dim), labels)
             real, fake = augment(real, policy, draws), augment(fake.float(), policy, draws)
             with autocast:
-                real_logits, fake_logits = _score(critic, real, fake, labels, norm=config.resolved_critic_norm)
-            critic_loss = objective.critic_loss(real_logits, fake_logits)
-            penalty = _penalise(critic, real, fake, labels, draws, config, step=state.step)
+                real_logits, fake_logits = _score(
+                    discriminator, real, fake, labels, norm=config.resolved_discriminator_norm
+                )
+            discriminator_loss = objective.discriminator_loss(real_logits, fake_logits)
+            penalty = _penalise(discriminator, real, fake, labels, draws, config, step=state.step)
             state.num_skipped += descend(
-                critic_loss + penalty, state.critic_optimiser, max_norm=config.clip_grad_norm, ranks=ranks
+                discriminator_loss + penalty, state.discriminator_optimiser, max_norm=config.clip_grad_norm, ranks=ranks
             )
             if config.loss == "wgan":
-                clip_weights_(critic, config.clip_value)
+                clip_weights_(discriminator, config.clip_value)
             state.images_seen += config.batch_size
 
-        # Generator: learn to be taken for real by the critic, which holds still. New latents: those that the critic
-        # has just seen would save a tenth of the time and take nearly twice the steps.
-        critic.requires_grad_(False)
+        # Generator: learn to be taken for real by the discriminator, which holds still. New latents: those that the
+        # discriminator has just seen would save a tenth of the time and take nearly twice the steps.
+        discriminator.requires_grad_(False)
         with autocast:
             generated: Tensor = generator(draws.normal(batch_size, config.latent_dim), labels)
-            opposing_logits = critic(real, labels).float() if objective.is_relativistic else real_logits.detach()
-            generated_logits: Tensor = critic(augment(generated.float(), policy, draws), labels).float()
+            opposing_logits = discriminator(real, labels).float() if objective.is_relativistic else real_logits.detach()
+            generated_logits: Tensor = discriminator(augment(generated.float(), policy, draws), labels).float()
         generator_loss = objective.generator_loss(opposing_logits, generated_logits)
         state.num_skipped += descend(
             generator_loss, state.generator_optimiser, max_norm=config.clip_grad_norm, ranks=ranks
         )
-        critic.requires_grad_(True)
+        discriminator.requires_grad_(True)
 
         # Average: let the generator that will be served follow slowly.
         decay = ema_decay(
-            config.batch_size * config.num_critic_steps,
+            config.batch_size * config.num_discriminator_steps,
             state.images_seen,
             half_life_images=config.ema_half_life_images,
             rampup=config.ema_rampup,
@@ -102,29 +104,29 @@ def train(
         state.step += 1
         after_step(
             StepLosses(
-                critic=critic_loss.detach(),
+                discriminator=discriminator_loss.detach(),
                 generator=generator_loss.detach(),
                 penalty=penalty.detach(),
                 real_logit=real_logits.detach().mean(),
                 fake_logit=fake_logits.detach().mean(),
-                critic_accuracy=(real_logits > fake_logits).float().mean(),
+                discriminator_accuracy=(real_logits > fake_logits).float().mean(),
             )
         )
 
 
 def _score(
-    critic: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, *, norm: Norm
+    discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, *, norm: Norm
 ) -> tuple[Tensor, Tensor]:
-    """Logits of real and generated images; in one pass unless the critic's batch norm would mix the two."""
+    """Logits of real and generated images; in one pass unless the discriminator's batch norm would mix the two."""
     if norm == "batch":
-        return critic(real, labels).float(), critic(fake, labels).float()
+        return discriminator(real, labels).float(), discriminator(fake, labels).float()
     both_labels = None if labels is None else labels.repeat(2)
-    real_logits, fake_logits = critic(torch.cat([real, fake]), both_labels).float().chunk(2)
+    real_logits, fake_logits = discriminator(torch.cat([real, fake]), both_labels).float().chunk(2)
     return real_logits, fake_logits
 
 
 def _penalise(
-    critic: nn.Module,
+    discriminator: nn.Module,
     real: Tensor,
     fake: Tensor,
     labels: Tensor | None,
@@ -142,11 +144,11 @@ def _penalise(
         return penalty
     if config.loss == "wgan-gp":
         penalty = penalty + config.gp_weight * gradient_penalty(
-            critic, real, fake, labels, draws.uniform(len(real), 1, 1, 1)
+            discriminator, real, fake, labels, draws.uniform(len(real), 1, 1, 1)
         )
     r1_weight, r2_weight = config.penalty_weights
     if r1_weight:
-        penalty = penalty + r1_weight / 2 * squared_gradient_norm(critic, real, labels)
+        penalty = penalty + r1_weight / 2 * squared_gradient_norm(discriminator, real, labels)
     if r2_weight:
-        penalty = penalty + r2_weight / 2 * squared_gradient_norm(critic, fake, labels)
+        penalty = penalty + r2_weight / 2 * squared_gradient_norm(discriminator, fake, labels)
     return penalty * config.penalty_every

@@ -1,7 +1,7 @@
-"""What critic and generator minimise: pure functions on logits, float (N,), each giving a scalar.
+"""What discriminator and generator minimise: pure functions on logits, float (N,), each giving a scalar.
 
-The critic's high logits mean real. Of the generator's losses only the relativistic one looks at the logits of real
-images; the others take them so that all can be called alike.
+The discriminator's high logits mean real. Of the generator's losses only the relativistic one looks at the logits of
+real images; the others take them so that all can be called alike.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from .config import LossName
 class Objective:
     """The two losses of a GAN, each a function of the logits of real images and of generated ones."""
 
-    critic_loss: Callable[[Tensor, Tensor], Tensor]
+    discriminator_loss: Callable[[Tensor, Tensor], Tensor]
     generator_loss: Callable[[Tensor, Tensor], Tensor]
 
     is_relativistic: bool = False
     """Whether the generator's loss needs the logits of real images."""
 
 
-def gan_critic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def non_saturating_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """-log D(x) - log(1 - D(G(z))) with D = sigmoid(logit). Goodfellow et al. 2014, equation 1."""
     return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
 
 
-def gan_generator_loss(_real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def non_saturating_generator_loss(_real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """-log D(G(z)), the non-saturating form. Goodfellow et al. 2014, section 3."""
     return F.softplus(-fake_logits).mean()
 
 
-def lsgan_critic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def lsgan_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """½ (D(x) - 1)² + ½ D(G(z))². Mao et al. 2017, equation 9."""
     return 0.5 * (real_logits - 1).square().mean() + 0.5 * fake_logits.square().mean()
 
@@ -46,12 +46,12 @@ def lsgan_generator_loss(_real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return 0.5 * (fake_logits - 1).square().mean()
 
 
-def hinge_critic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """max(0, 1 - D(x)) + max(0, 1 + D(G(z))). Lim and Ye 2017; Miyato et al. 2018, equation 16."""
     return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
 
 
-def wasserstein_critic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def wasserstein_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """The negative estimate of the Wasserstein distance. Arjovsky et al. 2017, equation 3."""
     return fake_logits.mean() - real_logits.mean()
 
@@ -61,7 +61,7 @@ def linear_generator_loss(_real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     return -fake_logits.mean()
 
 
-def relativistic_critic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def rpgan_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """-log sigmoid(D(x) - D(G(z))), the i-th real image against the i-th generated one.
 
     Jolicoeur-Martineau 2018, RpGAN, in the form of Huang et al. 2024 (R3GAN), section 2.
@@ -69,16 +69,16 @@ def relativistic_critic_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor
     return F.softplus(fake_logits - real_logits).mean()
 
 
-def relativistic_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """-log sigmoid(D(G(z)) - D(x)): the critic's loss with the roles exchanged. Sources as there."""
+def rpgan_generator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """-log sigmoid(D(G(z)) - D(x)): the discriminator's loss with the roles exchanged. Sources as there."""
     return F.softplus(real_logits - fake_logits).mean()
 
 
 OBJECTIVES: dict[LossName, Objective] = {
-    "gan": Objective(gan_critic_loss, gan_generator_loss),
-    "lsgan": Objective(lsgan_critic_loss, lsgan_generator_loss),
-    "hinge": Objective(hinge_critic_loss, linear_generator_loss),
-    "wgan": Objective(wasserstein_critic_loss, linear_generator_loss),
-    "wgan-gp": Objective(wasserstein_critic_loss, linear_generator_loss),
-    "relativistic": Objective(relativistic_critic_loss, relativistic_generator_loss, is_relativistic=True),
+    "non-saturating": Objective(non_saturating_discriminator_loss, non_saturating_generator_loss),
+    "lsgan": Objective(lsgan_discriminator_loss, lsgan_generator_loss),
+    "hinge": Objective(hinge_discriminator_loss, linear_generator_loss),
+    "wgan": Objective(wasserstein_discriminator_loss, linear_generator_loss),
+    "wgan-gp": Objective(wasserstein_discriminator_loss, linear_generator_loss),
+    "rpgan": Objective(rpgan_discriminator_loss, rpgan_generator_loss, is_relativistic=True),
 }

@@ -50,7 +50,7 @@ class ProgressView:
         """Shows fresh figures."""
         text = (
             f"· {figures.images_per_s:,.0f} images/s "
-            f"· critic {figures.critic_loss:.3f} · generator {figures.generator_loss:.3f}"
+            f"· discriminator {figures.discriminator_loss:.3f} · generator {figures.generator_loss:.3f}"
         )
         self._bar.update(self._task, figures=text)
         if not self._console.is_terminal and time.monotonic() >= self._next_line_s:

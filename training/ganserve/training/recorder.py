@@ -116,8 +116,8 @@ class Recorder:
         self._write_figures()
         self._calibrate()
         state.check_finite()
-        scores, judge = self._evaluator.scores(state.ema), self._evaluator.extractor
-        values = {**scores.to_dict(), "extractor": judge.digest, "extractor_accuracy": judge.accuracy}
+        scores, judge = self._evaluator.scores(state.ema), self._evaluator.feature_extractor
+        values = {**scores.to_dict(), "feature_extractor": judge.digest, "feature_extractor_accuracy": judge.accuracy}
         self._report.add_scores(values, step=state.step, images_seen=state.images_seen)
         self._report.restart_clock()
         self._progress.on_scores(scores, step=state.step)

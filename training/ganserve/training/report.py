@@ -34,12 +34,12 @@ class Figures:
     images_seen: int
     images_per_s: float
     """Evaluations and files not counted."""
-    critic_loss: float
+    discriminator_loss: float
     generator_loss: float
     penalty: float
     real_logit: float
     fake_logit: float
-    critic_accuracy: float
+    discriminator_accuracy: float
     num_steps: int
     """Steps since the line before."""
     num_skipped: int
@@ -71,7 +71,7 @@ class Report:
 
     def add(self, losses: StepLosses) -> None:
         """Adds one step; one whose losses are not finite counts in `num_skipped` alone. Waits for nothing."""
-        row = torch.stack([getattr(losses, name) for name in _STEP_LOSSES] + [torch.ones_like(losses.critic)])
+        row = torch.stack([getattr(losses, name) for name in _STEP_LOSSES] + [torch.ones_like(losses.discriminator)])
         row = torch.where(torch.isfinite(row).all(), row, 0.0)
         self._sum = row if self._sum is None else self._sum + row
 
@@ -86,12 +86,12 @@ class Report:
             step=step,
             images_seen=images_seen,
             images_per_s=round(images_per_s, 1),
-            critic_loss=means["critic"],
+            discriminator_loss=means["discriminator"],
             generator_loss=means["generator"],
             penalty=means["penalty"],
             real_logit=means["real_logit"],
             fake_logit=means["fake_logit"],
-            critic_accuracy=means["critic_accuracy"],
+            discriminator_accuracy=means["discriminator_accuracy"],
             num_steps=step - self._last_step,
             num_skipped=round(float(num_skipped - self._last_skipped)),
         )

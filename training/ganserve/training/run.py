@@ -14,7 +14,7 @@ from ganserve.v1.model_pb2 import ModelCard
 
 from . import checkpoint
 from .config import TrainingConfig
-from .datasets import Fitting, ImageDataset, absolute, load
+from .datasets import ImageDataset, Resize, absolute, load
 from .device import choose_device
 from .interrupt import StopSignal
 from .ranks import Ranks
@@ -99,12 +99,12 @@ def resume_training(run: Path, *, console: Console | None = None, **changes: Any
 
 def load_dataset(config: TrainingConfig, console: Console) -> ImageDataset:
     """The images that `config` names, with a progress bar. Raises ConfigError and DatasetError."""
-    fitting = None if config.size is None else Fitting.parse(config.size, config.fit)
+    resize = None if config.size is None else Resize.parse(config.size, config.resize_mode)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("decoding", total=None)
         dataset = load(
             config.data,
-            fitting=fitting,
+            resize=resize,
             skip_bad=config.skip_bad,
             on_progress=lambda num_done, total: progress.update(task, completed=num_done, total=total),
         )

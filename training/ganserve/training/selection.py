@@ -15,7 +15,7 @@ _LOWER_IS_BETTER: frozenset[BestMetric] = frozenset({"fid_domain", "kid"})
 def select(best: Best | None, scores: Scores, metric: BestMetric, *, step: int, judge: str) -> Best:
     """The best evaluation after one more at `step`; it is the new one where `.step` is `step`.
 
-    So it is after a change of `judge`, the extractor's digest, because values of two judges cannot be compared.
+    So it is after a change of `judge`, the feature extractor's digest, because values of two judges cannot be compared.
     """
     value = getattr(scores, metric)
     sign = 1 if metric in _LOWER_IS_BETTER else -1

@@ -22,7 +22,7 @@ from .card import build_card
 from .config import TrainingConfig
 from .datasets import ImageDataset
 from .device import allow_tf32
-from .evaluation import Evaluator, extractor_for
+from .evaluation import Evaluator, feature_extractor_for
 from .interrupt import StoppedError, StopSignal
 from .loop import train
 from .ranks import Ranks
@@ -48,7 +48,7 @@ class RunSummary:
     num_steps: int
     """Steps that the run is meant to have."""
     images_seen: int
-    """Real images shown to the critic, resumed parts included."""
+    """Real images shown to the discriminator, resumed parts included."""
     images_per_s: float
     seconds: float
     device: str
@@ -179,7 +179,7 @@ class Session:
             raise DivergenceError(
                 f"{error}, and going back to the last good checkpoint with half the learning rates did not help "
                 f"{num_rollbacks} times; that checkpoint is in {self.config.out}. Train again with lower "
-                "--generator-lr and --critic-lr, --clip-grad-norm 1, or another --loss"
+                "--generator-lr and --discriminator-lr, --clip-grad-norm 1, or another --loss"
             ) from error
         checkpoint.load(self.run_dir.checkpoint()).restore(self.state)
         self.state.num_rollbacks, self.state.lr_scale, self.state.best = num_rollbacks + 1, lr_scale / 2, best
@@ -204,14 +204,14 @@ class Session:
                 if stop():
                     raise StoppedError
 
-            extractor = extractor_for(
+            feature_extractor = feature_extractor_for(
                 self.dataset,
                 device=self.state.device,
                 on_progress=show,
             )
         return Evaluator(
             self.dataset,
-            extractor,
+            feature_extractor,
             latent_dim=config.latent_dim,
             conditional=config.conditional,
             num_images=config.evaluate_images,

@@ -14,7 +14,7 @@ from ganserve.v1.model_pb2 import ModelCard
 from .config import TrainingConfig
 from .draws import Draws, seed_for
 from .ema import averaged_copy
-from .networks import ImageShape, build_critic, build_generator
+from .networks import ImageShape, build_discriminator, build_generator
 from .optimisation import adam
 from .ranks import ALONE, Ranks
 
@@ -26,7 +26,7 @@ class Best:
     value: float
     step: int
     judge: str = ""
-    """Digest of the extractor that judged. Another one's values cannot be compared with it."""
+    """Digest of the feature extractor that judged. Another one's values cannot be compared with it."""
     num_since: int = 0
     """Evaluations since then, none of them better."""
 
@@ -36,10 +36,10 @@ class TrainingState:
     """Networks, optimisers, random numbers and progress."""
 
     generator: nn.Module
-    critic: nn.Module
+    discriminator: nn.Module
     ema: nn.Module
     generator_optimiser: Adam
-    critic_optimiser: Adam
+    discriminator_optimiser: Adam
     draws: Draws
     device: torch.device
     num_skipped: Tensor
@@ -49,7 +49,7 @@ class TrainingState:
     """Generator steps done."""
 
     images_seen: int = 0
-    """Real images shown to the critic; also the position in `Batches`."""
+    """Real images shown to the discriminator; also the position in `Batches`."""
 
     lr_scale: float = 1.0
     """Both learning rates are multiplied with it; halved whenever the run is rolled back."""
@@ -68,22 +68,22 @@ class TrainingState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for("weights", config.seed))
             generator = _place(generator_for(config, card), device)
-            critic = _place(
-                build_critic(
+            discriminator = _place(
+                build_discriminator(
                     config.arch,
                     image_shape_of(card),
                     num_classes=len(card.class_names),
                     base_width=config.base_width,
-                    norm=config.resolved_critic_norm,
+                    norm=config.resolved_discriminator_norm,
                 ),
                 device,
             )
         return cls(
             generator=generator,
-            critic=critic,
+            discriminator=discriminator,
             ema=averaged_copy(generator),
             generator_optimiser=adam(generator, config.generator_lr, config.betas),
-            critic_optimiser=adam(critic, config.critic_lr, config.betas),
+            discriminator_optimiser=adam(discriminator, config.discriminator_lr, config.betas),
             draws=Draws(device, seed_for("steps", config.seed), rank=ranks.rank, num_ranks=ranks.num_ranks),
             device=device,
             num_skipped=torch.zeros((), device=device),
@@ -91,7 +91,7 @@ class TrainingState:
 
     def check_finite(self) -> None:
         """Raises DivergenceError where a weight is no longer finite, because nothing good comes after that."""
-        for network in (self.generator, self.critic, self.ema):
+        for network in (self.generator, self.discriminator, self.ema):
             for tensor in network.state_dict().values():
                 if not bool(torch.isfinite(tensor).all()):
                     raise DivergenceError(f"step {self.step}: the weights are no longer finite")

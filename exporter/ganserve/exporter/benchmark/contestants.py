@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ganserve.contract.bundle import Dtype, golden_inputs, onnx_inputs
 from ganserve.contract.card import is_conditional
 from ganserve.exporter.onnx_graph import PixelGenerator
-from ganserve.serving.device import Device
-from ganserve.serving.engine import Engine
+from ganserve.runtime.device import Device
+from ganserve.runtime.engine import Engine
 from ganserve.training.device import allow_tf32
 from ganserve.training.networks import build_generator
 from ganserve.training.state import image_shape_of

@@ -13,8 +13,8 @@ import torch
 
 from ganserve.contract.bundle import MODEL_FILE, Dtype, read_manifest, read_verified
 from ganserve.contract.errors import ConfigError
-from ganserve.serving.device import Device
-from ganserve.serving.onnx_file import read_card
+from ganserve.runtime.device import Device
+from ganserve.runtime.onnx_file import read_card
 from ganserve.training.benchmark import Spread
 
 from .contestants import Bundle, Contestant, PyTorch, WideConvolution, flops_per_image, fresh_generator

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ganserve.exporter.benchmark import Figure, ModelSpeed, measure
-from ganserve.serving.device import DeviceChoice, choose_device, count_physical_cores
+from ganserve.runtime.device import DeviceChoice, choose_device, count_physical_cores
 
 
 def bench_model(

@@ -11,7 +11,7 @@ from ganserve.contract.bundle import Dtype
 from ganserve.contract.errors import ConfigError
 from ganserve.exporter.onnx_graph import OPSET
 from ganserve.exporter.pipeline import export_run
-from ganserve.serving.device import Device
+from ganserve.runtime.device import Device
 from ganserve.training.rundir import CheckpointName
 
 from .bundle_flags import BundleFlags

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ganserve.contract.errors import DatasetError
-from ganserve.training.datasets import Fitting, load
+from ganserve.training.datasets import Resize, load
 
 WriteImage = Callable[..., None]
 
@@ -105,7 +105,7 @@ def test_mixed_sizes_list_ten_files_and_count_the_rest(tmp_path: Path, write_ima
     assert "bad09.png (7×5, not 6×5) and 2 more" in text
     assert "bad10" not in text
     assert "good" not in text
-    assert load(str(tmp_path), fitting=Fitting.parse("4x3")).images.shape == (25, 4, 3, 1)
+    assert load(str(tmp_path), resize=Resize.parse("4x3")).images.shape == (25, 4, 3, 1)
 
 
 def test_more_bad_than_good_is_refused_all_the_same(tmp_path: Path, write_image: WriteImage) -> None:
@@ -119,7 +119,7 @@ def test_an_image_too_long_for_a_model(tmp_path: Path) -> None:
     Image.new("1", (20_000, 8)).save(tmp_path / "0.png")
     with pytest.raises(DatasetError, match=r"give --size.*0\.png \(20000×8, more than 16,384 pixels a side\)"):
         load(str(tmp_path))
-    assert load(str(tmp_path), fitting=Fitting.parse("8")).images.shape == (1, 8, 8, 1)
+    assert load(str(tmp_path), resize=Resize.parse("8")).images.shape == (1, 8, 8, 1)
 
 
 def test_a_class_that_is_all_bad(folder: Path) -> None:

@@ -97,7 +97,7 @@ def test_inspect_with_a_size(spoilt: Path, capsys: pytest.CaptureFixture[str]) -
     assert "wide.png" not in capsys.readouterr().out
     for name in ("cat/cut.png", "dog/fake.png"):
         (spoilt / name).unlink()
-    assert inspect(str(spoilt), size="8", fit="pad") is None
+    assert inspect(str(spoilt), size="8", resize_mode="pad") is None
     assert "yes, as 8×8, RGB" in capsys.readouterr().out
 
 
@@ -115,7 +115,7 @@ def test_pack_fits_and_leaves_out_when_asked(spoilt: Path, tmp_path: Path, capsy
     with pytest.raises(DatasetError, match="1 of 6 images cannot be used"):
         pack(str(spoilt), tmp_path / "a.zip", size="8")
     assert not (tmp_path / "a.zip").exists()
-    pack(str(spoilt), tmp_path / "a.zip", size="8x4", fit="crop", skip_bad=True)
+    pack(str(spoilt), tmp_path / "a.zip", size="8x4", resize_mode="crop", skip_bad=True)
     assert load(str(tmp_path / "a.zip")).images.shape == (4, 8, 4, 3)
     assert "skipped  2: dog/fake.png (not an image), cat/cut.png" in capsys.readouterr().out
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ganserve.contract.errors import ArtifactError, ConfigError, DatasetError
-from ganserve.training.datasets import Fitting, ImageDataset, load, load_test
+from ganserve.training.datasets import ImageDataset, Resize, load, load_test
 from ganserve.training.datasets.packing import pack_dataset
 
 
@@ -142,7 +142,7 @@ def test_a_pack_that_was_altered_is_refused(tmp_path: Path, make_dataset: Callab
             new.writestr(entry, old.read("00000/img00000001.png" if first else entry.filename))
     with pytest.raises(DatasetError, match=r"not those that were packed \(digest .*\); pack it again"):
         load(str(tmp_path / "b.zip"))
-    assert load(str(tmp_path / "b.zip"), fitting=Fitting.parse("4")).images.shape == (10, 4, 4, 1)
+    assert load(str(tmp_path / "b.zip"), resize=Resize.parse("4")).images.shape == (10, 4, 4, 1)
 
 
 def test_nothing_is_overwritten_and_nothing_half_written(

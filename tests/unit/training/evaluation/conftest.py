@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ganserve.training.datasets import ImageDataset
-from ganserve.training.evaluation.extractor_training import ClassifierSettings
+from ganserve.training.evaluation.classifier_training import ClassifierSettings
 
 NUM_CLASSES = 3
 LATENT_DIM = 4

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.training.datasets import ImageDataset
 from ganserve.training.evaluation import classification_accuracy_scores
-from ganserve.training.evaluation.extractor_training import ClassifierSettings
+from ganserve.training.evaluation.classifier_training import ClassifierSettings
 from ganserve.training.evaluation.samples import draw_samples
 
 from .conftest import LATENT_DIM, NUM_CLASSES, BarGenerator

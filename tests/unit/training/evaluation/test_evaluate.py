@@ -66,18 +66,21 @@ def test_json_is_all_that_is_printed(run: Path, capsys: pytest.CaptureFixture[st
     found = json.loads(capsys.readouterr().out)
     assert (found["checkpoint"], found["num_images"]) == ("last", 40)
     assert len(found["class_shares"]) == 3
-    assert {"fid_floor", "extractor_accuracy", "gan_test"} <= found.keys()
+    assert {"fid_floor", "feature_extractor_accuracy", "gan_test"} <= found.keys()
     assert "cas" not in found
 
 
 def test_a_finished_run_says_the_same(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished = FinishedRun.open(run, device="cpu")
-    extractor = finished.extractor()
-    scores = finished.scores(extractor, 40)
+    feature_extractor = finished.feature_extractor()
+    scores = finished.scores(feature_extractor, 40)
     command(run, "--num-images", 40, "--json", "--device", "cpu")
     found = json.loads(capsys.readouterr().out)
     assert found.items() >= scores.to_dict().items()
-    assert (found["extractor"], found["extractor_accuracy"]) == (extractor.digest, extractor.accuracy)
+    assert (found["feature_extractor"], found["feature_extractor_accuracy"]) == (
+        feature_extractor.digest,
+        feature_extractor.accuracy,
+    )
 
 
 def test_the_scores_are_of_other_latents_than_chose_the_best(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +92,7 @@ def test_the_scores_are_of_other_latents_than_chose_the_best(run: Path, monkeypa
 
     monkeypatch.setattr("ganserve.training.evaluation.evaluator.draw_samples", watched)
     finished = FinishedRun.open(run, device="cpu")
-    finished.scores(finished.extractor(), 40)
+    finished.scores(finished.feature_extractor(), 40)
     (seed,) = seeds
     assert seed % 2**64 > 2**53, "a seed that a run may have"
 

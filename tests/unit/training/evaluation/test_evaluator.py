@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.training.datasets import ImageDataset
-from ganserve.training.evaluation import Evaluator, Extractor, extractor_for
+from ganserve.training.evaluation import Evaluator, FeatureExtractor, feature_extractor_for
+from ganserve.training.evaluation.classifier_training import ClassifierSettings, hold_out
 from ganserve.training.evaluation.evaluator import halves
-from ganserve.training.evaluation.extractor_training import ClassifierSettings, hold_out
 from ganserve.training.evaluation.samples import draw_samples, images_per_batch, labels_like
 from ganserve.training.networks.shape import ImageShape
 
@@ -35,7 +35,7 @@ def make_evaluator(make_bars: Callable[..., ImageDataset], quick: ClassifierSett
             "device": CPU,
             **overrides,
         }
-        return Evaluator(dataset, extractor_for(dataset, device=CPU, settings=quick), **options)
+        return Evaluator(dataset, feature_extractor_for(dataset, device=CPU, settings=quick), **options)
 
     return make
 
@@ -160,9 +160,9 @@ def test_large_images_go_through_in_smaller_batches(make_bars: Callable[..., Ima
             sizes.append(len(z))
             return torch.rand(len(z), 1, 1, 1).expand(-1, 1, 512, 512)
 
-    extractor = Extractor(ImageShape(512, 512, 1), 4, knows_classes=False).eval()
-    extractor.register_forward_pre_hook(lambda _, images: sizes.append(len(images[0])))
-    Evaluator(large, extractor, latent_dim=LATENT_DIM, conditional=False, num_images=9, seed=0, device=CPU).scores(
-        Blank()
-    )
+    feature_extractor = FeatureExtractor(ImageShape(512, 512, 1), 4, knows_classes=False).eval()
+    feature_extractor.register_forward_pre_hook(lambda _, images: sizes.append(len(images[0])))
+    Evaluator(
+        large, feature_extractor, latent_dim=LATENT_DIM, conditional=False, num_images=9, seed=0, device=CPU
+    ).scores(Blank())
     assert max(sizes) == 4

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.training.datasets import ImageDataset
-from ganserve.training.evaluation import Evaluator, extractor_for
-from ganserve.training.evaluation.extractor_training import ClassifierSettings
+from ganserve.training.evaluation import Evaluator, feature_extractor_for
+from ganserve.training.evaluation.classifier_training import ClassifierSettings
 from ganserve.training.evaluation.inception import Inception
 
 from .conftest import LATENT_DIM, BarGenerator
@@ -84,8 +84,10 @@ def test_the_evaluator_reports_it(
 ) -> None:
     put(RowMeans())
     bars = make_bars()
-    extractor = extractor_for(bars, device=CPU, settings=quick)
-    evaluator = Evaluator(bars, extractor, latent_dim=LATENT_DIM, conditional=True, num_images=60, seed=0, device=CPU)
+    feature_extractor = feature_extractor_for(bars, device=CPU, settings=quick)
+    evaluator = Evaluator(
+        bars, feature_extractor, latent_dim=LATENT_DIM, conditional=True, num_images=60, seed=0, device=CPU
+    )
     good, bad = evaluator.scores(BarGenerator()), evaluator.scores(BarGenerator(torch.zeros_like))
     assert good.fid_inception is not None
     assert bad.fid_inception is not None

@@ -13,10 +13,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ganserve.contract.errors import ConfigError
 from ganserve.training.config import Architecture, Norm
 from ganserve.training.ema import averaged_copy, estimate_batch_norm
-from ganserve.training.networks import ImageShape, build_critic, build_generator
+from ganserve.training.networks import ImageShape, build_discriminator, build_generator
 
 ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
-CRITICS: list[tuple[Architecture, Norm]] = [
+DISCRIMINATORS: list[tuple[Architecture, Norm]] = [
     ("mlp", "none"),
     ("mlp", "spectral"),
     ("dcgan", "none"),
@@ -30,7 +30,7 @@ SIZES = [(8, 8), (28, 28), (32, 32), (64, 64), (30, 17), (4, 5), (4, 40)]
 LATENT_DIM = 6
 
 every_arch = pytest.mark.parametrize("arch", ARCHITECTURES)
-every_critic = pytest.mark.parametrize(("arch", "norm"), CRITICS)
+every_discriminator = pytest.mark.parametrize(("arch", "norm"), DISCRIMINATORS)
 
 
 @pytest.fixture(autouse=True)
@@ -64,13 +64,13 @@ def test_images_and_logits_have_the_promised_shape(
 ) -> None:
     shape = ImageShape(*size, channels)
     generator = build_generator(arch, shape, latent_dim=LATENT_DIM, num_classes=num_classes, base_width=2)
-    critic = build_critic(arch, shape, num_classes=num_classes, base_width=2, norm="none")
+    discriminator = build_discriminator(arch, shape, num_classes=num_classes, base_width=2, norm="none")
     labels = torch.tensor([0, 2, 1]) if num_classes else None
     images = generator(torch.randn(3, LATENT_DIM), labels)
     assert images.shape == (3, channels, *size)
     assert images.dtype == torch.float32
     assert images.abs().max() <= 1
-    assert critic(images, labels).shape == (3,)
+    assert discriminator(images, labels).shape == (3,)
 
 
 @pytest.mark.parametrize("arch", ["resnet", "r3gan"])
@@ -79,7 +79,7 @@ def test_images_too_small_for_a_family_are_refused(arch: Architecture) -> None:
     with pytest.raises(ConfigError, match=f"--arch is '{arch}'.* 4 pixels a side or more.* 3×40"):
         build_generator(arch, shape, latent_dim=LATENT_DIM, num_classes=0, base_width=4)
     with pytest.raises(ConfigError, match="4 pixels a side"):
-        build_critic(arch, shape, num_classes=0, base_width=4, norm="none")
+        build_discriminator(arch, shape, num_classes=0, base_width=4, norm="none")
 
 
 @pytest.mark.parametrize("arch", ["mlp", "dcgan"])
@@ -88,15 +88,15 @@ def test_the_other_families_take_images_of_any_size(arch: Architecture, size: tu
     shape = ImageShape(*size, 1)
     images = generator_of(arch, shape, 0)(torch.randn(3, LATENT_DIM), None)
     assert images.shape == (3, 1, *size)
-    assert build_critic(arch, shape, num_classes=0, base_width=4, norm="none")(images, None).shape == (3,)
+    assert build_discriminator(arch, shape, num_classes=0, base_width=4, norm="none")(images, None).shape == (3,)
 
 
 @pytest.mark.parametrize(
     ("arch", "norm"), [("mlp", "batch"), ("resnet", "batch"), ("r3gan", "batch"), ("r3gan", "spectral")]
 )
-def test_a_norm_that_a_critic_has_no_use_for_is_refused(arch: Architecture, norm: Norm) -> None:
-    with pytest.raises(ConfigError, match=f"--critic-norm is '{norm}'; the critic of {arch} takes none"):
-        build_critic(arch, ImageShape(8, 8, 1), num_classes=0, base_width=4, norm=norm)
+def test_a_norm_that_a_discriminator_has_no_use_for_is_refused(arch: Architecture, norm: Norm) -> None:
+    with pytest.raises(ConfigError, match=f"--discriminator-norm is '{norm}'; the discriminator of {arch} takes none"):
+        build_discriminator(arch, ImageShape(8, 8, 1), num_classes=0, base_width=4, norm=norm)
 
 
 @every_arch
@@ -107,25 +107,25 @@ def test_the_class_changes_the_image(arch: Architecture, size: tuple[int, int]) 
     assert (images[0] - images[1]).abs().max() > 1e-3
 
 
-@every_critic
+@every_discriminator
 def test_the_class_changes_the_logit(arch: Architecture, norm: Norm) -> None:
-    critic = build_critic(arch, ImageShape(8, 8, 1), num_classes=2, base_width=4, norm=norm)
-    stir(critic)
-    logits = critic.eval()(torch.randn(1, 1, 8, 8).expand(2, -1, -1, -1), torch.tensor([0, 1]))
+    discriminator = build_discriminator(arch, ImageShape(8, 8, 1), num_classes=2, base_width=4, norm=norm)
+    stir(discriminator)
+    logits = discriminator.eval()(torch.randn(1, 1, 8, 8).expand(2, -1, -1, -1), torch.tensor([0, 1]))
     assert (logits[0] - logits[1]).abs() > 1e-5
 
 
-@every_critic
+@every_discriminator
 def test_every_parameter_gets_a_gradient(arch: Architecture, norm: Norm) -> None:
     shape = ImageShape(9, 16, 3)
     generator = generator_of(arch, shape, 2)
-    critic = build_critic(arch, shape, num_classes=2, base_width=4, norm=norm)
+    discriminator = build_discriminator(arch, shape, num_classes=2, base_width=4, norm=norm)
     stir(generator)
-    stir(critic)
+    stir(discriminator)
     labels = torch.tensor([0, 1, 0, 1])
-    logits = critic(generator(torch.randn(4, LATENT_DIM), labels), labels)
+    logits = discriminator(generator(torch.randn(4, LATENT_DIM), labels), labels)
     torch.autograd.backward((logits * torch.tensor([1.0, -2.0, 3.0, 0.5])).sum())
-    for network in (generator, critic):
+    for network in (generator, discriminator):
         still = [name for name, parameter in network.named_parameters() if not _moves(parameter.grad)]
         assert still == []
 
@@ -141,17 +141,20 @@ def test_a_generator_draws_each_image_alone(arch: Architecture) -> None:
     torch.testing.assert_close(generator(z, labels)[1:2], generator(z[1:2], labels[1:2]))
 
 
-@pytest.mark.parametrize(("arch", "norm"), [pair for pair in CRITICS if pair[1] != "batch"])
-def test_a_critic_without_batch_norm_judges_each_image_alone(arch: Architecture, norm: Norm) -> None:
-    critic = build_critic(arch, ImageShape(12, 9, 3), num_classes=0, base_width=4, norm=norm).eval()
-    assert not any(isinstance(module, _BatchNorm) for module in critic.modules())
+@pytest.mark.parametrize(("arch", "norm"), [pair for pair in DISCRIMINATORS if pair[1] != "batch"])
+def test_a_discriminator_without_batch_norm_judges_each_image_alone(arch: Architecture, norm: Norm) -> None:
+    discriminator = build_discriminator(arch, ImageShape(12, 9, 3), num_classes=0, base_width=4, norm=norm).eval()
+    assert not any(isinstance(module, _BatchNorm) for module in discriminator.modules())
     images = torch.randn(4, 3, 12, 9)
-    torch.testing.assert_close(critic(images)[:1], critic(images[:1]))
+    torch.testing.assert_close(discriminator(images)[:1], discriminator(images[:1]))
 
 
 def test_r3gan_has_no_norm_at_all() -> None:
     shape = ImageShape(16, 16, 3)
-    networks = [generator_of("r3gan", shape, 2), build_critic("r3gan", shape, num_classes=2, base_width=4, norm="none")]
+    networks = [
+        generator_of("r3gan", shape, 2),
+        build_discriminator("r3gan", shape, num_classes=2, base_width=4, norm="none"),
+    ]
     for network in networks:
         assert not any("norm" in type(module).__name__.lower() for module in network.modules())
 
@@ -167,19 +170,21 @@ def test_r3gan_begins_without_its_residuals() -> None:
     torch.testing.assert_close(generator(z), before)
 
 
-@every_critic
+@every_discriminator
 def test_a_gradient_penalty_can_be_taken(arch: Architecture, norm: Norm) -> None:
     """The gradient of the squared gradient of the logits, against finite differences along the penalty's own slope."""
-    critic = build_critic(arch, ImageShape(9, 7, 1), num_classes=2, base_width=4, norm=norm).double().eval()
-    stir(critic)
+    discriminator = (
+        build_discriminator(arch, ImageShape(9, 7, 1), num_classes=2, base_width=4, norm=norm).double().eval()
+    )
+    stir(discriminator)
     images, labels = torch.randn(3, 1, 9, 7, dtype=torch.float64), torch.tensor([0, 1, 0])
 
     def penalty() -> Tensor:
         points = images.clone().requires_grad_()
-        (gradients,) = torch.autograd.grad(critic(points, labels).sum(), points, create_graph=True)
+        (gradients,) = torch.autograd.grad(discriminator(points, labels).sum(), points, create_graph=True)
         return gradients.square().sum()
 
-    parameters = list(critic.parameters())
+    parameters = list(discriminator.parameters())
     slopes = torch.autograd.grad(penalty(), parameters, allow_unused=True)
     pairs = [(parameter, slope) for parameter, slope in zip(parameters, slopes, strict=True) if slope is not None]
     length = torch.stack([slope.square().sum() for _, slope in pairs]).sum().sqrt()
@@ -210,20 +215,20 @@ def test_a_copy_and_a_saved_state_draw_the_same_images(arch: Architecture) -> No
     assert torch.equal(fresh(z, labels), images)
 
 
-@every_critic
-def test_a_copied_or_restored_critic_goes_on_exactly(arch: Architecture, norm: Norm) -> None:
+@every_discriminator
+def test_a_copied_or_restored_discriminator_goes_on_exactly(arch: Architecture, norm: Norm) -> None:
     shape = ImageShape(8, 8, 1)
-    critic = build_critic(arch, shape, num_classes=2, base_width=4, norm=norm)
+    discriminator = build_discriminator(arch, shape, num_classes=2, base_width=4, norm=norm)
     images, labels = torch.randn(3, 1, 8, 8), torch.tensor([0, 1, 1])
-    critic(images, labels)
-    restored = build_critic(arch, shape, num_classes=2, base_width=4, norm=norm)
-    restored.load_state_dict(critic.state_dict())
-    copied = copy.deepcopy(critic)
+    discriminator(images, labels)
+    restored = build_discriminator(arch, shape, num_classes=2, base_width=4, norm=norm)
+    restored.load_state_dict(discriminator.state_dict())
+    copied = copy.deepcopy(discriminator)
     for _ in range(3):
-        logits = critic(images, labels)
+        logits = discriminator(images, labels)
         assert torch.equal(restored(images, labels), logits)
         assert torch.equal(copied(images, labels), logits)
-    for name, tensor in critic.state_dict().items():
+    for name, tensor in discriminator.state_dict().items():
         assert torch.equal(restored.state_dict()[name], tensor), name
 
 

@@ -32,7 +32,7 @@ class Contestant:
     name: str
 
     images_per_step: int
-    """Real images shown to the critic."""
+    """Real images shown to the discriminator."""
 
     take_steps: Callable[[int, Callable[[], None]], None]
     """Trains on for a number of steps, and calls the function after each."""
@@ -78,7 +78,7 @@ def contestants(config: TrainingConfig, dataset: ImageDataset, device: torch.dev
         ours(f"{OURS}, images from a DataLoader", batches=_LoadedBatches(loaded(), **shown)),
         ours(f"{OURS}, channels first", batches=_ChannelsFirstBatches(**shown), change=put_channels_first),
         ours(f"{OURS}, Adam not fused", change=unfuse),
-        ours(f"{OURS}, critic not held still", change=keep_critic_learning),
+        ours(f"{OURS}, discriminator not held still", change=keep_discriminator_learning),
         ours(f"{OURS}, figures read every step", look=_read),
     ]
 
@@ -101,7 +101,7 @@ def _ours(
         until = dataclasses.replace(config, steps=state.step + num_steps)
         train(state, batches, until, after_step=look_and_count, should_stop=lambda: False)
 
-    return Contestant(name, config.batch_size * config.num_critic_steps, take_steps)
+    return Contestant(name, config.batch_size * config.num_discriminator_steps, take_steps)
 
 
 def _in_order(batches: Batches, batch_size: int) -> Iterator[Batch]:
@@ -130,13 +130,13 @@ class _ChannelsFirstBatches(Batches):
 
 def put_channels_first(state: TrainingState) -> None:
     """Lays the weights out as PyTorch does unless told otherwise."""
-    for network in (state.generator, state.critic, state.ema):
+    for network in (state.generator, state.discriminator, state.ema):
         network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def unfuse(state: TrainingState) -> None:
     """Gives both networks the Adam of the plain loop."""
-    state.critic_optimiser = _plain_adam(state.critic_optimiser)
+    state.discriminator_optimiser = _plain_adam(state.discriminator_optimiser)
     state.generator_optimiser = _plain_adam(state.generator_optimiser)
 
 
@@ -154,7 +154,7 @@ def _forget_fused_inputs(optimiser: Optimizer, _arguments: Any, _keywords: Any) 
 
 
 def use_images_twice(state: TrainingState) -> None:
-    """Has the generator learn from the images that the critic has just learnt from, as the plain loop does.
+    """Has the generator learn from the images that the discriminator has just learnt from, as the plain loop does.
 
     That saves a pass of the generator, and is the one of these changes that makes other samples: worse ones.
     """
@@ -162,7 +162,7 @@ def use_images_twice(state: TrainingState) -> None:
 
 
 class _Remembering(nn.Module):
-    """A generator whose images for the critic's step are those of its own step too."""
+    """A generator whose images for the discriminator's step are those of its own step too."""
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__()
@@ -178,21 +178,21 @@ class _Remembering(nn.Module):
         return self._made.detach()
 
 
-def keep_critic_learning(state: TrainingState) -> None:
-    """Has the generator's step work out gradients of the critic's weights too, which nobody uses."""
-    state.critic = _Restless(state.critic)
+def keep_discriminator_learning(state: TrainingState) -> None:
+    """Has the generator's step work out gradients of the discriminator's weights too, which nobody uses."""
+    state.discriminator = _Restless(state.discriminator)
 
 
 class _Restless(nn.Module):
-    """A critic that does not hold still when it is asked to."""
+    """A discriminator that does not hold still when it is asked to."""
 
-    def __init__(self, critic: nn.Module) -> None:
+    def __init__(self, discriminator: nn.Module) -> None:
         super().__init__()
-        self.critic = critic
+        self.discriminator = discriminator
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """images: (N, C, H, W), labels: (N,) or None -> logits (N,)."""
-        logits: Tensor = self.critic(images, labels)
+        logits: Tensor = self.discriminator(images, labels)
         return logits
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:  # noqa: ARG002 - not heard, on purpose

@@ -2,8 +2,8 @@
 
 https://github.com/pytorch/examples/tree/main/dcgan, in words of our own and with networks handed in. As there: a
 DataLoader with two workers that turns one image at a time into a tensor, cross-entropy on probabilities, a backward
-pass for real and another for generated images, gradients of the critic's weights in the generator's step, Adam with
-its defaults, and five figures read after every step. It has no averaged generator.
+pass for real and another for generated images, gradients of the discriminator's weights in the generator's step, Adam
+with its defaults, and five figures read after every step. It has no averaged generator.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from ganserve.training.config import TrainingConfig
 from ganserve.training.datasets import ImageDataset
 from ganserve.training.draws import seed_for
-from ganserve.training.networks import ImageShape, build_critic, build_generator
+from ganserve.training.networks import ImageShape, build_discriminator, build_generator
 
 Batch = tuple[Tensor, Tensor | None]
 """Images float32 (N, C, H, W) in [-1, 1], and labels int64 (N,) or None."""
@@ -34,12 +34,12 @@ _MEAN, _STD = 0.5, 0.5
 class PlainFigures:
     """What a plain step shows: both losses and three mean probabilities of being real."""
 
-    critic_loss: float
+    discriminator_loss: float
     generator_loss: float
     real: float
     fake: float
     fake_after: float
-    """Of the same generated images, after the critic's step."""
+    """Of the same generated images, after the discriminator's step."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class PlainTraining:
     """What the plain loop changes."""
 
     generator: nn.Module
-    critic: nn.Module
+    discriminator: nn.Module
     generator_optimiser: Adam
-    critic_optimiser: Adam
+    discriminator_optimiser: Adam
     latent_dim: int
     device: torch.device
 
@@ -67,18 +67,18 @@ class PlainTraining:
                 num_classes=num_classes,
                 base_width=config.base_width,
             ).to(device)
-            critic = build_critic(
+            discriminator = build_discriminator(
                 config.arch,
                 shape,
                 num_classes=num_classes,
                 base_width=config.base_width,
-                norm=config.resolved_critic_norm,
+                norm=config.resolved_discriminator_norm,
             ).to(device)
         return cls(
             generator=generator,
-            critic=critic,
+            discriminator=discriminator,
             generator_optimiser=Adam(generator.parameters(), lr=config.generator_lr, betas=config.betas),
-            critic_optimiser=Adam(critic.parameters(), lr=config.critic_lr, betas=config.betas),
+            discriminator_optimiser=Adam(discriminator.parameters(), lr=config.discriminator_lr, betas=config.betas),
             latent_dim=config.latent_dim,
             device=device,
         )
@@ -91,27 +91,27 @@ def train_plainly(
     num_steps: int,
     after_step: Callable[[PlainFigures], None],
 ) -> None:
-    """Trains in place for `num_steps` steps, each of one critic step and one generator step."""
-    generator, critic, device = training.generator, training.critic, training.device
+    """Trains in place for `num_steps` steps, each of one discriminator step and one generator step."""
+    generator, discriminator, device = training.generator, training.discriminator, training.device
     for _ in range(num_steps):
         images, labels = next(batches)
         real, labels = images.to(device), None if labels is None else labels.to(device)
         ones, zeros = torch.ones(len(real), device=device), torch.zeros(len(real), device=device)
 
-        critic.zero_grad()
-        real_scores = torch.sigmoid(critic(real, labels))
+        discriminator.zero_grad()
+        real_scores = torch.sigmoid(discriminator(real, labels))
         real_loss = F.binary_cross_entropy(real_scores, ones)
         torch.autograd.backward(real_loss)
         real_mean = real_scores.mean().item()
         fake = generator(torch.randn(len(real), training.latent_dim, device=device), labels)
-        fake_scores = torch.sigmoid(critic(fake.detach(), labels))
+        fake_scores = torch.sigmoid(discriminator(fake.detach(), labels))
         fake_loss = F.binary_cross_entropy(fake_scores, zeros)
         torch.autograd.backward(fake_loss)
         fake_mean = fake_scores.mean().item()
-        training.critic_optimiser.step()
+        training.discriminator_optimiser.step()
 
         generator.zero_grad()
-        scores = torch.sigmoid(critic(fake, labels))
+        scores = torch.sigmoid(discriminator(fake, labels))
         generator_loss = F.binary_cross_entropy(scores, ones)
         torch.autograd.backward(generator_loss)
         fake_mean_after = scores.mean().item()
@@ -119,7 +119,7 @@ def train_plainly(
 
         after_step(
             PlainFigures(
-                critic_loss=(real_loss + fake_loss).item(),
+                discriminator_loss=(real_loss + fake_loss).item(),
                 generator_loss=generator_loss.item(),
                 real=real_mean,
                 fake=fake_mean,

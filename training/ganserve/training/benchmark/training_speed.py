@@ -48,7 +48,7 @@ class TrainingSpeed:
     """What was measured, and where."""
 
     images_per_s: dict[str, list[float]]
-    """Of each loop by name, the plain one first: real images shown to the critic in a second, one figure a round."""
+    """Of each loop by name, the plain one first: real images that the discriminator sees a second, a figure a round."""
 
     preset: str
     shape: tuple[int, int, int]
@@ -170,9 +170,10 @@ def _differences(config: TrainingConfig) -> list[str]:
         "averages the generator's weights (EMA)": True,
         "draws new latents for the generator's step": True,
         "looks for losses and gradients that are not finite": True,
-        f"minimises {config.loss}, not cross-entropy": config.loss != "gan",
-        f"takes {config.num_critic_steps} critic steps for each of the generator": config.num_critic_steps > 1,
-        "gives the critic gradient penalties": config.has_gradient_penalty,
+        f"minimises {config.loss}, not cross-entropy": config.loss != "non-saturating",
+        f"takes {config.num_discriminator_steps} discriminator steps a generator step": config.num_discriminator_steps
+        > 1,
+        "gives the discriminator gradient penalties": config.has_gradient_penalty,
         f"augments images ({config.augment})": bool(config.augment),
         "mirrors images": config.mirror,
         f"computes in {config.precision}": config.precision != "fp32",

@@ -18,7 +18,7 @@ from rich.table import Table
 from ganserve.contract.errors import ConfigError
 from ganserve.training.benchmark import TrainingSpeed, measure
 from ganserve.training.config import DeviceName, TrainingConfig
-from ganserve.training.datasets import Fitting, ImageDataset
+from ganserve.training.datasets import ImageDataset, Resize
 from ganserve.training.presets import preset_path, read_settings
 from ganserve.training.run import load_dataset
 
@@ -98,7 +98,7 @@ def _config_of(preset: str) -> TrainingConfig:
 
 def _random_images(size: int, num_channels: int, batch_size: int) -> ImageDataset:
     """Seeded noise, as many images as a common dataset has, if they are small. Raises ConfigError for a bad size."""
-    side = Fitting.parse(str(size)).height
+    side = Resize.parse(str(size)).height
     num_images = min(_MOST_RANDOM_IMAGES, _MOST_RANDOM_BYTES // (side * side * num_channels))
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (max(num_images, batch_size), side, side, num_channels), dtype=np.uint8)

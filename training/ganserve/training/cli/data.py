@@ -13,16 +13,18 @@ from rich.table import Table
 from rich.text import Text
 
 from ganserve.contract.errors import DatasetError
-from ganserve.training.datasets import Fitting, Split, load
-from ganserve.training.datasets.fitting import How
+from ganserve.training.datasets import Resize, Split, load
 from ganserve.training.datasets.inspection import Inspection, inspect_source
 from ganserve.training.datasets.packing import check_target, pack_dataset
+from ganserve.training.datasets.resizing import ResizeMode
 
 _MOST_VALUES: Final = 12
 _MOST_FAULTS: Final = 20
 
 
-def inspect(source: str, *, size: str | None = None, fit: How = "resize", split: Split | None = None) -> int | None:
+def inspect(
+    source: str, *, size: str | None = None, resize_mode: ResizeMode = "stretch", split: Split | None = None
+) -> int | None:
     """Show what a source of images holds, and every file in it that cannot be trained on.
 
         ganserve data inspect photos/
@@ -35,14 +37,14 @@ def inspect(source: str, *, size: str | None = None, fit: How = "resize", split:
         What `ganserve train --data` takes.
     size
         One side in pixels, such as 32, or height and width, such as 32x48. With it, other sizes are no fault.
-    fit
-        How images are made to fit --size.
+    resize_mode
+        How images reach --size.
     split
         The split to look at. Left out: all that there are.
     """
     console = Console()
     with _progress(console, "looking") as on_progress:
-        inspections = inspect_source(source, split=split, fitting=_fitting(size, fit), on_progress=on_progress)
+        inspections = inspect_source(source, split=split, resize=_resize(size, resize_mode), on_progress=on_progress)
     for index, inspection in enumerate(inspections):
         if index:
             console.print()
@@ -56,13 +58,13 @@ def pack(
     out: Path,
     *,
     size: str | None = None,
-    fit: How = "resize",
+    resize_mode: ResizeMode = "stretch",
     skip_bad: bool = False,
     split: Split = "train",
 ) -> None:
     """Pack a source into one zip of PNGs with labels, which StyleGAN's tools read too.
 
-        ganserve data pack photos/ photos.zip --size 64 --fit crop
+        ganserve data pack photos/ photos.zip --size 64 --resize-mode crop
 
     Parameters
     ----------
@@ -72,8 +74,8 @@ def pack(
         The zip to write. What is there is never overwritten.
     size
         One side in pixels, such as 32, or height and width, such as 32x48. Left out: as they are.
-    fit
-        How images are made to fit --size: `resize` scales both sides, `crop` cuts the centre out first, `pad` shrinks
+    resize_mode
+        How images reach --size: `stretch` scales both sides, `crop` cuts the centre out first, `pad` shrinks
         what is too large and centres it on black.
     skip_bad
         Leave bad images out.
@@ -83,7 +85,9 @@ def pack(
     check_target(out)
     console = Console()
     with _progress(console, "reading") as on_progress:
-        dataset = load(source, split=split, fitting=_fitting(size, fit), skip_bad=skip_bad, on_progress=on_progress)
+        dataset = load(
+            source, split=split, resize=_resize(size, resize_mode), skip_bad=skip_bad, on_progress=on_progress
+        )
     with _progress(console, "packing") as on_progress:
         pack_dataset(dataset, out, split=split, on_progress=on_progress)
     num_images, height, width, num_channels = dataset.images.shape
@@ -98,8 +102,8 @@ def pack(
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _fitting(size: str | None, fit: How) -> Fitting | None:
-    return None if size is None else Fitting.parse(size, fit)
+def _resize(size: str | None, resize_mode: ResizeMode) -> Resize | None:
+    return None if size is None else Resize.parse(size, resize_mode)
 
 
 @contextmanager

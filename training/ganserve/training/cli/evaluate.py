@@ -64,21 +64,21 @@ def evaluate(
         run, checkpoint=checkpoint, data=data, device=device, console=Console(stderr=True) if as_json else console
     )
     test = finished.test_images(test_data) if cas else None
-    extractor = finished.extractor()
-    scores = finished.scores(extractor, num_images)
+    feature_extractor = finished.feature_extractor()
+    scores = finished.scores(feature_extractor, num_images)
     accuracies = None if test is None else finished.cas(test)
     if as_json:
         found = {
             "checkpoint": finished.checkpoint,
-            "extractor": extractor.digest,
-            "extractor_accuracy": extractor.accuracy,
+            "feature_extractor": feature_extractor.digest,
+            "feature_extractor_accuracy": feature_extractor.accuracy,
             **scores.to_dict(),
         }
         print(json.dumps(found if accuracies is None else {**found, "cas": accuracies}))
         return
     console.print(
         f"{run}, checkpoint {finished.checkpoint}: {scores.num_images:,} samples. The judge gets "
-        f"{extractor.accuracy:.1%} of held-out real images right.",
+        f"{feature_extractor.accuracy:.1%} of held-out real images right.",
         soft_wrap=True,
         highlight=False,
         markup=False,

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from ganserve.contract.errors import DatasetError
 
 from .dataset import OnProgress
-from .fitting import Fitting
 from .image_files import BadImageError, read_pixels
 from .listing import Fault, Listing, Survey, survey
+from .resizing import Resize
 
 _NUM_LISTED = 10
 
@@ -37,7 +37,7 @@ def decode(
     listing: Listing,
     write: WritePixels,
     *,
-    fitting: Fitting | None = None,
+    resize: Resize | None = None,
     skip_bad: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Decoded:
@@ -47,10 +47,10 @@ def decode(
         DatasetError: some are bad and `skip_bad` is not set, or they are more than half, or
             all of a class.
     """
-    found = survey(listing, fitting, on_progress)
+    found = survey(listing, resize, on_progress)
     if not skip_bad:
         _refuse(listing, found.faults)
-    labels, faults = read_all(listing, found, write, fitting=fitting, on_progress=on_progress)
+    labels, faults = read_all(listing, found, write, resize=resize, on_progress=on_progress)
     if not skip_bad:
         _refuse(listing, faults)
     if shortage := listing.shortage(faults):
@@ -70,7 +70,7 @@ def read_all(
     found: Survey,
     write: WritePixels,
     *,
-    fitting: Fitting | None = None,
+    resize: Resize | None = None,
     on_progress: OnProgress | None = None,
 ) -> tuple[npt.NDArray[np.int64] | None, list[Fault]]:
     """Hands the pixels of every file that fits to `write`, in order, past those that turn out bad.
@@ -81,9 +81,9 @@ def read_all(
     labels: list[int | None] = []
     faults = list(found.faults)
     total = 2 * len(listing.files)
-    for num_left, file in zip(reversed(range(len(found.fit))), found.fit, strict=True):
+    for num_left, file in zip(reversed(range(len(found.usable))), found.usable, strict=True):
         try:
-            pixels = read_pixels(file, found.num_channels, fitting)
+            pixels = read_pixels(file, found.num_channels, resize)
         except BadImageError as error:
             faults.append(Fault(file.path, str(error)))
         else:

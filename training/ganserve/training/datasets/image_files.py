@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .archives import BROKEN
-from .fitting import Fitting
+from .resizing import Resize
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 MAX_PIXELS = 4096 * 4096
@@ -92,8 +92,8 @@ def read_header(file: ImageFile) -> Header:
         return Header(width, height, image.mode)
 
 
-def read_pixels(file: ImageFile, num_channels: int, fitting: Fitting | None = None) -> npt.NDArray[np.uint8]:
-    """Decodes an image: upright, on black where it is transparent, greyscale or RGB, fitted where that is asked for.
+def read_pixels(file: ImageFile, num_channels: int, resize: Resize | None = None) -> npt.NDArray[np.uint8]:
+    """Decodes an image: upright, on black where it is transparent, greyscale or RGB, resized where that is asked for.
 
     Returns:
         uint8 (H, W, num_channels), C-contiguous.
@@ -106,8 +106,8 @@ def read_pixels(file: ImageFile, num_channels: int, fitting: Fitting | None = No
         flat = _on_black(image).convert("L" if num_channels == 1 else "RGB")
     if orientation in _UPRIGHT:
         flat = flat.transpose(_UPRIGHT[orientation])
-    if fitting is not None:
-        flat = fitting.apply(flat)
+    if resize is not None:
+        flat = resize.apply(flat)
     pixels = np.asarray(flat, dtype=np.uint8).reshape(flat.height, flat.width, num_channels)
     return np.ascontiguousarray(pixels)
 

@@ -12,9 +12,9 @@ from ganserve.contract.errors import DatasetError
 
 from .dataset import ImageDataset, OnProgress, RunningDigest, Split
 from .decoding import read_all
-from .fitting import Fitting
 from .layouts import SPLITS
 from .listing import Fault, Listing, survey
+from .resizing import Resize
 from .sources import opened
 
 _MODE_OF_ARRAY = {1: "L", 3: "RGB"}
@@ -49,7 +49,7 @@ def inspect_source(
     source: str,
     *,
     split: Split | None = None,
-    fitting: Fitting | None = None,
+    resize: Resize | None = None,
     on_progress: OnProgress | None = None,
 ) -> list[Inspection]:
     """Looks at every image of a split, or of all splits that there are, decoding each to see that it can be.
@@ -62,20 +62,20 @@ def inspect_source(
     for one in SPLITS if split is None else (split,):
         with opened(source, one, on_progress) as found:
             if isinstance(found, Listing):
-                inspections.append(_of_listing(found, one, fitting, on_progress))
+                inspections.append(_of_listing(found, one, resize, on_progress))
             elif found is not None:
-                inspections.append(_of_array(found, one, fitting))
+                inspections.append(_of_array(found, one, resize))
     if not inspections:
         raise DatasetError(f"{source}: has no {split or 'train'} images of its own")
     return inspections
 
 
-def _of_listing(listing: Listing, split: Split, fitting: Fitting | None, on_progress: OnProgress | None) -> Inspection:
-    found = survey(listing, fitting, on_progress)
+def _of_listing(listing: Listing, split: Split, resize: Resize | None, on_progress: OnProgress | None) -> Inspection:
+    found = survey(listing, resize, on_progress)
     shape = (found.height, found.width, found.num_channels)
     digest = RunningDigest((len(listing.files), *shape))
-    labels, faults = read_all(listing, found, digest.add, fitting=fitting, on_progress=on_progress)
-    is_whole = fitting is None and not faults
+    labels, faults = read_all(listing, found, digest.add, resize=resize, on_progress=on_progress)
+    is_whole = resize is None and not faults
     num_of_label = Counter(file.label for file in listing.files)
     return Inspection(
         split=split,
@@ -89,9 +89,9 @@ def _of_listing(listing: Listing, split: Split, fitting: Fitting | None, on_prog
     )
 
 
-def _of_array(dataset: ImageDataset, split: Split, fitting: Fitting | None) -> Inspection:
+def _of_array(dataset: ImageDataset, split: Split, resize: Resize | None) -> Inspection:
     num_images, height, width, num_channels = dataset.images.shape
-    size = (height, width) if fitting is None else (fitting.height, fitting.width)
+    size = (height, width) if resize is None else (resize.height, resize.width)
     labels = dataset.labels if dataset.labels is not None else np.empty(0, dtype=np.int64)
     counts = np.bincount(labels, minlength=dataset.num_classes).tolist()
     return Inspection(

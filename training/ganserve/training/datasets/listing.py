@@ -10,8 +10,8 @@ from ganserve.contract.card import MAX_IMAGE_SIDE
 from ganserve.contract.errors import DatasetError
 
 from .dataset import OnProgress
-from .fitting import Fitting
 from .image_files import BadImageError, Header, ImageFile, read_header
+from .resizing import Resize
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Fault:
     path: str
     reason: str
     is_size: bool = False
-    """Whether its size alone is wrong, which a `Fitting` would mend."""
+    """Whether its size alone is wrong, which a `Resize` would mend."""
 
     def __str__(self) -> str:
         return f"{self.path} ({self.reason})"
@@ -79,22 +79,22 @@ class Survey:
 
     Attributes:
         headers: of every file that has one, in order.
-        fit: the files that can be decoded to one size, in order.
+        usable: the files that can be decoded to one size, in order.
         faults: the others.
         height, width: of every decoded image, in pixels.
-        num_channels: 1 where all files that fit are greyscale, else 3.
+        num_channels: 1 where all usable files are greyscale, else 3.
     """
 
     headers: Sequence[Header]
-    fit: Sequence[ImageFile]
+    usable: Sequence[ImageFile]
     faults: Sequence[Fault]
     height: int
     width: int
     num_channels: int
 
 
-def survey(listing: Listing, fitting: Fitting | None = None, on_progress: OnProgress | None = None) -> Survey:
-    """Reads every header. Without a `fitting`, the commonest size is right and every other one a fault.
+def survey(listing: Listing, resize: Resize | None = None, on_progress: OnProgress | None = None) -> Survey:
+    """Reads every header. Without a `resize`, the commonest size is right and every other one a fault.
 
     Headers are the first half of what `on_progress` is told, `read_all` tells the other.
     """
@@ -107,19 +107,19 @@ def survey(listing: Listing, fitting: Fitting | None = None, on_progress: OnProg
             faults[index] = Fault(file.path, str(error))
         if on_progress is not None:
             on_progress(index + 1, 2 * len(listing.files))
-    height, width = (fitting.height, fitting.width) if fitting else _commonest_size(headers.values())
-    if fitting is None:
+    height, width = (resize.height, resize.width) if resize else _commonest_size(headers.values())
+    if resize is None:
         for index, header in headers.items():
             if reason := _fault_of_size(header, height, width):
                 faults[index] = Fault(listing.files[index].path, reason, is_size=True)
-    fit = [index for index in headers if index not in faults]
+    usable = [index for index in headers if index not in faults]
     return Survey(
         headers=list(headers.values()),
-        fit=[listing.files[index] for index in fit],
+        usable=[listing.files[index] for index in usable],
         faults=[faults[index] for index in sorted(faults)],
         height=height,
         width=width,
-        num_channels=1 if all(headers[index].is_grey for index in fit) else 3,
+        num_channels=1 if all(headers[index].is_grey for index in usable) else 3,
     )
 
 

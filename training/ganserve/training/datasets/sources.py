@@ -18,12 +18,12 @@ from .dataset import ImageDataset, OnProgress, Split
 from .decoding import Decoded, WritePixels, decode
 from .digits import load_digits
 from .downloads import fetched, is_url
-from .fitting import Fitting, fit_array
 from .folders import list_folder
 from .huggingface import holds_huggingface, is_hub_name, list_hub, list_saved
 from .idx import holds_idx, load_idx
 from .listing import Listing
 from .npz import holds_npz, load_npz
+from .resizing import Resize, resize_array
 from .zips import PAIR, open_pair, open_zip
 
 ACCEPTED = (
@@ -36,7 +36,7 @@ def load(
     source: str,
     *,
     split: Split = "train",
-    fitting: Fitting | None = None,
+    resize: Resize | None = None,
     skip_bad: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ImageDataset:
@@ -45,7 +45,7 @@ def load(
     Args:
         source: any of `ACCEPTED`. Where it is not divided into splits, all of it is for training.
         split: which images.
-        fitting: how images of other sizes are made to fit; None makes another size a fault.
+        resize: how images of other sizes are brought to one; None makes another size a fault.
         skip_bad: leaves bad images out, and tells them in `skipped`, in place of refusing the source.
         on_progress: called as image files are decoded or a URL is fetched.
 
@@ -53,7 +53,7 @@ def load(
         ConfigError: there is no such source, or an extra is missing for it.
         DatasetError: it cannot be read, has bad images, or no images of that split.
     """
-    dataset = _load(source, split, fitting, skip_bad, on_progress)
+    dataset = _load(source, split, resize, skip_bad, on_progress)
     if dataset is None:
         raise DatasetError(f"{source}: has no {split} images of its own")
     return dataset
@@ -62,12 +62,12 @@ def load(
 def load_test(
     source: str,
     *,
-    fitting: Fitting | None = None,
+    resize: Resize | None = None,
     skip_bad: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ImageDataset | None:
     """Like `load` with the test split, but None where `source` has no test images of its own."""
-    return _load(source, "test", fitting, skip_bad, on_progress)
+    return _load(source, "test", resize, skip_bad, on_progress)
 
 
 def absolute(source: str) -> str:
@@ -104,37 +104,37 @@ def opened(source: str, split: Split, on_progress: OnProgress | None = None) -> 
 
 
 def _load(
-    source: str, split: Split, fitting: Fitting | None, skip_bad: bool, on_progress: OnProgress | None
+    source: str, split: Split, resize: Resize | None, skip_bad: bool, on_progress: OnProgress | None
 ) -> ImageDataset | None:
     with opened(source, split, on_progress) as found:
         if isinstance(found, Listing):
-            return _decoded(found, fitting, skip_bad, on_progress)
-        return _fitted(found, fitting) if found is not None and fitting is not None else found
+            return _decoded(found, resize, skip_bad, on_progress)
+        return _resized(found, resize) if found is not None and resize is not None else found
 
 
-def _decoded(listing: Listing, fitting: Fitting | None, skip_bad: bool, on_progress: OnProgress | None) -> ImageDataset:
+def _decoded(listing: Listing, resize: Resize | None, skip_bad: bool, on_progress: OnProgress | None) -> ImageDataset:
     def make(write: WritePixels) -> Decoded:
-        return decode(listing, write, fitting=fitting, skip_bad=skip_bad, on_progress=on_progress)
+        return decode(listing, write, resize=resize, skip_bad=skip_bad, on_progress=on_progress)
 
-    dataset = cached(fingerprints.of_text(listing.fingerprint, fitting, skip_bad), listing.name, make)
-    is_whole = fitting is None and not dataset.skipped
+    dataset = cached(fingerprints.of_text(listing.fingerprint, resize, skip_bad), listing.name, make)
+    is_whole = resize is None and not dataset.skipped
     if is_whole and (alteration := listing.alteration(dataset.digest)):
         raise DatasetError(f"{listing.source}: {alteration}")
     return dataset
 
 
-def _fitted(dataset: ImageDataset, fitting: Fitting) -> ImageDataset:
+def _resized(dataset: ImageDataset, resize: Resize) -> ImageDataset:
     """An array's images at another size, from the cache where they have been made before."""
 
     def make(write: WritePixels) -> Decoded:
         for image in dataset.images:
-            write(fit_array(image, fitting))
+            write(resize_array(image, resize))
         channels = dataset.images.shape[3]
-        return Decoded(fitting.height, fitting.width, channels, dataset.labels, dataset.class_names)
+        return Decoded(resize.height, resize.width, channels, dataset.labels, dataset.class_names)
 
-    if dataset.images.shape[1:3] == (fitting.height, fitting.width):
+    if dataset.images.shape[1:3] == (resize.height, resize.width):
         return dataset
-    return cached(fingerprints.of_text("fitted", dataset.digest, dataset.class_names, fitting), dataset.name, make)
+    return cached(fingerprints.of_text("resized", dataset.digest, dataset.class_names, resize), dataset.name, make)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.training.datasets import ImageDataset
 
-from .extractor_training import ClassifierSettings, OnStep, accuracy_on, train_classifier
+from .classifier_training import ClassifierSettings, OnStep, accuracy_on, train_classifier
 from .samples import draw_samples, images_per_batch, labels_like
 
 
@@ -32,7 +32,8 @@ def classification_accuracy_scores(
     """Accuracy on `test`, real images that nothing was trained on, of classifiers trained on samples only.
 
     Ravuri and Vinyals, Classification Accuracy Score for Conditional Generative Models, 2019. Each seed draws
-    `num_images` samples of its own, all classes equally often, and trains a classifier of the extractor's kind on them.
+    `num_images` samples of its own, all classes equally often, and trains a classifier of the feature extractor's kind
+    on them.
 
     Args:
         generator: conditional, on `device` and in eval mode.

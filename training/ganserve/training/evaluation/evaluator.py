@@ -15,8 +15,8 @@ from ganserve.training.datasets import ImageDataset
 from ganserve.training.pixels import from_levels
 
 from . import metrics
-from .extractor import Extractor
-from .extractor_training import MIN_IMAGES
+from .classifier_training import MIN_IMAGES
+from .feature_extractor import FeatureExtractor
 from .inception import Inception
 from .samples import draw_samples, images_per_batch, labels_like
 from .scores import Scores
@@ -34,7 +34,7 @@ class _View:
     """float32 (N, F)."""
 
     classes: Tensor
-    """int64 (N,): what the extractor takes them for."""
+    """int64 (N,): what the feature extractor takes them for."""
 
     inception: Tensor | None
     """float32 (N, F); None where its weights are not at hand."""
@@ -49,14 +49,14 @@ class Evaluator:
     the distances. The figures of classes use all samples.
 
     A perfect generator would come out near the floor, not on it. A little above, because most images of both halves
-    have taught the extractor and none of its samples have. A little below where it is asked for classes, because those
-    are then as frequent as in the data, and in a half of few images only about so.
+    have taught the feature extractor and none of its samples have. A little below where it is asked for classes,
+    because those are then as frequent as in the data, and in a half of few images only about so.
     """
 
     def __init__(
         self,
         dataset: ImageDataset,
-        extractor: Extractor,
+        feature_extractor: FeatureExtractor,
         *,
         latent_dim: int,
         conditional: bool,
@@ -66,14 +66,15 @@ class Evaluator:
     ) -> None:
         """Looks at the real images.
 
-        `extractor` is the one of `dataset`, on `device`. A conditional generator is asked for each class as often as
-        the data have it. Raises ConfigError for fewer than two samples, DatasetError for fewer than four real images.
+        `feature_extractor` is the one of `dataset`, on `device`. A conditional generator is asked for each class as
+        often as the data have it. Raises ConfigError for fewer than two samples, DatasetError for fewer than four real
+        images.
         """
         if num_images < 2:
             raise ConfigError(f"--num-images {num_images}: too few to measure; give at least 2")
         if len(dataset.images) < MIN_IMAGES:
             raise DatasetError(f"{dataset.name}: {len(dataset.images)} images are too few to judge by; add some")
-        self.extractor = extractor
+        self.feature_extractor = feature_extractor
         """The judge: figures compare only under one."""
 
         self._inception = Inception.at_hand(device)
@@ -86,7 +87,7 @@ class Evaluator:
         if conditional and dataset.labels is not None:
             self._labels = labels_like(dataset.labels, num_images, seed=seed)
         self._class_counts: Tensor | None = None
-        if extractor.knows_classes and dataset.labels is not None:
+        if feature_extractor.knows_classes and dataset.labels is not None:
             self._class_counts = torch.from_numpy(np.bincount(dataset.labels, minlength=dataset.num_classes)).double()
         reference, other_half = halves(len(dataset.images), num_images)
         self._real = self._view(self._levels_of(dataset, reference))
@@ -153,7 +154,7 @@ class Evaluator:
     def _view(self, batches: Iterable[Tensor]) -> _View:
         features, classes, inception = [], [], []
         for levels in batches:
-            batch_features, logits = self.extractor(from_levels(levels))
+            batch_features, logits = self.feature_extractor(from_levels(levels))
             features.append(batch_features)
             classes.append(logits.argmax(dim=1))
             if self._inception is not None:

@@ -49,7 +49,7 @@ def frechet_distance(real: Tensor, samples: Tensor) -> float:
     """Fréchet distance of the two Gaussians with the sets' means and covariances. At least two rows each.
 
     Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017, equation 6. Only figures from equally many rows
-    and the same extractor can be compared.
+    and the same feature extractor can be compared.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 

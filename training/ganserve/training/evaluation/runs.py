@@ -21,17 +21,17 @@ from torch import nn
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.training import checkpoint as checkpoints
 from ganserve.training.config import DeviceName, TrainingConfig
-from ganserve.training.datasets import Fitting, ImageDataset, absolute, load, load_test
+from ganserve.training.datasets import ImageDataset, Resize, absolute, load, load_test
 from ganserve.training.device import allow_tf32, choose_device
 from ganserve.training.run import load_same_dataset
 from ganserve.training.rundir import CheckpointName
 from ganserve.v1.model_pb2 import ModelCard
 
 from .cas import classification_accuracy_scores
+from .classifier_training import MIN_IMAGES, OnStep
 from .evaluator import Evaluator
-from .extractor import Extractor
-from .extractor_cache import extractor_for
-from .extractor_training import MIN_IMAGES, OnStep
+from .feature_extractor import FeatureExtractor
+from .feature_extractor_cache import feature_extractor_for
 from .scores import Scores
 
 NUM_IMAGES: Final = 10_000
@@ -80,12 +80,12 @@ class FinishedRun:
         dataset = load_same_dataset(config, card, console, source=str(run))
         return cls(generator.to(chosen_device), card, config, saved.path.stem, dataset, chosen_device, console)
 
-    def extractor(self) -> Extractor:
-        """The extractor of the run's images."""
+    def feature_extractor(self) -> FeatureExtractor:
+        """The feature extractor of the run's images."""
         with self._progress("learning to judge samples") as on_progress:
-            return extractor_for(self.dataset, device=self.device, on_progress=on_progress)
+            return feature_extractor_for(self.dataset, device=self.device, on_progress=on_progress)
 
-    def scores(self, extractor: Extractor, num_images: int) -> Scores:
+    def scores(self, feature_extractor: FeatureExtractor, num_images: int) -> Scores:
         """Scores over `num_images` samples. Raises ConfigError for fewer than two.
 
         Their latents depend on the run's seed, but are others than the trainer judged by: of many checkpoints `best` is
@@ -94,7 +94,7 @@ class FinishedRun:
         with self.console.status("looking at real images and samples"):
             evaluator = Evaluator(
                 self.dataset,
-                extractor,
+                feature_extractor,
                 latent_dim=self.card.latent_dim,
                 conditional=len(self.card.class_names) > 0,
                 num_images=num_images,
@@ -126,18 +126,18 @@ class FinishedRun:
     def test_images(self, source: str | None) -> ImageDataset:
         """Real images for `cas`: those of `source`, of its test split where it has one, or of the run's own source.
 
-        They are read as the run's own were: fitted to its size, and without bad ones if it went without. Raises
+        They are read as the run's own were: resized to its size, and without bad ones if it went without. Raises
         ConfigError where there are none, or they are what the run learnt from, and DatasetError where their shape or
         classes are not those of the generator.
         """
         if not self.card.class_names:
             raise ConfigError("--cas: the generator draws no classes; CAS needs a conditional one")
-        fitting = None if self.config.size is None else Fitting.parse(self.config.size, self.config.fit)
+        resize = None if self.config.size is None else Resize.parse(self.config.size, self.config.resize_mode)
         with self._progress("decoding") as on_progress:
             skip_bad = self.config.skip_bad
-            test = load_test(source or self.config.data, fitting=fitting, skip_bad=skip_bad, on_progress=on_progress)
+            test = load_test(source or self.config.data, resize=resize, skip_bad=skip_bad, on_progress=on_progress)
             if test is None and source is not None:
-                test = load(source, fitting=fitting, skip_bad=skip_bad, on_progress=on_progress)
+                test = load(source, resize=resize, skip_bad=skip_bad, on_progress=on_progress)
         if test is None:
             raise ConfigError(f"--cas: {self.config.data} has no test images of its own; give some with --test-data")
         if test.digest == self.dataset.digest:

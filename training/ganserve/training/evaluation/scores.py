@@ -15,7 +15,7 @@ ScoreValue = float | list[float]
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Samples against real images, in the features of an `Extractor`.
+    """Samples against real images, in the features of an `FeatureExtractor`.
 
     The distances, `fid_domain` to `coverage`, are between equally many samples and real images; the figures of classes
     are over all samples.

@@ -10,10 +10,10 @@ from torch import nn
 from ganserve.contract.errors import ConfigError
 from ganserve.training.config import Architecture, Norm
 
-from .dcgan import DcganCritic, DcganGenerator
-from .mlp import MlpCritic, MlpGenerator
-from .r3gan import R3ganCritic, R3ganGenerator
-from .resnet import ResnetCritic, ResnetGenerator
+from .dcgan import DcganDiscriminator, DcganGenerator
+from .mlp import MlpDiscriminator, MlpGenerator
+from .r3gan import R3ganDiscriminator, R3ganGenerator
+from .resnet import ResnetDiscriminator, ResnetGenerator
 from .shape import ImageShape
 from .spectral import normalise_spectrally
 
@@ -23,13 +23,13 @@ _GENERATORS: Final[Mapping[Architecture, Callable[..., nn.Module]]] = {
     "resnet": ResnetGenerator,
     "r3gan": R3ganGenerator,
 }
-_CRITICS: Final[Mapping[Architecture, Callable[..., nn.Module]]] = {
-    "mlp": MlpCritic,
-    "dcgan": DcganCritic,
-    "resnet": ResnetCritic,
-    "r3gan": R3ganCritic,
+_DISCRIMINATORS: Final[Mapping[Architecture, Callable[..., nn.Module]]] = {
+    "mlp": MlpDiscriminator,
+    "dcgan": DcganDiscriminator,
+    "resnet": ResnetDiscriminator,
+    "r3gan": R3ganDiscriminator,
 }
-_CRITIC_NORMS: Final[Mapping[Architecture, tuple[Norm, ...]]] = {
+_DISCRIMINATOR_NORMS: Final[Mapping[Architecture, tuple[Norm, ...]]] = {
     "mlp": ("none", "spectral"),
     "dcgan": ("none", "spectral", "batch"),
     "resnet": ("none", "spectral"),
@@ -47,19 +47,24 @@ def build_generator(
     return _GENERATORS[arch](shape, latent_dim=latent_dim, num_classes=num_classes, base_width=base_width)
 
 
-def build_critic(arch: Architecture, shape: ImageShape, *, num_classes: int, base_width: int, norm: Norm) -> nn.Module:
-    """A critic with fresh weights; `num_classes` 0 makes it unconditional.
+def build_discriminator(
+    arch: Architecture, shape: ImageShape, *, num_classes: int, base_width: int, norm: Norm
+) -> nn.Module:
+    """A discriminator with fresh weights; `num_classes` 0 makes it unconditional.
 
     Raises ConfigError: images too small, or a norm that the family has no use for.
     """
     _check_size(arch, shape)
-    if norm not in _CRITIC_NORMS[arch]:
-        raise ConfigError(f"--critic-norm is {norm!r}; the critic of {arch} takes {' or '.join(_CRITIC_NORMS[arch])}")
+    if norm not in _DISCRIMINATOR_NORMS[arch]:
+        raise ConfigError(
+            f"--discriminator-norm is {norm!r}; the discriminator of {arch} takes "
+            f"{' or '.join(_DISCRIMINATOR_NORMS[arch])}"
+        )
     batch_norm = {"batch_norm": True} if norm == "batch" else {}
-    critic = _CRITICS[arch](shape, num_classes=num_classes, base_width=base_width, **batch_norm)
+    discriminator = _DISCRIMINATORS[arch](shape, num_classes=num_classes, base_width=base_width, **batch_norm)
     if norm == "spectral":
-        normalise_spectrally(critic, gain=_SPECTRAL_GAINS[arch])
-    return critic
+        normalise_spectrally(discriminator, gain=_SPECTRAL_GAINS[arch])
+    return discriminator
 
 
 def _check_size(arch: Architecture, shape: ImageShape) -> None:

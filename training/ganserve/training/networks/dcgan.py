@@ -43,7 +43,7 @@ class DcganGenerator(nn.Module):
         return images
 
 
-class DcganCritic(nn.Module):
+class DcganDiscriminator(nn.Module):
     """Image to logit by convolutions, each halving the size, with LeakyReLU and, if asked, batch norm between them."""
 
     def __init__(self, shape: ImageShape, *, num_classes: int, base_width: int, batch_norm: bool = False) -> None:

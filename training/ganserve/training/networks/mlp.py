@@ -34,7 +34,7 @@ class MlpGenerator(nn.Module):
         return images
 
 
-class MlpCritic(nn.Module):
+class MlpDiscriminator(nn.Module):
     """Image to logit by hidden layers of 8 and 4 times `base_width` with LeakyReLU and no norm, which none needs."""
 
     def __init__(self, shape: ImageShape, *, num_classes: int, base_width: int) -> None:

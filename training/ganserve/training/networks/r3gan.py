@@ -1,7 +1,7 @@
 """Residual networks without norm, after R3GAN (Huang et al., The GAN is dead; long live the GAN!, 2024, section 4).
 
-The critic is the generator's mirror image. Width and depth are small here, for a CPU, and the generator ends in tanh as
-all others here do.
+The discriminator is the generator's mirror image. Width and depth are small here, for a CPU, and the generator ends in
+tanh as all others here do.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class R3ganGenerator(nn.Module):
         return images
 
 
-class R3ganCritic(nn.Module):
+class R3ganDiscriminator(nn.Module):
     """The way back: residual blocks, average pooling between sizes, and the inner product with a learnt map."""
 
     def __init__(self, shape: ImageShape, *, num_classes: int, base_width: int) -> None:

@@ -67,7 +67,7 @@ class ResnetGenerator(nn.Module):
         return images.tanh()
 
 
-class CriticBlock(nn.Module):
+class DiscriminatorBlock(nn.Module):
     """ReLU, convolution, ReLU, convolution, average pooling; and a pooled 1×1 convolution beside them.
 
     The first block, which sees pixels, leaves its first ReLU out (`of_pixels`); the last one does not pool. Pooling
@@ -90,7 +90,7 @@ class CriticBlock(nn.Module):
         return total
 
 
-class ResnetCritic(nn.Module):
+class ResnetDiscriminator(nn.Module):
     """Image to logit by residual blocks, each halving the size, one more that keeps it, and a sum over positions."""
 
     def __init__(self, shape: ImageShape, *, num_classes: int, base_width: int) -> None:
@@ -101,7 +101,7 @@ class ResnetCritic(nn.Module):
         for level in range(num_levels):
             innermost = level == num_levels - 1
             blocks.append(
-                CriticBlock(
+                DiscriminatorBlock(
                     shape.channels if level == 0 else widths[level],
                     widths[level],
                     widths[level] if innermost else widths[level + 1],

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ganserve.contract.errors import ArtifactError
-from ganserve.serving.onnx_file import read_card
+from ganserve.runtime.onnx_file import read_card
 from ganserve.v1.model_pb2 import ModelCard
 
 Spoil = Callable[[onnx.ModelProto], None]

@@ -6,8 +6,8 @@ import pytest
 
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.latents import sample_latents
-from ganserve.serving.device import choose_device, count_gpus, count_physical_cores
-from ganserve.serving.engine import Engine, bucket_sizes
+from ganserve.runtime.device import choose_device, count_gpus, count_physical_cores
+from ganserve.runtime.engine import Engine, bucket_sizes
 from ganserve.v1.model_pb2 import ModelCard
 
 

@@ -1,4 +1,4 @@
-"""How images of other sizes are made to fit. Nothing here happens unless it is asked for."""
+"""How images of other sizes are brought to one size. Nothing here happens unless it is asked for."""
 
 from __future__ import annotations
 
@@ -12,42 +12,42 @@ from PIL import Image
 from ganserve.contract.card import MAX_IMAGE_SIDE
 from ganserve.contract.errors import ConfigError
 
-How = Literal["resize", "crop", "pad"]
+ResizeMode = Literal["stretch", "crop", "pad"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitting:
+class Resize:
     """A size in pixels, and the way to it.
 
-    `resize` scales both sides and so may distort; `crop` first cuts the centre out to the new aspect; `pad` shrinks
+    `stretch` scales both sides and so may distort; `crop` first cuts the centre out to the new aspect; `pad` shrinks
     what is too large, never enlarges, and centres it on black. Scaling is Lanczos.
     """
 
     height: int
     width: int
-    how: How = "resize"
+    mode: ResizeMode = "stretch"
 
     def __post_init__(self) -> None:
         if not (1 <= self.height <= MAX_IMAGE_SIDE and 1 <= self.width <= MAX_IMAGE_SIDE):
             raise ConfigError(f"--size {self.height}x{self.width}: a side is 1 to {MAX_IMAGE_SIDE} pixels")
 
     @classmethod
-    def parse(cls, size: str, how: How = "resize") -> Self:
+    def parse(cls, size: str, mode: ResizeMode = "stretch") -> Self:
         """Reads `32`, or `32x48` as height by width. Raises ConfigError."""
         match = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", size.strip(), re.ASCII)
         if match is None:
             raise ConfigError(f"--size {size}: give one side, such as 32, or height and width, such as 32x48")
         height = int(match[1])
-        return cls(height=height, width=int(match[2] or height), how=how)
+        return cls(height=height, width=int(match[2] or height), mode=mode)
 
     def apply(self, image: Image.Image) -> Image.Image:
         """`image`, of mode L or RGB, at this size."""
         size = (self.width, self.height)
         if image.size == size:
             return image
-        if self.how == "pad":
+        if self.mode == "pad":
             return self._on_black(image)
-        box = self._centre(image) if self.how == "crop" else None
+        box = self._centre(image) if self.mode == "crop" else None
         return image.resize(size, Image.Resampling.LANCZOS, box=box)
 
     def _centre(self, image: Image.Image) -> tuple[float, float, float, float]:
@@ -66,7 +66,7 @@ class Fitting:
         return canvas
 
 
-def fit_array(pixels: np.ndarray, fitting: Fitting) -> np.ndarray:
+def resize_array(pixels: np.ndarray, resize: Resize) -> np.ndarray:
     """One image uint8 (H, W, 1 or 3) as uint8 (height, width, 1 or 3)."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    return np.asarray(fitting.apply(image), dtype=np.uint8).reshape(fitting.height, fitting.width, -1)
+    return np.asarray(resize.apply(image), dtype=np.uint8).reshape(resize.height, resize.width, -1)

@@ -8,13 +8,13 @@ import torch
 
 from ganserve.contract.errors import DatasetError
 from ganserve.training.datasets import ImageDataset
-from ganserve.training.evaluation.extractor import NUM_FEATURES, Extractor
-from ganserve.training.evaluation.extractor_training import (
+from ganserve.training.evaluation.classifier_training import (
     ClassifierSettings,
     accuracy_on,
     posed,
     train_classifier,
 )
+from ganserve.training.evaluation.feature_extractor import NUM_FEATURES, FeatureExtractor
 from ganserve.training.networks.shape import ImageShape
 
 CPU = torch.device("cpu")
@@ -25,18 +25,18 @@ CPU = torch.device("cpu")
     [(4, 4, 1), (4, 100, 3), (5, 7, 3), (28, 28, 1), (41, 41, 1), (64, 48, 3), (130, 3, 1), (256, 256, 3)],
 )
 def test_any_shape(height: int, width: int, channels: int) -> None:
-    extractor = Extractor(ImageShape(height, width, channels), 5, knows_classes=True)
-    features, logits = extractor(torch.zeros(2, channels, height, width))
+    feature_extractor = FeatureExtractor(ImageShape(height, width, channels), 5, knows_classes=True)
+    features, logits = feature_extractor(torch.zeros(2, channels, height, width))
     assert features.shape == (2, NUM_FEATURES)
     assert logits.shape == (2, 5)
 
 
 def test_it_learns_classes(make_bars: Callable[..., ImageDataset], quick: ClassifierSettings) -> None:
-    extractor = train_classifier(make_bars(), quick, device=CPU)
-    assert extractor.knows_classes
-    assert not extractor.training
-    assert extractor.accuracy > 0.9
-    assert accuracy_on(extractor, make_bars(seed=1), device=CPU) > 0.9
+    feature_extractor = train_classifier(make_bars(), quick, device=CPU)
+    assert feature_extractor.knows_classes
+    assert not feature_extractor.training
+    assert feature_extractor.accuracy > 0.9
+    assert accuracy_on(feature_extractor, make_bars(seed=1), device=CPU) > 0.9
 
 
 def test_it_learns_poses_where_there_are_no_classes(
@@ -44,10 +44,10 @@ def test_it_learns_poses_where_there_are_no_classes(
 ) -> None:
     bars = make_bars()
     top_bars = bars.images[bars.labels == 0]
-    extractor = train_classifier(ImageDataset(top_bars, None, (), "top"), quick, device=CPU)
-    assert not extractor.knows_classes
-    assert extractor.num_outputs == 4
-    assert extractor.accuracy > 0.9
+    feature_extractor = train_classifier(ImageDataset(top_bars, None, (), "top"), quick, device=CPU)
+    assert not feature_extractor.knows_classes
+    assert feature_extractor.num_outputs == 4
+    assert feature_extractor.accuracy > 0.9
 
 
 def test_a_single_class_is_no_class(make_dataset: Callable[..., ImageDataset], quick: ClassifierSettings) -> None:
@@ -60,8 +60,8 @@ def test_features_of_real_images_have_variance_one(
     make_bars: Callable[..., ImageDataset], quick: ClassifierSettings
 ) -> None:
     bars = make_bars()
-    extractor = train_classifier(bars, quick, device=CPU)
-    features, _ = extractor(torch.from_numpy(bars.images).permute(0, 3, 1, 2) / 127.5 - 1)
+    feature_extractor = train_classifier(bars, quick, device=CPU)
+    features, _ = feature_extractor(torch.from_numpy(bars.images).permute(0, 3, 1, 2) / 127.5 - 1)
     assert float(features.var(dim=0).mean()) == pytest.approx(1, abs=0.1)
 
 

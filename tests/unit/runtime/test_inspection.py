@@ -8,7 +8,7 @@ import pytest
 
 from ganserve.cli import main
 from ganserve.contract.errors import ArtifactError
-from ganserve.serving.inspection import inspect_bundle
+from ganserve.runtime.inspection import inspect_bundle
 from ganserve.v1.model_pb2 import ModelCard
 
 

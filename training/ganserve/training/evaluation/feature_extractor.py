@@ -19,7 +19,7 @@ _MAX_SIDE = 64
 _MAX_FULL_SIDE = 40
 
 
-class Extractor(nn.Module):
+class FeatureExtractor(nn.Module):
     """Images to features and logits.
 
     Three convolutions, each with batch norm and halved by a maximum, and a dense layer. Its 128 features are normalised

@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxscript import ir
 
-from ganserve.exporter.forms import rewrite_layers
 from ganserve.exporter.parity import open_session
+from ganserve.exporter.rewrites import rewrite_layers
 
 SIZE = (9, 8)
 

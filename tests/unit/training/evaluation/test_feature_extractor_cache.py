@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ganserve.training.datasets import ImageDataset
-from ganserve.training.evaluation import Extractor, extractor_for
-from ganserve.training.evaluation.extractor_training import ClassifierSettings
+from ganserve.training.evaluation import FeatureExtractor, feature_extractor_for
+from ganserve.training.evaluation.classifier_training import ClassifierSettings
 
 CPU = torch.device("cpu")
 
@@ -26,14 +26,14 @@ class Steps:
         self.num_done = num_done
 
 
-def get(dataset: ImageDataset, settings: ClassifierSettings) -> tuple[Extractor, int]:
-    """The extractor, and the steps that it took to get it."""
+def get(dataset: ImageDataset, settings: ClassifierSettings) -> tuple[FeatureExtractor, int]:
+    """The feature extractor, and the steps that it took to get it."""
     steps = Steps()
-    return extractor_for(dataset, device=CPU, on_progress=steps, settings=settings), steps.num_done
+    return feature_extractor_for(dataset, device=CPU, on_progress=steps, settings=settings), steps.num_done
 
 
 def cached_file(cache: Path) -> Path:
-    (path,) = (cache / "extractors").iterdir()
+    (path,) = (cache / "feature-feature extractors").iterdir()
     return path
 
 
@@ -62,7 +62,7 @@ def test_other_data_and_other_settings_get_their_own(
         (bars, dataclasses.replace(quick, seed=1)),
     ]:
         assert get(dataset, settings)[1] == quick.num_steps
-    assert len(list((cache / "extractors").iterdir())) == 5
+    assert len(list((cache / "feature-feature extractors").iterdir())) == 5
 
 
 def test_the_digest_tells_judges_apart(make_bars: Callable[..., ImageDataset], quick: ClassifierSettings) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from ganserve.contract.errors import ArtifactError
-from ganserve.serving.loader import load_model
+from ganserve.runtime.loader import load_model
 
 
 def main(folders: list[str]) -> None:

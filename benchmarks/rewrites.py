@@ -1,7 +1,7 @@
 """What the forms of layers for a CPU bring: the graph that is exported, against the one as PyTorch has it.
 
-    python benchmarks/forms.py
-    python benchmarks/forms.py --batch-size 1 --rounds 15
+    python benchmarks/rewrites.py
+    python benchmarks/rewrites.py --batch-size 1 --rounds 15
 
 Both run in the server's engine on one lane, in turns, with fresh weights; speed does not depend on them. Operations
 are those of the network as it is written.
@@ -24,7 +24,7 @@ from torch import nn
 from ganserve.exporter.benchmark.contestants import Bundle, flops_per_image
 from ganserve.exporter.benchmark.turns import in_turns
 from ganserve.exporter.onnx_graph import to_onnx
-from ganserve.serving.device import Device
+from ganserve.runtime.device import Device
 from ganserve.training.benchmark import Spread
 from ganserve.training.config import Architecture
 from ganserve.training.networks import ImageShape, build_generator

@@ -1,4 +1,4 @@
-"""Training a classifier of images: the extractor on real ones, and the judge of `cas` on samples."""
+"""Training a classifier of images: the feature extractor on real ones, and the judge of `cas` on samples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ganserve.training.datasets import ImageDataset
 from ganserve.training.networks.shape import ImageShape
 from ganserve.training.pixels import from_levels
 
-from .extractor import Extractor
+from .feature_extractor import FeatureExtractor
 from .samples import images_per_batch
 
 MIN_IMAGES = 4
@@ -57,7 +57,7 @@ def knows_classes(dataset: ImageDataset) -> bool:
 
 def train_classifier(
     dataset: ImageDataset, settings: ClassifierSettings, *, device: torch.device, on_progress: OnStep | None = None
-) -> Extractor:
+) -> FeatureExtractor:
     """A classifier of nine tenths of `dataset`, in eval mode on `device`, with its accuracy on the last tenth.
 
     It learns the classes, or, where there are none, in which of four poses an image is shown (Gidaris et al.,
@@ -73,7 +73,7 @@ def train_classifier(
         torch.default_generator.manual_seed(settings.seed)
         _, *shape = dataset.images.shape
         num_outputs = dataset.num_classes if knows_classes(dataset) else NUM_POSES
-        classifier = Extractor(ImageShape(*shape), num_outputs, knows_classes=knows_classes(dataset))
+        classifier = FeatureExtractor(ImageShape(*shape), num_outputs, knows_classes=knows_classes(dataset))
         classifier.to(device)
         _fit(classifier, dataset, rows, settings, rng, device, on_progress)
     classifier.eval().requires_grad_(False)
@@ -90,7 +90,11 @@ def hold_out(num_rows: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.in
 
 @torch.no_grad()
 def accuracy_on(
-    classifier: Extractor, dataset: ImageDataset, rows: npt.NDArray[np.int64] | None = None, *, device: torch.device
+    classifier: FeatureExtractor,
+    dataset: ImageDataset,
+    rows: npt.NDArray[np.int64] | None = None,
+    *,
+    device: torch.device,
 ) -> float:
     """Share of the images, or of those in `rows`, whose class or pose `classifier` tells."""
     rows = np.arange(len(dataset.images)) if rows is None else rows
@@ -103,7 +107,7 @@ def accuracy_on(
 
 
 def _fit(
-    classifier: Extractor,
+    classifier: FeatureExtractor,
     dataset: ImageDataset,
     rows: npt.NDArray[np.int64],
     settings: ClassifierSettings,
@@ -127,7 +131,7 @@ def _fit(
         _settle(classifier, (_examples(dataset, next(batches), device)[0] for _ in range(_NUM_SETTLING_BATCHES)))
 
 
-def _settle(classifier: Extractor, batches: Iterable[Tensor]) -> None:
+def _settle(classifier: FeatureExtractor, batches: Iterable[Tensor]) -> None:
     """Gives the batch norms plain averages over `batches`, under the last weights and without shifts."""
     for module in classifier.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ganserve.contract.bundle import MANIFEST_FILE, sha256
 from ganserve.contract.errors import ArtifactError
-from ganserve.serving.loader import LoadedModel, load_model
+from ganserve.runtime.loader import LoadedModel, load_model
 from ganserve.v1.model_pb2 import Reproducibility
 
 

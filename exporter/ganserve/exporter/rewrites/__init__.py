@@ -7,7 +7,7 @@ from typing import Final
 from onnxscript import ir
 from onnxscript.rewriter import rewrite
 
-from ganserve.serving.device import Device
+from ganserve.runtime.device import Device
 
 from . import doubling_convolution, fixed_resizing, narrow_convolution, upsampled_convolution
 
