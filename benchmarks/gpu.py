@@ -29,8 +29,7 @@ from ganserve.contract.bundle import (
     IMAGES_OUTPUT,
     MODEL_FILE,
     Dtype,
-    golden_inputs,
-    onnx_inputs,
+    golden_rows,
     read_manifest,
     read_verified,
 )
@@ -54,7 +53,7 @@ class PlainSession:
         onnxruntime.preload_dlls()
         options = {"use_tf32": "0", "prefer_nhwc": str(int(prefer_nhwc))}
         self._session = onnxruntime.InferenceSession(model, providers=[("CUDAExecutionProvider", options)])
-        self._inputs = onnx_inputs(*golden_inputs(card, 0, batch_size))
+        self._inputs = golden_rows(card, 0, batch_size).columns
 
     def make(self, num_batches: int) -> None:
         for _ in range(num_batches):

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ganserve.contract.bundle import CARD_KEY, Parity
 from ganserve.contract.card import LATENT_SCHEME, image_shape, is_conditional, to_json
 from ganserve.exporter.bundle import Target, write_bundle
+from ganserve.runtime.lanes import Lanes
 from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
 
 MakeBundle = Callable[..., Path]
@@ -24,6 +25,13 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANSERVE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def lanes() -> Iterator[Lanes]:
+    """A single lane of the CPU."""
+    with Lanes("cpu", 1) as lanes:
+        yield lanes
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ def test_a_stream_may_be_longer_than_the_queue(models: Path, start_server: Start
 def test_callers_that_leave_give_back_what_they_held(models: Path, start_server: StartServer, leave: str) -> None:
     query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=2**40))
     request = StreamSamplesRequest(query=query)
-    # Each stream sets 128 KiB of replies aside: eight fit, and not one more while any of them is held.
+    # A part weighs 64 KiB, so streams hold half of the replies, and three calls need nearly all of them.
     flags = ("--max-reply-mib", "1", "--lanes", "2")
     with start_server(models, *flags) as server, grpc.insecure_channel(server.address) as channel:
         stub = GeneratorServiceStub(channel)

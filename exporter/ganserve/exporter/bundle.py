@@ -25,8 +25,7 @@ from ganserve.contract.bundle import (
     Manifest,
     Parity,
     check_model_name,
-    golden_inputs,
-    onnx_inputs,
+    golden_rows,
     sha256,
     signature_of,
     write_manifest,
@@ -135,7 +134,7 @@ def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
     """The first samples of the golden seed, uint8 (N, H, W, C): 64 of them, fewer where the images are large."""
     height, width, _ = image_shape(card)
     count = max(1, min(_MAX_GOLDEN_SAMPLES, _MAX_GOLDEN_PIXELS // (height * width)))
-    inputs = onnx_inputs(*golden_inputs(card, _GOLDEN_SEED, count))
+    inputs = golden_rows(card, _GOLDEN_SEED, count).columns
     samples: NDArray[np.uint8] = open_session(model).run([IMAGES_OUTPUT], inputs)[0]
     return samples
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype, Parity, onnx_inputs
+from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype, Parity, generator_rows
 from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
@@ -254,11 +254,11 @@ def _batches(card: ModelCard) -> Iterator[tuple[int | None, Inputs]]:
     for batch_size in BATCH_SIZES:
         latents = sample_latents(_SEED, 0, batch_size, card.latent_dim)
         if not is_conditional(card):
-            yield None, onnx_inputs(latents, None)
+            yield None, dict(generator_rows(latents, None).columns)
             continue
         for label in alone:
-            yield label, onnx_inputs(latents, np.full(batch_size, label, np.int64))
-        yield None, onnx_inputs(latents, np.arange(batch_size, dtype=np.int64) % num_classes)
+            yield label, dict(generator_rows(latents, np.full(batch_size, label, np.int64)).columns)
+        yield None, dict(generator_rows(latents, np.arange(batch_size, dtype=np.int64) % num_classes).columns)
 
 
 def _describe(inputs: Inputs) -> str:

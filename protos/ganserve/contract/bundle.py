@@ -19,13 +19,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from numpy.typing import NDArray
+import numpy as np
 
 from ganserve.contract.card import image_shape, is_conditional
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import read_regular_file
 from ganserve.contract.labels import Labels, sample_labels
 from ganserve.contract.latents import Latents, sample_latents
+from ganserve.contract.rows import Rows
 from ganserve.v1.generator_pb2 import LabelPolicy
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -67,6 +68,11 @@ class TensorSpec:
 
     dtype: str
     shape: tuple[str | int, ...]
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Shape of one row, without the batch axis."""
+        return tuple(int(axis) for axis in self.shape[1:])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,15 +159,21 @@ def signature_of(card: ModelCard) -> Signature:
     return Signature(inputs=inputs, outputs={IMAGES_OUTPUT: images})
 
 
-def onnx_inputs(latents: Latents, labels: Labels | None) -> dict[str, NDArray[Any]]:
-    """What an ONNX runtime is fed: latents float32 (N, latent_dim) and, where there are classes, labels int64 (N,)."""
-    return {LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels}
+def blank_rows(signature: Signature, count: int) -> Rows:
+    """Zeros for every input of a model."""
+    return Rows({name: np.zeros((count, *spec.row_shape), spec.dtype) for name, spec in signature.inputs.items()})
 
 
-def golden_inputs(card: ModelCard, seed: int, count: int) -> tuple[Latents, Labels | None]:
-    """Latents float32 (count, latent_dim), and labels int64 (count,) where there are classes, of golden samples."""
+def generator_rows(latents: Latents, labels: Labels | None) -> Rows:
+    """What a generator is fed: latents float32 (N, latent_dim) and, where there are classes, labels int64 (N,)."""
+    return Rows({LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels})
+
+
+def golden_rows(card: ModelCard, seed: int, count: int) -> Rows:
+    """What a generator is fed for its first `count` golden samples."""
     latents = sample_latents(seed, 0, count, card.latent_dim)
-    return latents, sample_labels(LabelPolicy(), card.class_names, seed, 0, count) if is_conditional(card) else None
+    labels = sample_labels(LabelPolicy(), card.class_names, seed, 0, count) if is_conditional(card) else None
+    return generator_rows(latents, labels)
 
 
 def sha256(data: bytes | memoryview) -> str:

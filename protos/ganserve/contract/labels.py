@@ -6,19 +6,20 @@ A policy draws from Philox words under its own tag, so choosing another policy n
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.contract.errors import InvalidRequestError
-from ganserve.contract.latents import draw_words
+from ganserve.contract.latents import IndexRange, Words, draw_words
 from ganserve.v1.generator_pb2 import ClassList, ClassReference, LabelPolicy, Weighted
 
 _LABEL_TAG: Final = int.from_bytes(b"gan-lab1", "big")
 
+PolicyKind = Literal["cycle", "balanced", "uniform", "weighted"]
 Labels = NDArray[np.int64]
 
 
@@ -33,28 +34,20 @@ class LabelSampler:
         edges: cumulative weights in label order, for `weighted`.
     """
 
-    kind: Literal["cycle", "balanced", "uniform", "weighted"]
+    kind: PolicyKind
     num_classes: int
-    cycle: Labels | None = None
-    edges: NDArray[np.float64] | None = None
+    cycle: Labels = field(default_factory=lambda: np.empty(0, np.int64))
+    edges: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def sample(self, seed: int | None, first_index: int, count: int) -> Labels:
         """Labels of indices `first_index … first_index + count - 1`, int64 (count,). Only `cycle` takes no seed."""
-        if self.cycle is not None:
-            start = first_index % len(self.cycle)
-            return self.cycle[(start + np.arange(count)) % len(self.cycle)]
         if seed is None:
-            raise self._needs_seed()
-        if self.kind == "balanced":
-            return _balanced(self.num_classes, seed, first_index, count)
-        words = draw_words(seed, _LABEL_TAG, first_index, count, 1)[:, 0]
-        if self.edges is None:
-            return (((words >> np.uint64(32)) * np.uint64(self.num_classes)) >> np.uint64(32)).astype(np.int64)
-        return _weighted(self.edges, words)
+            self.check_seedless()
+        return draw_labels([(self, IndexRange(seed or 0, first_index, count))])
 
     def check_seedless(self) -> None:
         """Raises InvalidRequestError unless labels can be had without a seed, as explicit latents need them."""
-        if self.cycle is None:
+        if self.kind != "cycle":
             raise self._needs_seed()
 
     def _needs_seed(self) -> InvalidRequestError:
@@ -63,6 +56,9 @@ class LabelSampler:
             "give one class, or a list with a class a row",
             field="query.labels",
         )
+
+
+_Part = tuple[LabelSampler, IndexRange]
 
 
 def open_policy(policy: LabelPolicy, class_names: Sequence[str]) -> LabelSampler:
@@ -85,6 +81,17 @@ def open_policy(policy: LabelPolicy, class_names: Sequence[str]) -> LabelSampler
     if kind == "weighted":
         return LabelSampler(kind="weighted", num_classes=len(labels), edges=_open_weights(policy.weighted, labels))
     return LabelSampler(kind="uniform" if kind == "uniform" else "balanced", num_classes=len(labels))
+
+
+def draw_labels(parts: Sequence[_Part]) -> Labels:
+    """Labels of many ranges in order, each under its own policy, with one draw for each kind of policy: int64 (N,)."""
+    drawn: list[Labels | None] = [None] * len(parts)
+    for kind, draw in _DRAWS.items():
+        places = [place for place, (sampler, _) in enumerate(parts) if sampler.kind == kind]
+        if places:
+            for place, labels in zip(places, draw([parts[place] for place in places]), strict=True):
+                drawn[place] = labels
+    return np.concatenate([labels for labels in drawn if labels is not None])
 
 
 def sample_labels(
@@ -145,18 +152,58 @@ def _open_weights(weighted: Weighted, labels: Mapping[str, int]) -> NDArray[np.f
     return edges
 
 
-def _balanced(num_classes: int, seed: int, first_index: int, count: int) -> Labels:
-    """Every window of `num_classes` indices is a permutation of the classes, drawn from the window's own words."""
+def _draw_cycles(parts: Sequence[_Part]) -> Iterator[Labels]:
+    for sampler, (_, first_index, count) in parts:
+        start = first_index % len(sampler.cycle)
+        yield sampler.cycle[(start + np.arange(count)) % len(sampler.cycle)]
+
+
+def _draw_balanced(parts: Sequence[_Part]) -> Iterator[Labels]:
+    """Every window of K indices is a permutation of the K classes, drawn from the window's own words."""
+    num_classes = parts[0][0].num_classes
+    windows = [_windows_of(indices, num_classes) for _, indices in parts]
+    words = draw_words(windows, _LABEL_TAG, num_classes)
+    labels = np.argsort(words, axis=1, kind="stable").reshape(-1).astype(np.int64)
+    num_before = 0
+    for (_, indices), window in zip(parts, windows, strict=True):
+        start = num_before + indices.first_index - window.first_index * num_classes
+        yield labels[start : start + indices.num_indices]
+        num_before += window.num_indices * num_classes
+
+
+def _windows_of(indices: IndexRange, num_classes: int) -> IndexRange:
+    seed, first_index, count = indices
     first_window = first_index // num_classes
     num_windows = (first_index + count - 1) // num_classes + 1 - first_window if count else 0
-    words = draw_words(seed, _LABEL_TAG, first_window, num_windows, num_classes)
-    start = first_index - first_window * num_classes
-    return np.argsort(words, axis=1, kind="stable").reshape(-1)[start : start + count].astype(np.int64)
+    return IndexRange(seed, first_window, num_windows)
 
 
-def _weighted(edges: NDArray[np.float64], words: NDArray[np.uint64]) -> Labels:
+def _draw_uniform(parts: Sequence[_Part]) -> Iterator[Labels]:
+    for (sampler, _), words in _first_words(parts):
+        yield (((words >> np.uint64(32)) * np.uint64(sampler.num_classes)) >> np.uint64(32)).astype(np.int64)
+
+
+def _draw_weighted(parts: Sequence[_Part]) -> Iterator[Labels]:
     """Inverts the cumulative weights at uniform numbers of 52 bits."""
-    uniform = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
-    last_possible = np.searchsorted(edges, edges[-1])  # rounding may carry the largest draws past the last edge
-    labels: Labels = np.searchsorted(edges, uniform * edges[-1], side="right").clip(max=last_possible).astype(np.int64)
-    return labels
+    for (sampler, _), words in _first_words(parts):
+        edges = sampler.edges
+        uniform = ((words >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+        last_possible = np.searchsorted(edges, edges[-1])  # rounding may carry the largest draws past the last edge
+        yield np.searchsorted(edges, uniform * edges[-1], side="right").clip(max=last_possible).astype(np.int64)
+
+
+def _first_words(parts: Sequence[_Part]) -> Iterator[tuple[_Part, Words]]:
+    """Each part with word 0 of each of its indices, uint64 (count,)."""
+    words = draw_words([indices for _, indices in parts], _LABEL_TAG, 1)[:, 0]
+    start = 0
+    for part in parts:
+        yield part, words[start : start + part[1].num_indices]
+        start += part[1].num_indices
+
+
+_DRAWS: Final[Mapping[PolicyKind, Callable[[Sequence[_Part]], Iterator[Labels]]]] = {
+    "cycle": _draw_cycles,
+    "balanced": _draw_balanced,
+    "uniform": _draw_uniform,
+    "weighted": _draw_weighted,
+}

@@ -8,9 +8,10 @@ scheme, with golden values.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,19 @@ NUM_INDICES: Final = 2**64
 
 _LATENT_TAG: Final = int.from_bytes(b"gan-lat1", "big")
 _WORDS_PER_BLOCK: Final = 4
+_WORD_MASK: Final = 2**64 - 1
 
 Latents = NDArray[np.float32]
 Words = NDArray[np.uint64]
 Floats = NDArray[np.float64]
+
+
+class IndexRange(NamedTuple):
+    """Indices `first_index … first_index + num_indices - 1` of a seed, which is taken modulo 2^64."""
+
+    seed: int
+    first_index: int
+    num_indices: int
 
 
 def sample_latents(seed: int, first_index: int, count: int, dim: int, truncation: float | None = None) -> Latents:
@@ -44,10 +54,19 @@ def sample_latents(seed: int, first_index: int, count: int, dim: int, truncation
     Raises:
         InvalidRequestError: the truncation is not a finite number above 0.
     """
-    q = uniform_words_to_q(draw_words(seed, _LATENT_TAG, first_index, count, dim))
-    if truncation is not None:
-        check_truncation(truncation)
-        q *= central_probability(truncation)
+    return draw_latents([IndexRange(seed, first_index, count)], dim, [truncation])
+
+
+def draw_latents(ranges: Sequence[IndexRange], dim: int, truncations: Sequence[float | None]) -> Latents:
+    """Latents of many ranges in order, each with its own truncation, in one draw: float32 (N, dim).
+
+    Raises:
+        InvalidRequestError: a truncation is not a finite number above 0.
+    """
+    q = uniform_words_to_q(draw_words(ranges, _LATENT_TAG, dim))
+    if any(truncation is not None for truncation in truncations):
+        scales = [1.0 if truncation is None else _truncation_scale(truncation) for truncation in truncations]
+        q *= np.repeat(scales, [one.num_indices for one in ranges])[:, np.newaxis]
     return inverse_normal_cdf(q).astype(np.float32)
 
 
@@ -72,6 +91,11 @@ def central_probability(z: float) -> float:
         return float(2 / _PI.sqrt() * (-x * x).exp() * total)
 
 
+def _truncation_scale(truncation: float) -> float:
+    check_truncation(truncation)
+    return central_probability(truncation)
+
+
 def check_truncation(truncation: float) -> None:
     """Raises InvalidRequestError unless the truncation is a finite number above 0."""
     if not (math.isfinite(truncation) and truncation > 0):
@@ -81,18 +105,31 @@ def check_truncation(truncation: float) -> None:
         )
 
 
-def draw_words(seed: int, tag: int, first_index: int, count: int, words_per_index: int) -> Words:
-    """Raw words, uint64 (count, words_per_index), of consecutive indices under one seed and tag.
+def draw_words(ranges: Sequence[IndexRange], tag: int, words_per_index: int) -> Words:
+    """Raw words, uint64 (N, words_per_index), of the indices of all ranges in order, under one tag.
 
     Each index owns `ceil(words_per_index / 4)` counter blocks of Philox4x64-10 (Salmon et al. 2011), so that any index
-    is reached without drawing those before it.
+    is reached without drawing those before it. One generator serves all ranges: setting its state takes a quarter of
+    the time that a new one does.
     """
     blocks_per_index = -(-words_per_index // _WORDS_PER_BLOCK)
-    key = np.array([seed % NUM_SEEDS, tag], np.uint64)
-    # NumPy increments the counter before it draws.
-    counter = (first_index * blocks_per_index - 1) % 2**256
-    raw = np.random.Philox(counter=counter, key=key).random_raw(count * blocks_per_index * _WORDS_PER_BLOCK)
-    words: Words = raw.reshape(count, blocks_per_index * _WORDS_PER_BLOCK)[:, :words_per_index]
+    row_words = blocks_per_index * _WORDS_PER_BLOCK
+    raw = np.empty((sum(one.num_indices for one in ranges), row_words), np.uint64)
+    philox = np.random.Philox(key=0)
+    state: Any = philox.state
+    counter, key = state["state"]["counter"], state["state"]["key"]
+    key[1] = tag
+    start = 0
+    for seed, first_index, count in ranges:
+        key[0] = seed % NUM_SEEDS
+        # NumPy increments the counter before it draws.
+        block = (first_index * blocks_per_index - 1) % 2**256
+        for word in range(4):
+            counter[word] = block >> 64 * word & _WORD_MASK
+        philox.state = state
+        raw[start : start + count] = philox.random_raw(count * row_words).reshape(count, row_words)
+        start += count
+    words: Words = raw[:, :words_per_index]
     return words
 
 
@@ -106,8 +143,7 @@ def inverse_normal_cdf(q: Floats) -> Floats:
 
     Algorithm AS 241 (PPND16), M. J. Wichura, Applied Statistics 37 (1988), pages 477 to 484.
     """
-    central = 0.180625 - q * q
-    z: Floats = q * (_horner(_A, central) / _horner(_B, central))
+    z: Floats = q * _ratio(_CENTRAL, 0.180625 - q * q)
     tail = np.abs(q) > 0.425
     if tail.any():
         z[tail] = np.copysign(_tail_quantile(0.5 - np.abs(q[tail])), q[tail])
@@ -115,13 +151,12 @@ def inverse_normal_cdf(q: Floats) -> Floats:
 
 
 def _tail_quantile(p: Floats) -> Floats:
-    """Absolute value of the quantile at tail probability p, below 0.075."""
+    """Absolute value of the quantile at tail probabilities p (M,), below 0.075."""
     r = np.sqrt(-_log(p))
-    middle = r - 1.6
-    far = r - 5.0
-    quantile: Floats = np.where(
-        r <= 5.0, _horner(_C, middle) / _horner(_D, middle), _horner(_E, far) / _horner(_F, far)
-    )
+    quantile = _ratio(_MIDDLE, r - 1.6)
+    far = r > 5.0
+    if far.any():
+        quantile[far] = _ratio(_FAR, r[far] - 5.0)
     return quantile
 
 
@@ -141,11 +176,16 @@ def _log(x: Floats) -> Floats:
     return result
 
 
-def _horner(coefficients: tuple[float, ...], x: Floats) -> Floats:
-    value = np.full_like(x, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        value = value * x + coefficient
-    return value
+def _ratio(coefficients: Floats, x: Floats) -> Floats:
+    """The ratio of two polynomials at x, by Horner's rule, both at once: coefficients (degree + 1, 2), lowest first."""
+    axes = (2,) + (1,) * x.ndim
+    value = np.multiply.outer(coefficients[-1], x)
+    for constants in coefficients[-2:0:-1]:
+        value += constants.reshape(axes)
+        value *= x
+    value += coefficients[0].reshape(axes)
+    ratio: Floats = value[0] / value[1]
+    return ratio
 
 
 _PI: Final = Decimal("3.14159265358979323846264338327950288419716939937510582097494459")
@@ -163,63 +203,39 @@ _LG = (
     1.479819860511658591e-01,
 )
 
-_A = (
-    3.3871328727963666080e0,
-    1.3314166789178437745e2,
-    1.9715909503065514427e3,
-    1.3731693765509461125e4,
-    4.5921953931549871457e4,
-    6.7265770927008700853e4,
-    3.3430575583588128105e4,
-    2.5090809287301226727e3,
+_CENTRAL: Final = np.array(
+    [
+        (3.3871328727963666080e0, 1.0),
+        (1.3314166789178437745e2, 4.2313330701600911252e1),
+        (1.9715909503065514427e3, 6.8718700749205790830e2),
+        (1.3731693765509461125e4, 5.3941960214247511077e3),
+        (4.5921953931549871457e4, 2.1213794301586595867e4),
+        (6.7265770927008700853e4, 3.9307895800092710610e4),
+        (3.3430575583588128105e4, 2.8729085735721942674e4),
+        (2.5090809287301226727e3, 5.2264952788528545610e3),
+    ]
 )
-_B = (
-    1.0,
-    4.2313330701600911252e1,
-    6.8718700749205790830e2,
-    5.3941960214247511077e3,
-    2.1213794301586595867e4,
-    3.9307895800092710610e4,
-    2.8729085735721942674e4,
-    5.2264952788528545610e3,
+_MIDDLE: Final = np.array(
+    [
+        (1.42343711074968357734e0, 1.0),
+        (4.63033784615654529590e0, 2.05319162663775882187e0),
+        (5.76949722146069140550e0, 1.67638483018380384940e0),
+        (3.64784832476320460504e0, 6.89767334985100004550e-1),
+        (1.27045825245236838258e0, 1.48103976427480074590e-1),
+        (2.41780725177450611770e-1, 1.51986665636164571966e-2),
+        (2.27238449892691845833e-2, 5.47593808499534494600e-4),
+        (7.74545014278341407640e-4, 1.05075007164441684324e-9),
+    ]
 )
-_C = (
-    1.42343711074968357734e0,
-    4.63033784615654529590e0,
-    5.76949722146069140550e0,
-    3.64784832476320460504e0,
-    1.27045825245236838258e0,
-    2.41780725177450611770e-1,
-    2.27238449892691845833e-2,
-    7.74545014278341407640e-4,
-)
-_D = (
-    1.0,
-    2.05319162663775882187e0,
-    1.67638483018380384940e0,
-    6.89767334985100004550e-1,
-    1.48103976427480074590e-1,
-    1.51986665636164571966e-2,
-    5.47593808499534494600e-4,
-    1.05075007164441684324e-9,
-)
-_E = (
-    6.65790464350110377720e0,
-    5.46378491116411436990e0,
-    1.78482653991729133580e0,
-    2.96560571828504891230e-1,
-    2.65321895265761230930e-2,
-    1.24266094738807843860e-3,
-    2.71155556874348757815e-5,
-    2.01033439929228813265e-7,
-)
-_F = (
-    1.0,
-    5.99832206555887937690e-1,
-    1.36929880922735805310e-1,
-    1.48753612908506148525e-2,
-    7.86869131145613259100e-4,
-    1.84631831751005468180e-5,
-    1.42151175831644588870e-7,
-    2.04426310338993978564e-15,
+_FAR: Final = np.array(
+    [
+        (6.65790464350110377720e0, 1.0),
+        (5.46378491116411436990e0, 5.99832206555887937690e-1),
+        (1.78482653991729133580e0, 1.36929880922735805310e-1),
+        (2.96560571828504891230e-1, 1.48753612908506148525e-2),
+        (2.65321895265761230930e-2, 7.86869131145613259100e-4),
+        (1.24266094738807843860e-3, 1.84631831751005468180e-5),
+        (2.71155556874348757815e-5, 1.42151175831644588870e-7),
+        (2.01033439929228813265e-7, 2.04426310338993978564e-15),
+    ]
 )

@@ -1,4 +1,4 @@
-"""The engine: one model on one device, with launch lanes, batch buckets and what each bucket costs.
+"""The engine: one model on the lanes of a device, with batch buckets and what each of them costs.
 
 Knows nothing of gRPC, requests or queues.
 """
@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
 
-from ganserve.contract.card import is_conditional
-from ganserve.contract.images import Images
-from ganserve.contract.labels import Labels
-from ganserve.contract.latents import Latents
-from ganserve.v1.model_pb2 import ModelCard
+from ganserve.contract.bundle import Signature, blank_rows
+from ganserve.contract.rows import Rows
 
-from .device import Device
+from .lanes import Lanes
 from .runners import open_runner
 
 _TIMED_RUNS: Final = 3
@@ -33,75 +29,61 @@ class Engine:
     """A loaded, warmed-up model.
 
     Attributes:
-        lanes: the threads that `run` belongs on. On a CPU there is one a core, all sharing one session; on a GPU there
-            is exactly one, which also loads the model and captures its graphs.
-        num_lanes: runs that may be under way at once.
-        device: `cpu` or `cuda`.
+        lanes: the threads that `run` belongs on.
+        max_batch: most rows that one run takes.
         costs_s: seconds a run, by bucket size, ascending.
     """
 
-    def __init__(self, model: bytes, card: ModelCard, *, device: Device, num_lanes: int, max_batch: int) -> None:
-        """Loads, warms up and times the model.
+    def __init__(self, model: bytes, signature: Signature, *, lanes: Lanes, max_batch: int) -> None:
+        """Loads, warms up and times the model, on a lane.
 
         Raises:
             ArtifactError: ONNX Runtime cannot load the model.
             ConfigError: the device cannot be used.
         """
-        self.device = device
-        self.num_lanes = 1 if device == "cuda" else num_lanes
-        self.lanes = ThreadPoolExecutor(self.num_lanes, thread_name_prefix="lane")
+        self.lanes = lanes
+        self.max_batch = max_batch
         buckets = bucket_sizes(max_batch)
-        try:
-            self._runner = self.lanes.submit(open_runner, model, card, device, buckets).result()
-            self.costs_s = self.lanes.submit(self._warm_up, card, buckets).result()
-        except BaseException:
-            self.close()
-            raise
+        self._runner = lanes.submit(open_runner, model, signature, lanes.device, buckets).result()
+        self.costs_s = lanes.submit(self._warm_up, signature, buckets).result()
+        self._costs_by_rows_s = [self._expect_cost_s(rows) for rows in range(1, max_batch + 1)]
 
-    @property
-    def max_batch(self) -> int:
-        """Most rows that one run takes."""
-        return max(self.costs_s)
+    def run(self, rows: Rows) -> Rows:
+        """The outputs of the model, by name, for its inputs by name.
 
-    def run(self, latents: Latents, labels: Labels | None) -> Images:
-        """uint8 (N, H, W, C) from latents (N, latent_dim) and, for a conditional generator, labels (N,).
-
-        Blocks; call it on one of `lanes`, with at most `max_batch` rows.
+        Blocks; call it on one of the lanes, with at most `max_batch` rows.
         """
-        return self._runner.run(latents, labels)
+        return self._runner.run(rows)
 
-    def run_all(self, latents: Latents, labels: Labels | None) -> Images:
+    def run_all(self, rows: Rows) -> Rows:
         """Like `run`, for any number of rows and from any thread but a lane."""
-        starts = range(0, len(latents), self.max_batch)
-        parts = [slice(start, start + self.max_batch) for start in starts]
-        runs = [self.lanes.submit(self.run, latents[part], None if labels is None else labels[part]) for part in parts]
-        return np.concatenate([run.result() for run in runs])
+        starts = range(0, len(rows), self.max_batch)
+        runs = [self.lanes.submit(self.run, rows[start : start + self.max_batch]) for start in starts]
+        return Rows.concatenate([run.result() for run in runs])
 
-    def cost_s(self, rows: int) -> float:
-        """Expected seconds of a run of `rows` rows, from 1 to `max_batch`."""
-        if not self._runner.pads_to_bucket:
-            return float(np.interp(rows, list(self.costs_s), list(self.costs_s.values())))
-        return next(cost_s for bucket, cost_s in self.costs_s.items() if bucket >= rows)
+    def cost_s(self, num_rows: int) -> float:
+        """Expected seconds of a run of `num_rows` rows, from 1 to `max_batch`."""
+        return self._costs_by_rows_s[num_rows - 1]
 
-    def close(self) -> None:
-        """Waits for the runs under way and frees the lanes."""
-        self.lanes.shutdown(wait=True, cancel_futures=True)
-
-    def _warm_up(self, card: ModelCard, buckets: Sequence[int]) -> dict[int, float]:
+    def _warm_up(self, signature: Signature, buckets: Sequence[int]) -> dict[int, float]:
         """Runs every bucket, the largest first so that memory is laid out once, and takes the best of a few runs.
 
         The best, because the figures serve to refuse what cannot be done in time, and a busy start must not.
         """
-        costs_s = {rows: self._time_run(card, rows) for rows in sorted(buckets, reverse=True)}
+        costs_s = {num_rows: self._time_run(signature, num_rows) for num_rows in sorted(buckets, reverse=True)}
         return dict(sorted(costs_s.items()))
 
-    def _time_run(self, card: ModelCard, rows: int) -> float:
-        latents = np.zeros((rows, card.latent_dim), np.float32)
-        labels = np.zeros(rows, np.int64) if is_conditional(card) else None
-        self.run(latents, labels)
+    def _time_run(self, signature: Signature, num_rows: int) -> float:
+        rows = blank_rows(signature, num_rows)
+        self.run(rows)
         times_s = []
         for _ in range(_TIMED_RUNS):
             start_s = time.perf_counter()
-            self.run(latents, labels)
+            self.run(rows)
             times_s.append(time.perf_counter() - start_s)
         return min(times_s)
+
+    def _expect_cost_s(self, num_rows: int) -> float:
+        if self._runner.pads_to_bucket:
+            return next(cost_s for bucket, cost_s in self.costs_s.items() if bucket >= num_rows)
+        return float(np.interp(num_rows, list(self.costs_s), list(self.costs_s.values())))

@@ -11,11 +11,12 @@ import onnxruntime
 
 from ganserve.contract import images
 from ganserve.contract.bundle import (
+    IMAGES_OUTPUT,
     MODEL_FILE,
     SAMPLES_FILE,
     GoldenSamples,
     check_signature,
-    golden_inputs,
+    golden_rows,
     read_manifest,
     read_verified,
     sha256,
@@ -25,8 +26,8 @@ from ganserve.contract.errors import ArtifactError
 from ganserve.contract.images import Images
 from ganserve.v1.model_pb2 import BucketCost, ModelCard, ModelIdentity, Reproducibility, Runtime
 
-from .device import Device
 from .engine import Engine
+from .lanes import Lanes
 from .onnx_file import read_card
 
 
@@ -43,15 +44,17 @@ class LoadedModel:
     def runtime(self) -> Runtime:
         """What it runs on, as told to clients."""
         return Runtime(
-            device=self.engine.device,
+            device=self.engine.lanes.device,
             onnxruntime_version=onnxruntime.__version__,
-            lanes=self.engine.num_lanes,
+            lanes=self.engine.lanes.num_lanes,
             buckets=[BucketCost(rows=rows, run_ms=cost_s * 1e3) for rows, cost_s in self.engine.costs_s.items()],
         )
 
 
-def load_model(folder: Path, *, device: Device, num_lanes: int, max_batch: int) -> LoadedModel:
+def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
     """Reads, verifies, loads and warms up the bundle in `folder`, which is `…/<name>/<version>`.
+
+    Blocks; call it from any thread but a lane.
 
     Raises:
         ArtifactError: a file is missing, torn, altered or not regular; the model is not one that is run here; or it
@@ -68,12 +71,8 @@ def load_model(folder: Path, *, device: Device, num_lanes: int, max_batch: int) 
     card = read_card(model, source=str(folder / MODEL_FILE))
     check_signature(manifest, card, folder)
     golden_images = images.decode(read_verified(folder, SAMPLES_FILE, manifest), card.image.channels)
-    engine = Engine(model, card, device=device, num_lanes=num_lanes, max_batch=max_batch)
-    try:
-        reproducibility = _check_golden_samples(engine, card, manifest.golden, golden_images, str(folder))
-    except BaseException:
-        engine.close()
-        raise
+    engine = Engine(model, manifest.signature, lanes=lanes, max_batch=max_batch)
+    reproducibility = _check_golden_samples(engine, card, manifest.golden, golden_images, str(folder))
     return LoadedModel(
         identity=ModelIdentity(name=manifest.name, version=manifest.version, digest=manifest.digest),
         card=card,
@@ -86,18 +85,24 @@ def load_model(folder: Path, *, device: Device, num_lanes: int, max_batch: int) 
 def _check_golden_samples(
     engine: Engine, card: ModelCard, golden: GoldenSamples, grid: Images, source: str
 ) -> Reproducibility.ValueType:
-    """Makes the golden samples again, all of them, and once in every batch bucket, since each may run differently."""
+    """Makes the golden samples again, all of them, and in every batch bucket, since each may run differently.
+
+    A bucket that is larger than their number gets them over and over.
+    """
     height, width, _ = image_shape(card)
-    recorded = images.cut_grid(grid, len(golden.sha256), height, width)
-    latents, labels = golden_inputs(card, golden.seed, len(golden.sha256))
+    num_golden = len(golden.sha256)
+    recorded = images.cut_grid(grid, num_golden, height, width)
+    rows = golden_rows(card, golden.seed, num_golden)
     identical = True
-    for count in {*engine.costs_s, len(golden.sha256)}:
-        made = engine.run_all(latents[:count], None if labels is None else labels[:count])
+    for count in {*engine.costs_s, num_golden}:
+        places = np.arange(count) % num_golden
+        made = engine.run_all(rows[places]).columns[IMAGES_OUTPUT]
         digests = [sha256(image.tobytes()) for image in made]
-        identical = identical and digests == list(golden.sha256[:count])
-        if not identical and int(np.abs(made.astype(np.int16) - recorded[:count]).max()) > 1:
+        identical = identical and digests == [golden.sha256[place] for place in places]
+        if not identical and int(np.abs(made.astype(np.int16) - recorded[places]).max()) > 1:
             raise ArtifactError(
-                f"{source}: the model does not make its golden samples on {engine.device} with ONNX Runtime "
-                f"{onnxruntime.__version__}; export it again, or serve it with the version that it was exported with"
+                f"{source}: the model does not make its golden samples on {engine.lanes.device} in a batch of {count} "
+                f"with ONNX Runtime {onnxruntime.__version__}; export it again, or serve it with the version that it "
+                "was exported with"
             )
     return Reproducibility.REPRODUCIBILITY_IDENTICAL if identical else Reproducibility.REPRODUCIBILITY_WITHIN_ONE_LEVEL

@@ -1,7 +1,7 @@
 """One ONNX Runtime session, run in the way that suits its device.
 
-A runner makes images from latents and labels of any number of rows up to its largest bucket. It is not told of queues,
-threads or gRPC.
+A runner makes a model's outputs from its inputs, both by name as the signature has them, for any number of rows up to
+its largest bucket. It is not told of queues, threads or gRPC.
 """
 
 from __future__ import annotations
@@ -12,14 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import onnxruntime
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, onnx_inputs
-from ganserve.contract.card import image_shape, is_conditional
+from ganserve.contract.bundle import Signature, blank_rows
 from ganserve.contract.errors import ArtifactError, ConfigError
-from ganserve.contract.images import Images
-from ganserve.contract.labels import Labels
-from ganserve.contract.latents import Latents
+from ganserve.contract.rows import Rows
 from ganserve.contract.text import one_line
-from ganserve.v1.model_pb2 import ModelCard
 
 from .device import Device
 
@@ -29,8 +25,8 @@ class Runner(Protocol):
 
     pads_to_bucket: bool
 
-    def run(self, latents: Latents, labels: Labels | None) -> Images:
-        """uint8 (N, H, W, C) from latents (N, latent_dim) and, for a conditional generator, labels (N,)."""
+    def run(self, rows: Rows) -> Rows:
+        """The outputs for N rows of inputs."""
 
 
 class CpuRunner:
@@ -38,15 +34,16 @@ class CpuRunner:
 
     pads_to_bucket = False
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, signature: Signature) -> None:
+        self._outputs = list(signature.outputs)
         options = _session_options()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         self._session = open_session(model, options, ["CPUExecutionProvider"])
 
-    def run(self, latents: Latents, labels: Labels | None) -> Images:
-        images: Images = self._session.run([IMAGES_OUTPUT], onnx_inputs(latents, labels))[0]
-        return images
+    def run(self, rows: Rows) -> Rows:
+        outputs = self._session.run(self._outputs, rows.columns)
+        return Rows(dict(zip(self._outputs, outputs, strict=True)))
 
 
 class CudaRunner:
@@ -58,7 +55,7 @@ class CudaRunner:
 
     pads_to_bucket = True
 
-    def __init__(self, model: bytes, card: ModelCard, buckets: Sequence[int]) -> None:
+    def __init__(self, model: bytes, signature: Signature, buckets: Sequence[int]) -> None:
         onnxruntime.preload_dlls()
         options = _session_options()
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -75,53 +72,54 @@ class CudaRunner:
                 "ONNX Runtime cannot run the model on CUDA; install CUDA and cuDNN with pip install 'ganserve[cuda]', "
                 f"or use --device cpu ({error.__cause__})"
             ) from error
-        self._bindings = [_CudaBinding(self._session, card, rows) for rows in sorted(buckets)]
+        self._bindings = [_CudaBinding(self._session, signature, num_rows) for num_rows in sorted(buckets)]
 
-    def run(self, latents: Latents, labels: Labels | None) -> Images:
-        binding = next(binding for binding in self._bindings if binding.rows >= len(latents))
-        return binding.run(self._session, latents, labels)
+    def run(self, rows: Rows) -> Rows:
+        binding = next(binding for binding in self._bindings if binding.num_rows >= len(rows))
+        return binding.run(self._session, rows)
 
 
 class _CudaBinding:
     """The device memory and the graph of one bucket."""
 
-    def __init__(self, session: Any, card: ModelCard, rows: int) -> None:
-        self.rows = rows
-        self._latents = np.zeros((rows, card.latent_dim), np.float32)
-        self._labels = np.zeros(rows, np.int64) if is_conditional(card) else None
-        self._device_latents = onnxruntime.OrtValue.ortvalue_from_numpy(self._latents, "cuda", 0)
-        self._device_images = onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-            (rows, *image_shape(card)), np.uint8, "cuda", 0
-        )
+    def __init__(self, session: Any, signature: Signature, num_rows: int) -> None:
+        self.num_rows = num_rows
+        self._host_inputs = blank_rows(signature, num_rows)
+        self._inputs = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(column, "cuda", 0)
+            for name, column in self._host_inputs.columns.items()
+        }
+        self._outputs = {
+            name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+                (num_rows, *spec.row_shape), np.dtype(spec.dtype), "cuda", 0
+            )
+            for name, spec in signature.outputs.items()
+        }
         self._binding = session.io_binding()
-        self._binding.bind_ortvalue_input(LATENTS_INPUT, self._device_latents)
-        self._binding.bind_ortvalue_output(IMAGES_OUTPUT, self._device_images)
-        if self._labels is not None:
-            self._device_labels = onnxruntime.OrtValue.ortvalue_from_numpy(self._labels, "cuda", 0)
-            self._binding.bind_ortvalue_input(LABELS_INPUT, self._device_labels)
+        for name, value in self._inputs.items():
+            self._binding.bind_ortvalue_input(name, value)
+        for name, value in self._outputs.items():
+            self._binding.bind_ortvalue_output(name, value)
         self._run_options = onnxruntime.RunOptions()
-        self._run_options.add_run_config_entry("gpu_graph_id", str(rows))
+        self._run_options.add_run_config_entry("gpu_graph_id", str(num_rows))
 
-    def run(self, session: Any, latents: Latents, labels: Labels | None) -> Images:
-        count = len(latents)
-        self._latents[:count] = latents
-        self._device_latents.update_inplace(self._latents)
-        if self._labels is not None and labels is not None:
-            self._labels[:count] = labels
-            self._device_labels.update_inplace(self._labels)
+    def run(self, session: Any, rows: Rows) -> Rows:
+        for name, value in self._inputs.items():
+            padded = self._host_inputs.columns[name]
+            padded[: len(rows)] = rows.columns[name]
+            value.update_inplace(padded)
         session.run_with_iobinding(self._binding, self._run_options)
-        images: Images = self._device_images.numpy()[:count]
-        return images
+        return Rows({name: value.numpy()[: len(rows)] for name, value in self._outputs.items()})
 
 
-def open_runner(model: bytes, card: ModelCard, device: Device, buckets: Sequence[int]) -> Runner:
+def open_runner(model: bytes, signature: Signature, device: Device, buckets: Sequence[int]) -> Runner:
     """Builds the session from the model's bytes, never from a path.
 
     Raises:
         ArtifactError: ONNX Runtime cannot load the model.
         ConfigError: CUDA cannot be used.
     """
-    return CudaRunner(model, card, buckets) if device == "cuda" else CpuRunner(model)
+    return CudaRunner(model, signature, buckets) if device == "cuda" else CpuRunner(model, signature)
 
 
 def _session_options() -> Any:

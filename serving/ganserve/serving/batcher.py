@@ -1,7 +1,8 @@
 """Continuous batching: rows of many requests run together, and nobody waits for a batch to fill.
 
 An idle lane launches at once whatever waits. While all lanes are busy rows gather, and the next batch is cut the moment
-a lane is free: plan (`scheduler`), execute (on a lane), settle (hand each row's outcome to its job).
+a lane is free: plan (`scheduler`), gather and execute (on a lane), settle (hand each row's outcome to its job). What a
+row holds and what is made of it is not looked at here.
 """
 
 from __future__ import annotations
@@ -9,21 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-import numpy as np
-
 from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError, UnavailableError
-from ganserve.contract.images import Images
-from ganserve.contract.labels import Labels
-from ganserve.contract.latents import Latents
+from ganserve.contract.rows import Rows
+from ganserve.runtime.lanes import Lanes
+from ganserve.runtime.sources import Source, draw_rows
 
-from .admission import RowBudget
-from .scheduler import Batch, Job, RowQueue, Slice, best_batch_size
+from .admission import Budget
+from .dispatcher import Dispatcher
+from .scheduler import Batch, Caller, Job, RowQueue, Slice, best_batch_size
 
 _log = logging.getLogger(__name__)
 
@@ -34,86 +34,96 @@ class BatchEngine(Protocol):
     """What a batcher asks of an engine; see `Engine`."""
 
     @property
-    def lanes(self) -> Executor: ...
-    @property
-    def num_lanes(self) -> int: ...
+    def lanes(self) -> Lanes: ...
     @property
     def max_batch(self) -> int: ...
-    def cost_s(self, rows: int) -> float: ...
-    def run(self, latents: Latents, labels: Labels | None) -> Images: ...
+    def cost_s(self, num_rows: int) -> float: ...
+    def run(self, rows: Rows) -> Rows: ...
 
 
 @dataclass(eq=False)
 class _Pending:
-    """What a job still waits for."""
+    """What a job still waits for, and the parts of it that are made, each with its first row."""
 
-    future: asyncio.Future[Images]
+    future: asyncio.Future[Rows]
     num_unfinished: int
-    images: Images | None = None
+    parts: list[tuple[int, Rows]] = field(default_factory=list)
 
 
 class Batcher:
-    """Runs jobs on an engine. Belongs to one event loop and is called from it alone."""
+    """Runs jobs on one model's engine. Belongs to one event loop and is called from it alone."""
 
     def __init__(
-        self, engine: BatchEngine, *, max_queued_rows: int, clock: Callable[[], float] = time.monotonic
+        self,
+        engine: BatchEngine,
+        dispatcher: Dispatcher,
+        *,
+        max_queued_rows: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`dispatcher` shares the engine's lanes among the models of its device."""
         self._engine = engine
+        self._dispatcher = dispatcher
         self._clock = clock
-        self._budget = RowBudget(max_queued_rows)
+        self._budget = Budget(max_queued_rows)
         self._queue = RowQueue()
         self._pending: dict[Job, _Pending] = {}
-        self._num_idle_lanes = engine.num_lanes
+        self._row_s = engine.cost_s(engine.max_batch) / engine.max_batch
         self._closed = False
+        dispatcher.add(self)
 
     @property
     def num_queued_rows(self) -> int:
         """Rows that wait for a lane."""
         return self._queue.num_rows
 
-    def check_admission(self, num_rows: int, *, client: str, deadline_s: float | None = None) -> None:
-        """Whether so many rows of a client would be admitted now.
+    @property
+    def queued_s(self) -> float:
+        """Expected time that a single lane takes for the rows that wait, in the largest batches."""
+        return self._queue.num_rows * self._row_s
+
+    def check_admission(self, num_rows: int, caller: Caller) -> None:
+        """Whether so many rows of a caller would be admitted now.
 
         Raises:
             OverloadedError: there is no room for them.
             DeadlineError: the deadline would pass before they could be done.
         """
         if not self._budget.has_room(num_rows):
-            admitted = self._budget.num_rows
+            admitted = self._budget.taken
             raise OverloadedError(
-                f"{admitted} rows are queued and {num_rows} more would exceed the {self._budget.max_rows} that this "
+                f"{admitted} rows are queued and {num_rows} more would exceed the {self._budget.limit} that this "
                 "server queues; try again shortly, or with fewer samples",
-                retry_after_s=max(_MIN_RETRY_S, self._duration_s(admitted)),
+                retry_after_s=max(_MIN_RETRY_S, self._expected_s(admitted)),
             )
-        rows_ahead = self._queue.rows_before(client, num_rows)
-        needed_s = self._duration_s(rows_ahead + num_rows)
-        if deadline_s is not None and self._clock() + needed_s > deadline_s:
+        if caller.deadline_s is None:
+            return
+        rows_ahead = self._queue.rows_before(caller.client, num_rows)
+        needed_s = self._expected_s(rows_ahead + num_rows)
+        if self._clock() + needed_s > caller.deadline_s:
             raise DeadlineError(
                 f"{num_rows} samples behind {rows_ahead} queued ones take about {needed_s:.3g} s, "
                 "which is more than the deadline leaves; allow more time, or ask for fewer samples"
             )
 
-    def admitted(self, num_rows: int, *, client: str, deadline_s: float | None = None) -> AbstractContextManager[None]:
+    @contextmanager
+    def admitted(self, num_rows: int, caller: Caller) -> Iterator[None]:
         """Room for so many rows for as long as the body runs. Raises as `check_admission` does."""
-        self.check_admission(num_rows, client=client, deadline_s=deadline_s)
-        return self._budget.admitted(num_rows)
+        self.check_admission(num_rows, caller)
+        self._budget.take(num_rows)
+        with self._budget.holding(num_rows):
+            yield
 
-    def admitted_in_turn(self, num_rows: int) -> AbstractAsyncContextManager[None]:
-        """Like `admitted`, but waits for room."""
-        return self._budget.admitted_in_turn(num_rows)
+    async def run_in_turn(self, source: Source, start: int, count: int, caller: Caller) -> Rows:
+        """Like `run`, for rows that have not been admitted: waits for room first."""
+        await self._budget.take_in_turn(count)
+        with self._budget.holding(count):
+            return await self.run(source, start, count, caller)
 
-    async def run(
-        self, latents: Latents, labels: Labels | None, *, client: str, deadline_s: float | None = None
-    ) -> Images:
-        """uint8 (N, H, W, C) from latents (N, latent_dim) and, for a conditional generator, labels (N,).
+    async def run(self, source: Source, start: int, count: int, caller: Caller) -> Rows:
+        """What the model makes of rows `start … start + count - 1` of a source, with the inputs that it reports.
 
         The rows have been admitted. Cancelling the call takes those that wait out of the queue.
-
-        Args:
-            latents: float32.
-            labels: int64.
-            client: whom the rows are for; turns are taken between clients.
-            deadline_s: on the batcher's clock; None for no deadline.
 
         Raises:
             DeadlineError: the deadline passed before the rows were done.
@@ -122,12 +132,12 @@ class Batcher:
         """
         if self._closed:
             raise UnavailableError("the server is stopping; ask another, or try again shortly")
-        job = Job(latents=latents, labels=labels, client=client, deadline_s=deadline_s)
-        future: asyncio.Future[Images] = asyncio.get_running_loop().create_future()
-        self._pending[job] = _Pending(future, job.num_rows)
+        job = Job(source=source, start=start, num_rows=count, caller=caller)
+        future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
+        self._pending[job] = _Pending(future, count)
         self._queue.add(job)
         try:
-            self._launch_idle_lanes()
+            self._dispatcher.launch()
             return await future
         finally:
             self._queue.remove(job)
@@ -136,55 +146,50 @@ class Batcher:
     def close(self) -> None:
         """Launches nothing more. Runs under way still settle."""
         self._closed = True
+        self._dispatcher.remove(self)
 
-    def _duration_s(self, num_rows: int) -> float:
-        """Expected time to run so many rows on all lanes, in the largest batches."""
-        row_s = self._engine.cost_s(self._engine.max_batch) / self._engine.max_batch
-        return num_rows * row_s / self._engine.num_lanes
+    def launch(self, num_lanes: int) -> float:
+        """Plans a batch and has a lane run it; returns its expected seconds, 0 where all that waited had expired.
 
-    def _launch_idle_lanes(self) -> None:
-        while self._num_idle_lanes and self._queue.num_rows and not self._closed:
-            num_rows = best_batch_size(
-                self._queue.num_rows, self._num_idle_lanes, self._engine.max_batch, self._engine.cost_s
-            )
-            batch = self._queue.plan(num_rows, self._clock())
-            for job in batch.expired:
-                self._fail(job, DeadlineError("the deadline passed before the samples were made; allow more time"))
-            if batch.slices:
-                self._launch(batch)
-
-    def _launch(self, batch: Batch) -> None:
-        self._num_idle_lanes -= 1
+        Args:
+            num_lanes: idle lanes that the waiting rows are divided over.
+        """
+        num_rows = best_batch_size(self._queue.num_rows, num_lanes, self._engine.max_batch, self._engine.cost_s)
+        batch = self._queue.plan(num_rows, self._clock())
+        for job in batch.expired:
+            self._fail(job, DeadlineError("the deadline passed before the samples were made; allow more time"))
+        if not batch.slices:
+            return 0.0
         loop = asyncio.get_running_loop()
-        execution = loop.run_in_executor(self._engine.lanes, execute, self._engine, batch)
-        execution.add_done_callback(lambda done: self._settle(batch, done))
+        execution = self._engine.lanes.submit(execute, self._engine, batch)
+        execution.add_done_callback(lambda done: loop.call_soon_threadsafe(self._settle, batch, done))
+        return self._engine.cost_s(batch.num_rows)
 
-    def _settle(self, batch: Batch, execution: asyncio.Future[list[Images | None]]) -> None:
-        self._num_idle_lanes += 1
+    def _expected_s(self, num_rows: int) -> float:
+        """Expected time to run so many rows of this model on all lanes, in the largest batches."""
+        return self._dispatcher.expected_s(self, num_rows * self._row_s)
+
+    def _settle(self, batch: Batch, execution: Future[list[Rows | None]]) -> None:
         outcomes = [None] * len(batch.slices) if execution.cancelled() else execution.result()
         try:
-            for part, images in zip(batch.slices, outcomes, strict=True):
-                if images is None:
+            for part, made in zip(batch.slices, outcomes, strict=True):
+                if made is None:
                     self._queue.remove(part.job)
                     self._fail(part.job, ServerError("the model could not make these samples; see the server's log"))
                 else:
-                    self._deliver(part, images)
+                    self._deliver(part, made)
         finally:
-            self._launch_idle_lanes()
+            self._dispatcher.release()
 
-    def _deliver(self, part: Slice, images: Images) -> None:
+    def _deliver(self, part: Slice, made: Rows) -> None:
         pending = self._pending.get(part.job)
         if pending is None or pending.future.done():
             return
-        if part.num_rows == part.job.num_rows:
-            pending.images = images
-        else:
-            if pending.images is None:
-                pending.images = np.empty((part.job.num_rows, *images.shape[1:]), np.uint8)
-            pending.images[part.start : part.stop] = images
+        pending.parts.append((part.start, made))
         pending.num_unfinished -= part.num_rows
         if not pending.num_unfinished:
-            pending.future.set_result(pending.images)
+            parts = sorted(pending.parts, key=lambda entry: entry[0])
+            pending.future.set_result(Rows.concatenate([rows for _, rows in parts]))
 
     def _fail(self, job: Job, error: Exception) -> None:
         pending = self._pending.get(job)
@@ -192,25 +197,24 @@ class Batcher:
             pending.future.set_exception(error)
 
 
-def execute(engine: BatchEngine, batch: Batch) -> list[Images | None]:
-    """Runs a batch on a lane: the images of each slice, or None for a slice that the engine fails on.
+def execute(engine: BatchEngine, batch: Batch) -> list[Rows | None]:
+    """Gathers and runs a batch on a lane: what is made of each slice, or None for a slice that fails.
 
     If the batch fails, each slice runs by itself, so that only the one at fault has to fail.
     """
     try:
-        images = _run(engine, batch.slices)
+        rows = draw_rows([part.span for part in batch.slices])
+        made = engine.run(rows)
+        reported = batch.slices[0].job.source.reported
+        made = made.with_columns({name: rows.columns[name] for name in reported})
     except Exception:  # noqa: BLE001 - whatever a row provokes must not reach its batch-mates
         _log.exception("a batch of %d rows failed", batch.num_rows)
         if len(batch.slices) == 1:
             return [None]
         return [outcome for part in batch.slices for outcome in execute(engine, Batch(slices=(part,)))]
-    ends = np.cumsum([part.num_rows for part in batch.slices])
-    return [images[end - part.num_rows : end] for part, end in zip(batch.slices, ends, strict=True)]
-
-
-def _run(engine: BatchEngine, slices: tuple[Slice, ...]) -> Images:
-    latents = [part.job.latents[part.start : part.stop] for part in slices]
-    labels = [part.job.labels[part.start : part.stop] for part in slices if part.job.labels is not None]
-    if len(slices) == 1:
-        return engine.run(latents[0], labels[0] if labels else None)
-    return engine.run(np.concatenate(latents), np.concatenate(labels) if labels else None)
+    outcomes: list[Rows | None] = []
+    start = 0
+    for part in batch.slices:
+        outcomes.append(made[start : start + part.num_rows])
+        start += part.num_rows
+    return outcomes

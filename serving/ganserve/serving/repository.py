@@ -1,19 +1,33 @@
-"""The models of a server: name → versions → model. Names are looked up in memory, never joined into a path."""
+"""The models of a server: their life, and the table of names and versions that they are looked up in.
+
+Names are looked up in memory, never joined into a path. A hot swap goes here: `open` the new version, `resolve` it, and
+`retire` the old one.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ganserve.contract.bundle import MODEL_NAME
-from ganserve.contract.errors import ArtifactError, InvalidRequestError, NotFoundError, PreconditionError
+from ganserve.contract.card import image_shape
+from ganserve.contract.errors import ArtifactError, ConfigError, InvalidRequestError, NotFoundError, PreconditionError
 from ganserve.contract.labels import list_names
-from ganserve.runtime.loader import LoadedModel
+from ganserve.runtime.device import Device, DeviceChoice, choose_device
+from ganserve.runtime.lanes import Lanes
+from ganserve.runtime.loader import LoadedModel, load_model
 from ganserve.v1.generator_pb2 import ModelSelector
 from ganserve.v1.model_pb2 import ModelCard, ModelIdentity, ModelState, ServedModel
 
 from .batcher import Batcher
+from .dispatcher import Dispatcher
+from .limits import Limits
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,8 +36,8 @@ class Model:
 
     loaded: LoadedModel
     batcher: Batcher
-    max_samples_per_request: int
-    max_samples_per_part: int  # of a stream
+    limits: Limits
+    _uses: _Uses = field(default_factory=lambda: _Uses())
 
     @property
     def identity(self) -> ModelIdentity:
@@ -41,14 +55,57 @@ class Model:
             state=state,
             runtime=self.loaded.runtime(),
             reproducibility=self.loaded.reproducibility,
-            max_samples_per_request=self.max_samples_per_request,
+            max_samples_per_request=self.limits.samples_per_request,
         )
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Counts a call for as long as the body runs."""
+        self._uses.add(1)
+        try:
+            yield
+        finally:
+            self._uses.add(-1)
+
+    async def unused(self) -> None:
+        """Waits until no call uses the model."""
+        await self._uses.none.wait()
+
+
+class _Uses:
+    """How many calls use a model."""
+
+    def __init__(self) -> None:
+        self.none = asyncio.Event()
+        self.none.set()
+        self._count = 0
+
+    def add(self, change: int) -> None:
+        self._count += change
+        if self._count:
+            self.none.clear()
+        else:
+            self.none.set()
 
 
 class Repository:
-    """Models by name and version."""
+    """Models by name and version: opened, looked up, retired. Belongs to one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, device: DeviceChoice, num_lanes: int, max_batch: int, max_queued_rows: int) -> None:
+        """Opens nothing yet. Raises ConfigError where the device cannot be used.
+
+        Args:
+            device: what models run on; `auto` goes on with the CPU where CUDA does not work.
+            num_lanes: runs at once on a CPU.
+            max_batch: most rows of one run.
+            max_queued_rows: most rows of a model that wait or run.
+        """
+        self._may_fall_back = device == "auto"
+        self._device = choose_device(device)
+        self._num_lanes = num_lanes
+        self._max_batch = max_batch
+        self._max_queued_rows = max_queued_rows
+        self._lanes: dict[Device, tuple[Lanes, Dispatcher]] = {}
         self._models: dict[str, dict[int, Model]] = {}
 
     def __iter__(self) -> Iterator[Model]:
@@ -57,9 +114,41 @@ class Repository:
             for _, model in sorted(versions.items()):
                 yield model
 
-    def add(self, model: Model) -> None:
-        """Makes a model available."""
+    async def open(self, folder: Path) -> Model:
+        """Verifies, loads and warms up the bundle in `folder`, and takes requests for it from now on.
+
+        Raises:
+            ArtifactError: the bundle cannot be served.
+            ConfigError: the device cannot be used.
+        """
+        lanes, dispatcher = self._lanes_of(self._device)
+        try:
+            loaded = await asyncio.to_thread(load_model, folder, lanes=lanes, max_batch=self._max_batch)
+        except ConfigError as error:
+            if not self._may_fall_back or self._device == "cpu":
+                raise
+            _log.warning("%s; going on with the CPU", error)
+            self._device = "cpu"
+            return await self.open(folder)
+        batcher = Batcher(loaded.engine, dispatcher, max_queued_rows=self._max_queued_rows)
+        model = Model(loaded=loaded, batcher=batcher, limits=self._limits_of(loaded, lanes))
         self._models.setdefault(model.identity.name, {})[model.identity.version] = model
+        return model
+
+    async def retire(self, model: Model) -> None:
+        """Takes no more requests for a model, waits until those under way are done, and closes it."""
+        versions = self._models[model.identity.name]
+        del versions[model.identity.version]
+        if not versions:
+            del self._models[model.identity.name]
+        await model.unused()
+        model.batcher.close()
+
+    async def close(self) -> None:
+        """Retires all models and frees the lanes."""
+        await asyncio.gather(*map(self.retire, self))
+        for lanes, _ in self._lanes.values():
+            await asyncio.to_thread(lanes.close)
 
     def resolve(self, selector: ModelSelector, *, field: str) -> Model:
         """The model that a selector names: the highest version that has the version and digest asked for, if any.
@@ -91,6 +180,29 @@ class Repository:
                 field=f"{field}.digest",
             )
         return max(matching, key=lambda model: model.identity.version)
+
+    @contextmanager
+    def use(self, selector: ModelSelector, *, field: str) -> Iterator[Model]:
+        """Like `resolve`, and the model stays open for as long as the body runs."""
+        model = self.resolve(selector, field=field)
+        with model.used():
+            yield model
+
+    def _lanes_of(self, device: Device) -> tuple[Lanes, Dispatcher]:
+        """The lanes of a device, which all of its models share."""
+        if device not in self._lanes:
+            lanes = Lanes(device, self._num_lanes)
+            self._lanes[device] = lanes, Dispatcher(lanes.num_lanes)
+        return self._lanes[device]
+
+    def _limits_of(self, loaded: LoadedModel, lanes: Lanes) -> Limits:
+        height, width, channels = image_shape(loaded.card)
+        return Limits.of(
+            height * width * channels,
+            num_lanes=lanes.num_lanes,
+            max_batch=self._max_batch,
+            max_queued_rows=self._max_queued_rows,
+        )
 
     def _listed(self) -> str:
         return list_names(sorted(self._models)) or "no models"

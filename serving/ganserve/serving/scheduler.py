@@ -9,31 +9,35 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ganserve.contract.labels import Labels
-from ganserve.contract.latents import Latents
+from ganserve.runtime.sources import Source, Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Whom rows are for. It travels whole, from the service to the queue.
+
+    Attributes:
+        client: turns are taken between clients.
+        deadline_s: monotonic time after which the rows are worth nothing, or None.
+    """
+
+    client: str
+    deadline_s: float | None = None
 
 
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """Rows that one caller waits for together.
+    """Rows that one caller waits for together: `num_rows` rows of a source from `start` on.
 
     Attributes:
-        latents: float32 (N, latent_dim).
-        labels: int64 (N,), or None for an unconditional generator.
-        client: whom the rows are for; turns are taken between clients.
-        deadline_s: monotonic time after which the rows are worth nothing, or None.
         num_planned: rows that a batch holds or held, from the front.
     """
 
-    latents: Latents
-    labels: Labels | None
-    client: str
-    deadline_s: float | None = None
+    source: Source
+    start: int
+    num_rows: int
+    caller: Caller
     num_planned: int = field(default=0, init=False)
-
-    @property
-    def num_rows(self) -> int:
-        return len(self.latents)
 
     @property
     def num_waiting(self) -> int:
@@ -42,7 +46,7 @@ class Job:
 
     def is_expired(self, now_s: float) -> bool:
         """Whether the deadline has passed."""
-        return self.deadline_s is not None and self.deadline_s <= now_s
+        return self.caller.deadline_s is not None and self.caller.deadline_s <= now_s
 
     def take(self, max_rows: int) -> Slice:
         """The next waiting rows, at most `max_rows`."""
@@ -62,6 +66,11 @@ class Slice:
     @property
     def num_rows(self) -> int:
         return self.stop - self.start
+
+    @property
+    def span(self) -> Span:
+        """The same rows, counted from the beginning of the job's source."""
+        return Span(self.job.source, self.job.start + self.start, self.num_rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,17 +107,17 @@ class RowQueue:
 
     def add(self, job: Job) -> None:
         """Puts a job behind the client's others."""
-        line = self._lines.setdefault(job.client, _Line())
+        line = self._lines.setdefault(job.caller.client, _Line())
         line.jobs[job] = None
         self._count(line, job.num_waiting)
 
     def remove(self, job: Job) -> None:
         """Takes the rows of a job that still wait out of the queue; those in a batch run to their end."""
-        line = self._lines.get(job.client)
+        line = self._lines.get(job.caller.client)
         if line is not None and job in line.jobs:
             self._drop(line, job)
             if not line.jobs:
-                del self._lines[job.client]
+                del self._lines[job.caller.client]
 
     def rows_before(self, client: str, num_rows: int) -> int:
         """Rows that run before the last of `num_rows` new rows of a client, its turns and those of others counted."""
@@ -125,8 +134,10 @@ class RowQueue:
         expired: list[Job] = []
         turn_rows = max(1, max_rows // max(1, len(self._lines)))
         while max_rows and self._lines:
+            # The client whose turn it is leaves the front of the queue.
             client, line = self._lines.popitem(last=False)
             num_rows = min(turn_rows, max_rows)
+            # Its jobs are taken in their order, until its share is full.
             while num_rows and line.jobs:
                 job = next(iter(line.jobs))
                 if job.is_expired(now_s):
@@ -140,6 +151,7 @@ class RowQueue:
                 slices.append(part)
                 num_rows -= part.num_rows
                 max_rows -= part.num_rows
+            # With jobs left it joins the queue again at the back.
             if line.jobs:
                 self._lines[client] = line
         return Batch(slices=tuple(slices), expired=tuple(expired))

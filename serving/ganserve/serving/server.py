@@ -17,21 +17,15 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ConfigError
-from ganserve.runtime.device import Device, DeviceChoice, choose_device, count_physical_cores
-from ganserve.runtime.loader import LoadedModel, load_model
+from ganserve.runtime.device import DeviceChoice, count_physical_cores
+from ganserve.runtime.loader import LoadedModel
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
-from .batcher import Batcher
-from .repository import Model, Repository, find_bundles
+from .repository import Repository, find_bundles
 from .service import SERVICE_NAME, GeneratorService
 
 _log = logging.getLogger(__name__)
-
-# A Generate reply stays under gRPC's default limit of 4 MiB, headers and file formats' overhead included.
-_REPLY_BYTES: Final = 3 * 1024**2
-_OVERHEAD_BYTES_PER_SAMPLE: Final = 512
 
 # Time for calls that were accepted just before the stop to reach the service.
 _ACCEPTED_CALLS_S: Final = 0.1
@@ -95,11 +89,15 @@ class Server:
     def __init__(self, config: ServingConfig) -> None:
         """Opens nothing yet. Raises ConfigError where the device cannot be used."""
         self.config = config
-        self._device = choose_device(config.device)
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
-        self._repository = Repository()
+        self._repository = Repository(
+            device=config.device,
+            num_lanes=config.lanes,
+            max_batch=config.max_batch,
+            max_queued_rows=config.max_queued_rows,
+        )
         self._health = health.aio.HealthServicer()
         self._service = GeneratorService(
             self._repository, workers=self._workers, max_reply_bytes=config.max_reply_mib * 1024**2
@@ -139,9 +137,8 @@ class Server:
         port = self._bind()
         await self._grpc_server.start()
         for folder in bundles:
-            loaded = await self._load(folder)
-            self._repository.add(self._open_model(loaded))
-            _log.info("%s", _describe(loaded))
+            model = await self._repository.open(folder)
+            _log.info("%s", _describe(model.loaded))
             if self._stopping.is_set():
                 return
         self._service.state = ModelState.MODEL_STATE_SERVING
@@ -153,9 +150,7 @@ class Server:
         if self._service.state == ModelState.MODEL_STATE_SERVING:
             await self._drain()
         await self._grpc_server.stop(0)
-        for model in self._repository:
-            model.batcher.close()
-            await asyncio.to_thread(model.loaded.engine.close)
+        await self._repository.close()
         self._workers.shutdown()
         if self._service.state == ModelState.MODEL_STATE_DRAINING:
             _log.info("stopped")
@@ -176,22 +171,6 @@ class Server:
         for task in tasks:
             task.cancel()
 
-    async def _load(self, folder: Path) -> LoadedModel:
-        """Loads a bundle; where `auto` chose CUDA and CUDA does not work, on the CPU."""
-        try:
-            return await self._load_on(self._device, folder)
-        except ConfigError as error:
-            if self.config.device != "auto" or self._device == "cpu":
-                raise
-            _log.warning("%s; going on with the CPU", error)
-            self._device = "cpu"
-            return await self._load_on("cpu", folder)
-
-    async def _load_on(self, device: Device, folder: Path) -> LoadedModel:
-        return await asyncio.to_thread(
-            load_model, folder, device=device, num_lanes=self.config.lanes, max_batch=self.config.max_batch
-        )
-
     def _bind(self) -> int:
         try:
             return self._grpc_server.add_insecure_port(self.config.listen)
@@ -201,27 +180,17 @@ class Server:
                 "this machine's. Take another port, or 0 for a free one"
             ) from error
 
-    def _open_model(self, loaded: LoadedModel) -> Model:
-        height, width, channels = image_shape(loaded.card)
-        sample_bytes = height * width * channels + _OVERHEAD_BYTES_PER_SAMPLE
-        return Model(
-            loaded=loaded,
-            batcher=Batcher(loaded.engine, max_queued_rows=self.config.max_queued_rows),
-            max_samples_per_request=max(1, min(_REPLY_BYTES // sample_bytes, self.config.max_queued_rows)),
-            max_samples_per_part=max(1, self.config.max_queued_rows // 2),
-        )
-
     async def _set_health(self, status: int) -> None:
         for service in (health.OVERALL_HEALTH, SERVICE_NAME):
             await self._health.set(service, status)
 
 
 def _describe(loaded: LoadedModel) -> str:
-    engine = loaded.engine
-    rows_per_s = engine.num_lanes * engine.max_batch / engine.cost_s(engine.max_batch)
+    engine, lanes = loaded.engine, loaded.engine.lanes
+    rows_per_s = lanes.num_lanes * engine.max_batch / engine.cost_s(engine.max_batch)
     golden = "identical" if loaded.reproducibility == Reproducibility.REPRODUCIBILITY_IDENTICAL else "within one level"
     return (
-        f"{loaded.identity.name}:{loaded.identity.version} on {engine.device}, digest {loaded.identity.digest[:12]}, "
-        f"golden samples {golden}, lanes {engine.num_lanes}, {engine.cost_s(1) * 1e3:.2f} ms a single sample, "
+        f"{loaded.identity.name}:{loaded.identity.version} on {lanes.device}, digest {loaded.identity.digest[:12]}, "
+        f"golden samples {golden}, lanes {lanes.num_lanes}, {engine.cost_s(1) * 1e3:.2f} ms a single sample, "
         f"up to {rows_per_s:,.0f} images/s, loaded in {loaded.load_s:.1f} s"
     )

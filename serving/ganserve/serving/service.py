@@ -6,17 +6,19 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, TypeAlias
 
 import grpc
 
 from ganserve.contract import images as codec
-from ganserve.contract.card import image_shape
-from ganserve.contract.errors import InvalidRequestError, RequestError, UnavailableError
+from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT
+from ganserve.contract.errors import OverloadedError, RequestError, UnavailableError
+from ganserve.contract.images import Images
 from ganserve.contract.tensors import frame_reply
+from ganserve.runtime.sources import Source, open_source
 from ganserve.v1 import generator_pb2
 from ganserve.v1.generator_pb2 import (
     GenerateRequest,
@@ -32,18 +34,16 @@ from ganserve.v1.generator_pb2 import (
 )
 from ganserve.v1.model_pb2 import ModelState
 
-from .admission import ReplyBudget
+from .admission import Budget
 from .repository import Model, Repository
-from .sampling import Caller, Sampled, Sampler, stream_depth
-from .sources import Source, open_source
+from .sampling import Made, make_all, make_parts
+from .scheduler import Caller
 from .status import status_code, status_details
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE_NAME: Final = generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].full_name
 
-_STREAM_REPLY_BYTES: Final = 1024**2
-_STREAM_REPLY_SAMPLES: Final = 1024
 _FILES_PER_TASK: Final = 16
 
 _log = logging.getLogger(__name__)
@@ -53,12 +53,11 @@ class GeneratorService:
     """Answers the methods of the service. Replies are serialised here, for raw pixels without protobuf's copies."""
 
     def __init__(self, repository: Repository, *, workers: Executor, max_reply_bytes: int) -> None:
-        """`workers` derive latents and encode images, off the event loop."""
+        """`workers` encode images, off the event loop."""
         self.state = ModelState.MODEL_STATE_LOADING
         self._repository = repository
-        self._sampler = Sampler(workers)
         self._workers = workers
-        self._budget = ReplyBudget(max_reply_bytes)
+        self._budget = Budget(max_reply_bytes)
         self._num_calls = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -81,27 +80,26 @@ class GeneratorService:
     async def generate(self, request: GenerateRequest, context: Context) -> bytes:
         """Generate; the reply is a serialised GenerateResponse."""
         async with self._call(context):
-            model, source = self._open(request.query)
-            if source.count > model.max_samples_per_request:
-                raise InvalidRequestError(
-                    f"{source.count} samples do not fit one reply; this model makes 1 to "
-                    f"{model.max_samples_per_request} a Generate call; ask in several calls, or use StreamSamples",
-                    field="query.latents.values" if source.seed is None else "query.address.count",
-                )
-            self._reserve(source.count * _sample_bytes(model), context)
-            sampled = await self._sampler.sample(model, source, _caller(context))
-            return await self._serialise(model, source, sampled, request.query.encoding)
+            with self._use(request.query) as (model, source):
+                field = "query.latents.values" if source.seed is None else "query.address.count"
+                model.limits.check_request(source.count, field=field)
+                self._reserve(model.limits.reply_bytes(source.count), context)
+                made = await make_all(model, source, _caller(context))
+                return await self._serialise(model, source, made, request.query.encoding)
 
-    async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> AsyncIterator[bytes]:
-        """StreamSamples; the replies are serialised StreamSamplesResponses."""
+    async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> None:
+        """StreamSamples; the replies are serialised StreamSamplesResponses.
+
+        They are written, not yielded: gRPC leaves a generator behind, with all it holds, when its caller is gone.
+        """
         async with self._call(context):
-            model, source = self._open(request.query)
-            max_count = _samples_per_stream_reply(model, request)
-            num_under_way = min(source.count, stream_depth(model, max_count) * max_count)
-            self._reserve(num_under_way * _sample_bytes(model), context)
-            async with aclosing(self._sampler.stream(model, source, max_count, _caller(context))) as stream:
-                async for sampled in stream:
-                    yield await self._serialise(model, source, sampled, request.query.encoding)
+            with self._use(request.query) as (model, source):
+                asked = request.max_batch_size if request.HasField("max_batch_size") else None
+                part_size = model.limits.part_size(asked)
+                parts = make_parts(model, source, part_size, _caller(context), self._budget)
+                async with aclosing(parts):
+                    async for made in parts:
+                        await context.write(await self._serialise(model, source, made, request.query.encoding))
 
     async def get_model(self, request: GetModelRequest, context: Context) -> GetModelResponse:
         """GetModel."""
@@ -134,42 +132,52 @@ class GeneratorService:
         if not self._num_calls:
             self._idle.set()
 
-    def _open(self, query: SampleQuery) -> tuple[Model, Source]:
+    @contextmanager
+    def _use(self, query: SampleQuery) -> Iterator[tuple[Model, Source]]:
+        """The model of a query, which stays open for as long as the body runs, and the query as a source."""
         self._require_ready()
-        model = self._repository.resolve(query.model, field="query.model")
-        codec.check_encoding(query.encoding)
-        return model, open_source(query, model.card)
+        with self._repository.use(query.model, field="query.model") as model:
+            codec.check_encoding(query.encoding)
+            yield model, open_source(query, model.card)
 
     def _require_ready(self) -> None:
         if self.state == ModelState.MODEL_STATE_LOADING:
             raise UnavailableError("the server is still loading its models; try again shortly", retry_after_s=1.0)
 
     def _reserve(self, num_bytes: int, context: Context) -> None:
+        """Sets bytes aside until the call has ended. Raises OverloadedError."""
+        if not self._budget.has_room(num_bytes):
+            raise OverloadedError(
+                f"replies of {self._budget.taken} bytes are under way, and {num_bytes} more would exceed the "
+                f"{self._budget.limit} that this server allows; try again shortly",
+                retry_after_s=1.0,
+            )
         self._budget.take(num_bytes)
         context.add_done_callback(lambda _: self._budget.give_back(num_bytes))  # type: ignore[arg-type]
 
-    async def _serialise(self, model: Model, source: Source, sampled: Sampled, encoding: ImageEncoding) -> bytes:
+    async def _serialise(self, model: Model, source: Source, made: Made, encoding: ImageEncoding) -> bytes:
+        images, labels = made.rows.columns[IMAGES_OUTPUT], made.rows.columns.get(LABELS_INPUT)
         batch = SampleBatch(
             model=model.identity,
-            count=len(sampled.images),
+            count=len(images),
             image=model.card.image,
             seed=source.seed,
-            first_index=sampled.first_index,
-            labels=None if sampled.labels is None else sampled.labels.tolist(),
+            first_index=made.first_index,
+            labels=None if labels is None else labels.tolist(),
             format=encoding.format or generator_pb2.IMAGE_FORMAT_RAW,
         )
         if codec.is_raw(encoding):
-            return frame_reply(batch, sampled.images)
-        batch.files.extend(await self._encode(sampled, encoding))
+            return frame_reply(batch, images)
+        batch.files.extend(await self._encode(images, encoding))
         # StreamSamplesResponse has the same one field.
         return GenerateResponse(batch=batch).SerializeToString()
 
-    async def _encode(self, sampled: Sampled, encoding: ImageEncoding) -> list[bytes]:
+    async def _encode(self, images: Images, encoding: ImageEncoding) -> list[bytes]:
         def encode_some(start: int) -> list[bytes]:
-            return [codec.encode(image, encoding) for image in sampled.images[start : start + _FILES_PER_TASK]]
+            return [codec.encode(image, encoding) for image in images[start : start + _FILES_PER_TASK]]
 
         loop = asyncio.get_running_loop()
-        starts = range(0, len(sampled.images), _FILES_PER_TASK)
+        starts = range(0, len(images), _FILES_PER_TASK)
         parts = await asyncio.gather(*(loop.run_in_executor(self._workers, encode_some, start) for start in starts))
         return [file for part in parts for file in part]
 
@@ -192,17 +200,3 @@ def _caller(context: Context) -> Caller:
     remaining_s = context.time_remaining()
     deadline_s = None if remaining_s is None or math.isinf(remaining_s) else time.monotonic() + remaining_s
     return Caller(client=context.peer(), deadline_s=deadline_s)
-
-
-def _sample_bytes(model: Model) -> int:
-    return math.prod(image_shape(model.card))
-
-
-def _samples_per_stream_reply(model: Model, request: StreamSamplesRequest) -> int:
-    fitting = min(_STREAM_REPLY_BYTES // _sample_bytes(model), _STREAM_REPLY_SAMPLES, model.max_samples_per_part)
-    fitting = max(1, fitting)
-    if not request.HasField("max_batch_size"):
-        return fitting
-    if request.max_batch_size == 0:
-        raise InvalidRequestError("max_batch_size is 0; give at least 1, or leave it out", field="max_batch_size")
-    return min(fitting, request.max_batch_size)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.latents import (
+    IndexRange,
     central_probability,
     draw_words,
     inverse_normal_cdf,
@@ -23,7 +24,7 @@ SEEDS = st.integers(0, 2**64 - 1)
 
 
 def test_the_philox_known_answer() -> None:
-    assert [f"{word:016x}" for word in draw_words(0, 0, 0, 1, 4)[0]] == [
+    assert [f"{word:016x}" for word in draw_words([IndexRange(0, 0, 1)], 0, 4)[0]] == [
         "16554d9eca36314c",
         "db20fe9d672d0fdc",
         "d7e772cee186176b",

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ganserve.cli import main
+from ganserve.contract.bundle import IMAGES_OUTPUT, generator_rows
 from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
 from ganserve.exporter import Convention, Licences, Target, import_onnx
 from ganserve.runtime.inspection import inspect_bundle
+from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.loader import load_model
 
 CONTROL_FLOW = helper.make_node("If", ["images"], ["x"], then_branch=helper.make_graph([], "then", [], []))
@@ -143,13 +145,13 @@ def write(foreign: Foreign, folder: Path) -> Path:
     ],
     ids=repr,
 )
-def test_what_a_file_makes_is_what_its_bundle_serves(foreign: Foreign, tmp_path: Path) -> None:
+def test_what_a_file_makes_is_what_its_bundle_serves(foreign: Foreign, tmp_path: Path, lanes: Lanes) -> None:
     path = write(foreign, tmp_path)
     result = import_onnx(path, Target(models=tmp_path / "models", name="foreign"), foreign.convention())
-    model = load_model(result.folder, device="cpu", num_lanes=1, max_batch=8)
+    model = load_model(result.folder, lanes=lanes, max_batch=8)
     latents, labels = sample_latents(3, 0, 20, LATENT_DIM), np.arange(20) % NUM_CLASSES
-    images = model.engine.run_all(latents, labels if model.card.class_names else None)
-    model.engine.close()
+    rows = generator_rows(latents, labels if model.card.class_names else None)
+    images = model.engine.run_all(rows).columns[IMAGES_OUTPUT]
     expected = foreign.expected(path, latents, labels)
     assert images.shape == expected.shape
     assert np.abs(images.astype(np.int16) - expected).max() <= 1

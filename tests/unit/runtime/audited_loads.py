@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from ganserve.contract.errors import ArtifactError
+from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.loader import load_model
 
 
@@ -24,17 +25,19 @@ def main(folders: list[str]) -> None:
             opened.append(os.fspath(arguments[0]) if isinstance(arguments[0], str | os.PathLike) else str(arguments[0]))
 
     Image.init()
-    load_model(Path(folders[0]), device="cpu", num_lanes=1, max_batch=1).engine.close()
+    lanes = Lanes("cpu", 1)
+    load_model(Path(folders[0]), lanes=lanes, max_batch=1)
     sys.addaudithook(record)
     found = {}
     for folder in folders:
         opened.clear()
         try:
-            load_model(Path(folder), device="cpu", num_lanes=1, max_batch=1).engine.close()
+            load_model(Path(folder), lanes=lanes, max_batch=1)
             reason = ""
         except ArtifactError as error:
             reason = str(error)
         found[folder] = {"reason": reason, "opened": list(opened)}
+    lanes.close()
     print(json.dumps(found))
 
 

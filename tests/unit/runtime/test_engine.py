@@ -4,10 +4,11 @@ import numpy as np
 import onnx
 import pytest
 
+from ganserve.contract.bundle import IMAGES_OUTPUT, golden_rows, signature_of
 from ganserve.contract.errors import ArtifactError, ConfigError
-from ganserve.contract.latents import sample_latents
 from ganserve.runtime.device import choose_device, count_gpus, count_physical_cores
 from ganserve.runtime.engine import Engine, bucket_sizes
+from ganserve.runtime.lanes import Lanes
 from ganserve.v1.model_pb2 import ModelCard
 
 
@@ -19,29 +20,28 @@ def test_buckets_are_powers_of_two_up_to_the_largest_batch(max_batch: int, expec
 
 
 def test_an_image_does_not_depend_on_its_batch(tiny_model: onnx.ModelProto, tiny_card: ModelCard) -> None:
-    engine = Engine(tiny_model.SerializeToString(), tiny_card, device="cpu", num_lanes=2, max_batch=8)
-    latents = sample_latents(1, 0, 21, tiny_card.latent_dim)
-    labels = np.arange(21) % 3
-    together = engine.run_all(latents, labels)
+    rows = golden_rows(tiny_card, seed=1, count=21)
+    with Lanes("cpu", 2) as lanes:
+        engine = Engine(tiny_model.SerializeToString(), signature_of(tiny_card), lanes=lanes, max_batch=8)
+        together = engine.run_all(rows).columns[IMAGES_OUTPUT]
+        alone = [lanes.submit(engine.run, rows[i : i + 1]).result().columns[IMAGES_OUTPUT] for i in range(21)]
     assert together.shape == (21, 6, 5, 3)
     assert together.dtype == np.uint8
-    for i in range(21):
-        alone = engine.lanes.submit(engine.run, latents[i : i + 1], labels[i : i + 1]).result()
-        np.testing.assert_array_equal(alone[0], together[i])
-    engine.close()
+    np.testing.assert_array_equal(np.concatenate(alone), together)
 
 
-def test_costs_lie_between_those_of_the_measured_buckets(tiny_model: onnx.ModelProto, tiny_card: ModelCard) -> None:
-    engine = Engine(tiny_model.SerializeToString(), tiny_card, device="cpu", num_lanes=1, max_batch=8)
+def test_costs_lie_between_those_of_the_measured_buckets(
+    tiny_model: onnx.ModelProto, tiny_card: ModelCard, lanes: Lanes
+) -> None:
+    engine = Engine(tiny_model.SerializeToString(), signature_of(tiny_card), lanes=lanes, max_batch=8)
     assert list(engine.costs_s) == [1, 2, 4, 8]
     low, high = sorted((engine.costs_s[4], engine.costs_s[8]))
     assert low <= engine.cost_s(6) <= high
-    engine.close()
 
 
-def test_bytes_that_are_no_model_are_refused(tiny_card: ModelCard) -> None:
+def test_bytes_that_are_no_model_are_refused(tiny_card: ModelCard, lanes: Lanes) -> None:
     with pytest.raises(ArtifactError, match="ONNX Runtime cannot load the model"):
-        Engine(b"nonsense", tiny_card, device="cpu", num_lanes=1, max_batch=1)
+        Engine(b"nonsense", signature_of(tiny_card), lanes=lanes, max_batch=1)
 
 
 def test_cuda_without_a_gpu_fails_loudly() -> None:

@@ -11,14 +11,16 @@ from PIL import Image
 
 from ganserve.contract.bundle import MANIFEST_FILE, sha256
 from ganserve.contract.errors import ArtifactError
+from ganserve.contract.rows import Rows
+from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.loader import LoadedModel, load_model
+from ganserve.runtime.runners import CpuRunner
 from ganserve.v1.model_pb2 import Reproducibility
 
 
-def load(folder: Path) -> LoadedModel:
-    model = load_model(folder, device="cpu", num_lanes=1, max_batch=4)
-    model.engine.close()
-    return model
+def load(folder: Path, max_batch: int = 4) -> LoadedModel:
+    with Lanes("cpu", 1) as lanes:
+        return load_model(folder, lanes=lanes, max_batch=max_batch)
 
 
 @pytest.fixture
@@ -113,3 +115,21 @@ def test_other_golden_samples_are_refused(bundle: Path) -> None:
     claim_other_golden_samples(bundle, levels=2)
     with pytest.raises(ArtifactError, match="does not make its golden samples"):
         load(bundle)
+
+
+@pytest.mark.parametrize("num_rows", [4, 64, 128])
+def test_a_model_that_is_wrong_in_one_bucket_alone_is_refused(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, num_rows: int
+) -> None:
+    """Buckets may be larger than the number of golden samples, which is 64 here."""
+    run = CpuRunner.run
+
+    def run_wrongly(runner: CpuRunner, rows: Rows) -> Rows:
+        made = run(runner, rows)
+        if len(rows) == num_rows:
+            made.columns["images"][-1] ^= 255
+        return made
+
+    monkeypatch.setattr(CpuRunner, "run", run_wrongly)
+    with pytest.raises(ArtifactError, match=rf"does not make its golden samples on cpu in a batch of {num_rows} "):
+        load(bundle, max_batch=128)

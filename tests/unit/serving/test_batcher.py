@@ -3,53 +3,56 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError, UnavailableError
-from ganserve.contract.images import Images
-from ganserve.contract.labels import Labels
-from ganserve.contract.latents import Latents
+from ganserve.contract.rows import Rows
+from ganserve.runtime.lanes import Lanes
+from ganserve.runtime.sources import GivenColumn, Source
 from ganserve.serving.batcher import Batcher
+from ganserve.serving.dispatcher import Dispatcher
+from ganserve.serving.scheduler import Caller
 
 POISON = 666.0
 
 
 class GatedEngine:
-    """An engine whose images are the first latent value, and whose runs wait until a test lets them go."""
+    """An engine that doubles numbers, and whose runs wait until a test lets them go."""
 
     def __init__(self, num_lanes: int = 1, max_batch: int = 8) -> None:
-        self.lanes = ThreadPoolExecutor(num_lanes)
-        self.num_lanes = num_lanes
+        self.lanes = Lanes("cpu", num_lanes)
         self.max_batch = max_batch
         self.gate = threading.Semaphore(0)
         self.batches: list[list[int]] = []
 
-    def cost_s(self, rows: int) -> float:
-        return 0.5 + rows
+    def cost_s(self, num_rows: int) -> float:
+        return 0.5 + num_rows
 
-    def run(self, latents: Latents, labels: Labels | None) -> Images:
-        self.batches.append(latents[:, 0].astype(int).tolist())
-        assert labels is None
+    def run(self, rows: Rows) -> Rows:
+        numbers = rows.columns["numbers"]
+        self.batches.append(numbers.astype(int).tolist())
         assert self.gate.acquire(timeout=10)
-        if POISON in latents[:, 0]:
+        if POISON in numbers:
             raise RuntimeError("poison")
-        return latents[:, 0].astype(np.uint8).reshape(-1, 1, 1, 1)
+        return Rows({"doubled": 2 * numbers})
 
     def open(self) -> None:
         """Lets every run go from now on."""
         self.gate.release(10_000)
 
 
-def rows(*values: float) -> Latents:
-    return np.array(values, np.float32).reshape(-1, 1)
+def numbers(*values: float) -> Source:
+    return Source(columns={"numbers": GivenColumn(np.array(values))}, count=len(values))
 
 
-def values(images: Images) -> list[int]:
-    flat: list[int] = images.reshape(-1).tolist()
-    return flat
+async def double(batcher: Batcher, *values: float, client: str = "a", deadline_s: float | None = None) -> list[float]:
+    """Has the numbers doubled, and gives what came back, halved."""
+    caller = Caller(client=client, deadline_s=deadline_s)
+    made = await batcher.run(numbers(*values), 0, len(values), caller)
+    halves: list[float] = (made.columns["doubled"] / 2).tolist()
+    return halves
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -64,25 +67,26 @@ def run(story: Callable[[GatedEngine, Batcher], Awaitable[None]], **settings: in
     engine = GatedEngine(**settings)
 
     async def play() -> None:
-        await story(engine, Batcher(engine, max_queued_rows=max_queued_rows, clock=lambda: 100.0))
+        dispatcher = Dispatcher(engine.lanes.num_lanes)
+        await story(engine, Batcher(engine, dispatcher, max_queued_rows=max_queued_rows, clock=lambda: 100.0))
 
     try:
         asyncio.run(play())
     finally:
         engine.open()
-        engine.lanes.shutdown()
+        engine.lanes.close()
     return engine
 
 
 def test_an_idle_engine_launches_at_once_and_a_busy_one_gathers() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
-        first = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        first = asyncio.create_task(double(batcher, 1))
         await until(lambda: len(engine.batches) == 1)
-        others = [asyncio.create_task(batcher.run(rows(i), None, client="a")) for i in (2, 3, 4)]
+        others = [asyncio.create_task(double(batcher, i)) for i in (2, 3, 4)]
         await until(lambda: batcher.num_queued_rows == 3)
         engine.open()
-        assert values(await first) == [1]
-        assert [values(await other) for other in others] == [[2], [3], [4]]
+        assert await first == [1]
+        assert [await other for other in others] == [[2], [3], [4]]
 
     assert run(story).batches == [[1], [2, 3, 4]]
 
@@ -90,7 +94,7 @@ def test_an_idle_engine_launches_at_once_and_a_busy_one_gathers() -> None:
 def test_a_large_job_is_split_over_the_lanes_and_comes_back_in_order() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
         engine.open()
-        assert values(await batcher.run(rows(*range(20)), None, client="a")) == list(range(20))
+        assert await double(batcher, *range(20)) == list(range(20))
 
     engine = run(story, num_lanes=2)
     assert sorted(map(len, engine.batches)) == [4, 8, 8]
@@ -98,16 +102,16 @@ def test_a_large_job_is_split_over_the_lanes_and_comes_back_in_order() -> None:
 
 def test_a_cancelled_job_takes_its_waiting_rows_out() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
-        running = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        running = asyncio.create_task(double(batcher, 1))
         await until(lambda: len(engine.batches) == 1)
-        waiting = asyncio.create_task(batcher.run(rows(2, 3), None, client="a"))
-        mate = asyncio.create_task(batcher.run(rows(4), None, client="b"))
+        waiting = asyncio.create_task(double(batcher, 2, 3))
+        mate = asyncio.create_task(double(batcher, 4, client="b"))
         await until(lambda: batcher.num_queued_rows == 3)
         waiting.cancel()
         await until(lambda: batcher.num_queued_rows == 1)
         engine.open()
-        assert values(await mate) == [4]
-        assert values(await running) == [1]
+        assert await mate == [4]
+        assert await running == [1]
         with pytest.raises(asyncio.CancelledError):
             await waiting
 
@@ -116,30 +120,30 @@ def test_a_cancelled_job_takes_its_waiting_rows_out() -> None:
 
 def test_a_job_cancelled_while_it_runs_leaves_its_batch_mates_alone() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
-        blocker = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        blocker = asyncio.create_task(double(batcher, 1))
         await until(lambda: len(engine.batches) == 1)
-        doomed = asyncio.create_task(batcher.run(rows(2), None, client="a"))
-        mate = asyncio.create_task(batcher.run(rows(3), None, client="b"))
+        doomed = asyncio.create_task(double(batcher, 2))
+        mate = asyncio.create_task(double(batcher, 3, client="b"))
         await until(lambda: batcher.num_queued_rows == 2)
         engine.gate.release()
         await until(lambda: len(engine.batches) == 2)
         doomed.cancel()
         engine.open()
-        assert values(await blocker) == [1]
-        assert values(await mate) == [3]
+        assert await blocker == [1]
+        assert await mate == [3]
 
     run(story)
 
 
 def test_poison_fails_only_the_job_that_brought_it() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
-        blocker = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        blocker = asyncio.create_task(double(batcher, 1))
         await until(lambda: len(engine.batches) == 1)
-        good = asyncio.create_task(batcher.run(rows(2, 3), None, client="a"))
-        bad = asyncio.create_task(batcher.run(rows(POISON), None, client="b"))
+        good = asyncio.create_task(double(batcher, 2, 3))
+        bad = asyncio.create_task(double(batcher, POISON, client="b"))
         await until(lambda: batcher.num_queued_rows == 3)
         engine.open()
-        assert values(await good) == [2, 3]
+        assert await good == [2, 3]
         with pytest.raises(ServerError, match="could not make these samples"):
             await bad
         await blocker
@@ -151,60 +155,60 @@ def test_expired_rows_are_never_computed() -> None:
     now_s = 100.0
 
     async def story(engine: GatedEngine) -> None:
-        batcher = Batcher(engine, max_queued_rows=100, clock=lambda: now_s)
-        blocker = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        batcher = Batcher(engine, Dispatcher(1), max_queued_rows=100, clock=lambda: now_s)
+        blocker = asyncio.create_task(double(batcher, 1))
         await until(lambda: len(engine.batches) == 1)
-        hurried = asyncio.create_task(batcher.run(rows(2), None, client="a", deadline_s=105.0))
-        patient = asyncio.create_task(batcher.run(rows(3), None, client="a"))
+        hurried = asyncio.create_task(double(batcher, 2, deadline_s=105.0))
+        patient = asyncio.create_task(double(batcher, 3))
         await until(lambda: batcher.num_queued_rows == 2)
         nonlocal now_s
         now_s = 106.0
         engine.open()
         with pytest.raises(DeadlineError, match="passed before"):
             await hurried
-        assert values(await patient) == [3]
-        assert values(await blocker) == [1]
+        assert await patient == [3]
+        assert await blocker == [1]
 
     engine = GatedEngine()
     asyncio.run(story(engine))
-    engine.lanes.shutdown()
+    engine.lanes.close()
     assert engine.batches == [[1], [3]]
 
 
 def test_a_job_that_cannot_meet_its_deadline_is_refused_at_once() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:  # noqa: ARG001
         with pytest.raises(DeadlineError, match="10 samples behind 0 queued ones take about"):
-            batcher.check_admission(10, client="a", deadline_s=101.0)
-        batcher.check_admission(10, client="a", deadline_s=120.0)
+            batcher.check_admission(10, Caller(client="a", deadline_s=101.0))
+        batcher.check_admission(10, Caller(client="a", deadline_s=120.0))
 
     run(story)
 
 
 def test_more_rows_than_there_is_room_for_are_refused_until_some_are_done() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
-        with batcher.admitted(3, client="a"):
+        with batcher.admitted(3, Caller(client="a")):
             with pytest.raises(OverloadedError, match="3 rows are queued and 2 more would exceed the 4") as caught:
-                batcher.check_admission(2, client="b")
+                batcher.check_admission(2, Caller(client="b"))
             assert caught.value.retry_after_s is not None
             assert caught.value.retry_after_s > 0
             engine.open()
-            assert values(await batcher.run(rows(2, 3, 4), None, client="a")) == [2, 3, 4]
-        batcher.check_admission(4, client="b")
+            assert await double(batcher, 2, 3, 4) == [2, 3, 4]
+        batcher.check_admission(4, Caller(client="b"))
 
     run(story, max_queued_rows=4)
 
 
 def test_a_closed_batcher_starts_nothing_and_lets_runs_settle() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
-        running = asyncio.create_task(batcher.run(rows(1), None, client="a"))
+        running = asyncio.create_task(double(batcher, 1))
         await until(lambda: len(engine.batches) == 1)
-        waiting = asyncio.create_task(batcher.run(rows(2), None, client="a"))
+        waiting = asyncio.create_task(double(batcher, 2))
         await until(lambda: batcher.num_queued_rows == 1)
         batcher.close()
         engine.open()
-        assert values(await running) == [1]
+        assert await running == [1]
         waiting.cancel()
         with pytest.raises(UnavailableError, match="the server is stopping"):
-            await batcher.run(rows(3), None, client="a")
+            await double(batcher, 3)
 
     assert run(story).batches == [[1]]

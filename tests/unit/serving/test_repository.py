@@ -1,15 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from ganserve.contract.errors import ArtifactError, InvalidRequestError, NotFoundError, PreconditionError
-from ganserve.runtime.loader import load_model
-from ganserve.serving.batcher import Batcher
+from ganserve.contract.errors import (
+    ArtifactError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+)
+from ganserve.runtime.sources import open_source
 from ganserve.serving.repository import Model, Repository, find_bundles
-from ganserve.v1.generator_pb2 import ModelSelector
+from ganserve.serving.scheduler import Caller
+from ganserve.v1.generator_pb2 import ModelSelector, SampleAddress, SampleQuery
 
 
 @pytest.fixture
@@ -20,16 +27,22 @@ def models(tmp_path: Path, make_bundle: Callable[..., Path]) -> Path:
     return tmp_path
 
 
+Story = Callable[[Repository], Awaitable[None]]
+Play = Callable[[Story], None]
+
+
 @pytest.fixture
-def repository(models: Path) -> Iterator[Repository]:
-    repository = Repository()
-    for folder in find_bundles(models):
-        loaded = load_model(folder, device="cpu", num_lanes=1, max_batch=1)
-        batcher = Batcher(loaded.engine, max_queued_rows=1)
-        repository.add(Model(loaded=loaded, batcher=batcher, max_samples_per_request=1, max_samples_per_part=1))
-    yield repository
-    for model in repository:
-        model.loaded.engine.close()
+def play(models: Path) -> Play:
+    """Plays a story with the repository of all bundles."""
+
+    async def run(story: Story) -> None:
+        repository = Repository(device="cpu", num_lanes=1, max_batch=1, max_queued_rows=1)
+        for folder in find_bundles(models):
+            await repository.open(folder)
+        await story(repository)
+        await repository.close()
+
+    return lambda story: asyncio.run(run(story))
 
 
 def resolve(repository: Repository, selector: ModelSelector) -> Model:
@@ -45,36 +58,67 @@ def test_bundles_are_found_in_order_and_other_things_passed_over(models: Path) -
     assert found == ["other/1", "tiny/1", "tiny/2", "tiny/10"]
 
 
-def test_the_highest_version_answers_unless_another_is_asked_for(repository: Repository) -> None:
-    assert resolve(repository, ModelSelector(name="tiny")).identity.version == 10
-    assert resolve(repository, ModelSelector(name="tiny", version=2)).identity.version == 2
+def test_the_highest_version_answers_unless_another_is_asked_for(play: Play) -> None:
+    async def story(repository: Repository) -> None:
+        assert resolve(repository, ModelSelector(name="tiny")).identity.version == 10
+        assert resolve(repository, ModelSelector(name="tiny", version=2)).identity.version == 2
+
+    play(story)
 
 
-def test_a_digest_chooses_the_version_that_has_it(repository: Repository) -> None:
-    first = resolve(repository, ModelSelector(name="tiny", version=1)).identity
-    assert first.digest != resolve(repository, ModelSelector(name="tiny")).identity.digest
-    assert resolve(repository, ModelSelector(name="tiny", digest=first.digest)).identity == first
-    with pytest.raises(PreconditionError, match=f"this server has 2: (?!{first.digest})"):
-        resolve(repository, ModelSelector(name="tiny", version=2, digest=first.digest))
-    with pytest.raises(PreconditionError, match="no version with the digest 0000"):
-        resolve(repository, ModelSelector(name="tiny", digest="0000"))
+def test_a_digest_chooses_the_version_that_has_it(play: Play) -> None:
+    async def story(repository: Repository) -> None:
+        first = resolve(repository, ModelSelector(name="tiny", version=1)).identity
+        assert first.digest != resolve(repository, ModelSelector(name="tiny")).identity.digest
+        assert resolve(repository, ModelSelector(name="tiny", digest=first.digest)).identity == first
+        with pytest.raises(PreconditionError, match=f"this server has 2: (?!{first.digest})"):
+            resolve(repository, ModelSelector(name="tiny", version=2, digest=first.digest))
+        with pytest.raises(PreconditionError, match="no version with the digest 0000"):
+            resolve(repository, ModelSelector(name="tiny", digest="0000"))
+
+    play(story)
 
 
-@pytest.mark.parametrize(
-    ("selector", "error", "message"),
-    [
+def test_what_is_not_there_is_named(play: Play) -> None:
+    cases = [
         (ModelSelector(), InvalidRequestError, "name a model; this server has 'other', 'tiny'"),
         (ModelSelector(name="huge"), NotFoundError, "no model 'huge'; this server has 'other', 'tiny'"),
         (ModelSelector(name="../tiny"), NotFoundError, "no model '../tiny'"),
         (ModelSelector(name="tiny", version=0), NotFoundError, "no version 0; this server has 1, 2, 10"),
-    ],
-)
-def test_what_is_not_there_is_named(
-    repository: Repository, selector: ModelSelector, error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error) as caught:
-        resolve(repository, selector)
-    assert message in str(caught.value)
+    ]
+
+    async def story(repository: Repository) -> None:
+        for selector, error, message in cases:
+            with pytest.raises(error) as caught:
+                resolve(repository, selector)
+            assert message in str(caught.value)
+
+    play(story)
+
+
+def test_a_retired_model_finishes_the_calls_under_way_and_takes_no_more(play: Play) -> None:
+    async def story(repository: Repository) -> None:
+        newest = ModelSelector(name="tiny")
+        with repository.use(newest, field="query.model") as model:
+            retiring = asyncio.create_task(repository.retire(model))
+            await asyncio.sleep(0)
+            assert resolve(repository, newest).identity.version == 2
+            assert not retiring.done()
+            source = open_source(SampleQuery(address=SampleAddress(seed=1, count=1)), model.card)
+            made = await model.batcher.run(source, 0, 1, Caller(client="a"))
+            assert len(made) == 1
+        await retiring
+        with pytest.raises(UnavailableError):
+            await model.batcher.run(source, 0, 1, Caller(client="a"))
+
+    play(story)
+
+
+def test_models_of_one_device_share_its_lanes(play: Play) -> None:
+    async def story(repository: Repository) -> None:
+        assert len({id(model.loaded.engine.lanes) for model in repository}) == 1
+
+    play(story)
 
 
 def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path: Path) -> None:

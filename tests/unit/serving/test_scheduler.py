@@ -1,23 +1,24 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganserve.serving.scheduler import Batch, Job, RowQueue, best_batch_size
+from ganserve.runtime.sources import Source
+from ganserve.serving.scheduler import Batch, Caller, Job, RowQueue, best_batch_size
 
 NOW_S = 0.0
 
 
 def make_job(num_rows: int, client: str = "a", deadline_s: float | None = None) -> Job:
-    return Job(latents=np.zeros((num_rows, 2), np.float32), labels=None, client=client, deadline_s=deadline_s)
+    source = Source(columns={}, count=num_rows)
+    return Job(source=source, start=0, num_rows=num_rows, caller=Caller(client=client, deadline_s=deadline_s))
 
 
 def rows_by_client(batch: Batch) -> dict[str, int]:
     rows: dict[str, int] = {}
     for part in batch.slices:
-        rows[part.job.client] = rows.get(part.job.client, 0) + part.num_rows
+        rows[part.job.caller.client] = rows.get(part.job.caller.client, 0) + part.num_rows
     return rows
 
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from ganserve.runtime.loader import load_model
 from ganserve.serving.batcher import Batcher
-from ganserve.serving.repository import Model, Repository
+from ganserve.serving.repository import Repository
 from ganserve.serving.service import SERVICE_NAME, GeneratorService
 from ganserve.v1 import generator_pb2
 from ganserve.v1.generator_pb2 import (
@@ -40,10 +39,8 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
     """Plays a story with a service of its own and a stub for it."""
 
     async def run(story: Story) -> None:
-        loaded = load_model(make_bundle(tmp_path), device="cpu", num_lanes=1, max_batch=8)
-        batcher = Batcher(loaded.engine, max_queued_rows=10_000)
-        repository = Repository()
-        repository.add(Model(loaded=loaded, batcher=batcher, max_samples_per_request=100, max_samples_per_part=5_000))
+        repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=10_000)
+        await repository.open(make_bundle(tmp_path))
         with ThreadPoolExecutor(1) as workers:
             service = GeneratorService(repository, workers=workers, max_reply_bytes=2**20)
             server = grpc.aio.server()
@@ -53,7 +50,7 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 await story(service, GeneratorServiceStub(channel))
             await server.stop(0)
-        loaded.engine.close()
+        await repository.close()
 
     return lambda story: asyncio.run(run(story))
 

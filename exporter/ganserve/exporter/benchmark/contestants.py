@@ -8,11 +8,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ganserve.contract.bundle import Dtype, golden_inputs, onnx_inputs
+from ganserve.contract.bundle import Dtype, golden_rows, signature_of
 from ganserve.contract.card import is_conditional
 from ganserve.exporter.onnx_graph import PixelGenerator
 from ganserve.runtime.device import Device
 from ganserve.runtime.engine import Engine
+from ganserve.runtime.lanes import Lanes
 from ganserve.training.device import allow_tf32
 from ganserve.training.networks import build_generator
 from ganserve.training.state import image_shape_of
@@ -35,17 +36,18 @@ class Bundle:
     """The server's engine, with a lane's worth of batches under way on each lane."""
 
     def __init__(self, model: bytes, card: ModelCard, *, device: Device, num_lanes: int, batch_size: int) -> None:
-        self._engine = Engine(model, card, device=device, num_lanes=num_lanes, max_batch=batch_size)
-        self._latents, self._labels = golden_inputs(card, _SEED, batch_size)
+        self._lanes = Lanes(device, num_lanes)
+        self._engine = Engine(model, signature_of(card), lanes=self._lanes, max_batch=batch_size)
+        self._rows = golden_rows(card, _SEED, batch_size)
 
     def make(self, num_batches: int) -> None:
-        runs = [self._engine.lanes.submit(self._engine.run, self._latents, self._labels) for _ in range(num_batches)]
+        runs = [self._lanes.submit(self._engine.run, self._rows) for _ in range(num_batches)]
         for run in runs:
             run.result()
 
     def close(self) -> None:
         """Frees the lanes."""
-        self._engine.close()
+        self._lanes.close()
 
 
 class PyTorch:
@@ -68,8 +70,8 @@ class PyTorch:
         pixels = PixelGenerator(generator, dtype).eval()
         pixels = pixels.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._generator = torch.compile(pixels, mode="reduce-overhead") if compiled else pixels
-        inputs = onnx_inputs(*golden_inputs(card, _SEED, batch_size))
-        self._inputs = {name: torch.from_numpy(value) for name, value in inputs.items()}
+        rows = golden_rows(card, _SEED, batch_size)
+        self._inputs = {name: torch.from_numpy(column) for name, column in rows.columns.items()}
 
     def make(self, num_batches: int) -> None:
         torch.set_num_threads(self._num_threads)

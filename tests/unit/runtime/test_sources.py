@@ -5,12 +5,26 @@ import pytest
 
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.latents import sample_latents
+from ganserve.contract.rows import Rows
 from ganserve.contract.tensors import pack_latents
-from ganserve.serving.sources import open_source
-from ganserve.v1.generator_pb2 import Balanced, ClassReference, LabelPolicy, SampleAddress, SampleQuery
+from ganserve.runtime.sources import Source, Span, draw_rows, open_source
+from ganserve.v1.generator_pb2 import (
+    Balanced,
+    ClassReference,
+    ClassWeight,
+    LabelPolicy,
+    SampleAddress,
+    SampleQuery,
+    Uniform,
+    Weighted,
+)
 from ganserve.v1.model_pb2 import ModelCard
 
 LATENTS = np.arange(21, dtype=np.float32).reshape(3, 7)
+
+
+def drawn(source: Source, start: int, count: int) -> Rows:
+    return draw_rows([Span(source, start, count)])
 
 
 @pytest.fixture
@@ -23,9 +37,9 @@ def unconditional(tiny_card: ModelCard) -> ModelCard:
 
 def test_an_address_gives_the_latents_of_its_indices(tiny_card: ModelCard) -> None:
     source = open_source(SampleQuery(address=SampleAddress(seed=7, first_index=10, count=20)), tiny_card)
-    rows = source.rows(5, 4)
-    np.testing.assert_array_equal(rows.latents, sample_latents(7, 15, 4, 7))
-    assert rows.labels is not None
+    rows = drawn(source, 5, 4)
+    np.testing.assert_array_equal(rows.columns["latents"], sample_latents(7, 15, 4, 7))
+    assert source.reported == ("labels",)
     assert (source.seed, source.first_index, source.count) == (7, 10, 20)
 
 
@@ -34,21 +48,47 @@ def test_without_a_seed_one_is_drawn_and_told(tiny_card: ModelCard) -> None:
     first, second = open_source(query, tiny_card), open_source(query, tiny_card)
     assert first.seed is not None
     assert first.seed != second.seed
-    np.testing.assert_array_equal(first.rows(0, 2).latents, sample_latents(first.seed, 0, 2, 7))
+    np.testing.assert_array_equal(drawn(first, 0, 2).columns["latents"], sample_latents(first.seed, 0, 2, 7))
 
 
 def test_explicit_latents_are_passed_through(tiny_card: ModelCard) -> None:
     query = SampleQuery(latents=pack_latents(LATENTS), labels=LabelPolicy(one=ClassReference(name="dog")))
     source = open_source(query, tiny_card)
-    rows = source.rows(1, 2)
-    np.testing.assert_array_equal(rows.latents, LATENTS[1:])
-    assert rows.labels is not None
-    assert rows.labels.tolist() == [1, 1]
+    rows = drawn(source, 1, 2)
+    np.testing.assert_array_equal(rows.columns["latents"], LATENTS[1:])
+    assert rows.columns["labels"].tolist() == [1, 1]
     assert (source.seed, source.first_index, source.count) == (None, 0, 3)
 
 
 def test_an_unconditional_generator_gets_no_labels(unconditional: ModelCard) -> None:
-    assert open_source(SampleQuery(address=SampleAddress(count=2)), unconditional).rows(0, 2).labels is None
+    source = open_source(SampleQuery(address=SampleAddress(count=2)), unconditional)
+    assert drawn(source, 0, 2).columns.keys() == {"latents"}
+    assert source.reported == ()
+
+
+def test_rows_of_many_sources_are_drawn_as_each_would_be_alone(tiny_card: ModelCard) -> None:
+    policies = [
+        LabelPolicy(),
+        LabelPolicy(one=ClassReference(name="dog")),
+        LabelPolicy(uniform=Uniform()),
+        LabelPolicy(weighted=Weighted(weights=[ClassWeight(class_reference=ClassReference(label=2), weight=1.0)])),
+    ]
+    addressed = [
+        SampleQuery(
+            address=SampleAddress(
+                seed=seed, first_index=2**63 + seed, count=9, truncation=0.5 * seed if seed else None
+            ),
+            labels=policy if policy.WhichOneof("policy") else None,
+        )
+        for seed, policy in enumerate(policies)
+    ]
+    given = SampleQuery(latents=pack_latents(LATENTS), labels=LabelPolicy(one=ClassReference(name="emu")))
+    sources = [open_source(query, tiny_card) for query in (*addressed[:2], given, *addressed[2:])]
+    spans = [Span(source, 1, 2) for source in sources] + [Span(sources[0], 0, 1)]
+    together = draw_rows(spans)
+    alone = Rows.concatenate([draw_rows([span]) for span in spans])
+    for name in ("latents", "labels"):
+        np.testing.assert_array_equal(together.columns[name], alone.columns[name])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,46 @@
+"""Lanes: the threads of one device, on which models run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from .device import Device
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Lanes:
+    """A thread for each run that a device may have under way, shared by all of its models.
+
+    On a CPU there are as many as are asked for, commonly one a core, and a session is run on several at once. On a GPU
+    there is exactly one, on which models are loaded and their graphs captured too.
+
+    Attributes:
+        device: what the models run on.
+        num_lanes: runs that may be under way at once.
+    """
+
+    def __init__(self, device: Device, num_lanes: int) -> None:
+        self.device = device
+        self.num_lanes = 1 if device == "cuda" else num_lanes
+        self._threads = ThreadPoolExecutor(self.num_lanes, thread_name_prefix="lane")
+
+    def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Has a lane do `work`, behind what it was given before."""
+        return self._threads.submit(work, *args, **kwargs)
+
+    def close(self) -> None:
+        """Waits for the work under way; what has not begun is cancelled."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,171 @@
+"""Sources: checked queries, of which any rows can be drawn; rows of many sources in one draw.
+
+Another input of a model, such as an image, is another kind of column here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+
+from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT
+from ganserve.contract.card import is_conditional
+from ganserve.contract.errors import InvalidRequestError
+from ganserve.contract.labels import LabelSampler, draw_labels, open_policy
+from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, IndexRange, check_truncation, draw_latents
+from ganserve.contract.rows import Column, Rows
+from ganserve.contract.tensors import unpack_latents
+from ganserve.v1.generator_pb2 import SampleAddress, SampleQuery
+from ganserve.v1.model_pb2 import ModelCard
+
+
+class InputColumn(Protocol):
+    """What one input of a model is fed, for every row of a source."""
+
+    @classmethod
+    def draw(cls, parts: Sequence[tuple[Self, int, int]]) -> Column:
+        """Rows `start … start + count - 1` of each column, in order: an array (N, …) from (column, start, count)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddressedLatents:
+    """Latents of a range of indices."""
+
+    indices: IndexRange
+    dim: int
+    truncation: float | None
+
+    @classmethod
+    def draw(cls, parts: Sequence[tuple[Self, int, int]]) -> Column:
+        ranges = [_part_of(column.indices, start, count) for column, start, count in parts]
+        return draw_latents(ranges, parts[0][0].dim, [column.truncation for column, _, _ in parts])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyLabels:
+    """Labels of a range of indices under a policy."""
+
+    sampler: LabelSampler
+    indices: IndexRange
+
+    @classmethod
+    def draw(cls, parts: Sequence[tuple[Self, int, int]]) -> Column:
+        return draw_labels([(column.sampler, _part_of(column.indices, start, count)) for column, start, count in parts])
+
+
+@dataclass(frozen=True)
+class GivenColumn:
+    """The caller's own values (N, …)."""
+
+    values: Column
+
+    @classmethod
+    def draw(cls, parts: Sequence[tuple[Self, int, int]]) -> Column:
+        return np.concatenate([column.values[start : start + count] for column, start, count in parts])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """A checked query.
+
+    Attributes:
+        columns: by name of the model's input.
+        count: number of rows.
+        seed: where the rows have one.
+        first_index: index of row 0.
+    """
+
+    columns: Mapping[str, InputColumn]
+    count: int
+    seed: int | None = None
+    first_index: int = 0
+
+    @property
+    def reported(self) -> Sequence[str]:
+        """Inputs that the caller is told beside the outputs."""
+        return (LABELS_INPUT,) if LABELS_INPUT in self.columns else ()
+
+
+class Span(NamedTuple):
+    """Rows `start … start + num_rows - 1` of a source."""
+
+    source: Source
+    start: int
+    num_rows: int
+
+
+def draw_rows(spans: Sequence[Span]) -> Rows:
+    """The rows of all spans in order, which are for one model."""
+    return Rows({name: _draw_column(name, spans) for name in spans[0].source.columns})
+
+
+def _draw_column(name: str, spans: Sequence[Span]) -> Column:
+    parts: list[Any] = [(source.columns[name], start, count) for source, start, count in spans]
+    drawn = [kind.draw(list(alike)) for kind, alike in itertools.groupby(parts, key=lambda part: type(part[0]))]
+    return drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
+
+
+def open_source(query: SampleQuery, card: ModelCard) -> Source:
+    """Checks a query against the model's card. A query without a seed gets one drawn.
+
+    Raises:
+        InvalidRequestError: naming the field at fault and how to mend it.
+    """
+    sampler = _open_labels(query, card)
+    kind = query.WhichOneof("source")
+    if kind == "address":
+        return _open_address(query.address, sampler, card)
+    if kind == "latents":
+        latents = unpack_latents(query.latents, card.latent_dim)
+        if sampler is not None:
+            sampler.check_seedless()
+        return _generator_source(GivenColumn(latents), sampler, IndexRange(0, 0, len(latents)))
+    raise InvalidRequestError("give a sample address or latents", field="query")
+
+
+def _generator_source(
+    latents: InputColumn, sampler: LabelSampler | None, indices: IndexRange, *, seed: int | None = None
+) -> Source:
+    columns: dict[str, InputColumn] = {LATENTS_INPUT: latents}
+    if sampler is not None:
+        columns[LABELS_INPUT] = PolicyLabels(sampler=sampler, indices=indices)
+    return Source(columns=columns, count=indices.num_indices, seed=seed, first_index=indices.first_index)
+
+
+def _open_labels(query: SampleQuery, card: ModelCard) -> LabelSampler | None:
+    if not is_conditional(card):
+        if query.HasField("labels"):
+            raise InvalidRequestError("this generator is unconditional: it takes no labels", field="query.labels")
+        return None
+    if query.HasField("labels") and query.labels.WhichOneof("policy") is None:
+        raise InvalidRequestError(
+            "the label policy is none that this server knows; leave it out for balanced labels", field="query.labels"
+        )
+    return open_policy(query.labels, card.class_names)
+
+
+def _open_address(address: SampleAddress, sampler: LabelSampler | None, card: ModelCard) -> Source:
+    if address.count == 0:
+        raise InvalidRequestError("count is 0; ask for at least one sample", field="query.address.count")
+    if address.first_index + address.count > NUM_INDICES:
+        raise InvalidRequestError(
+            f"indices {address.first_index} to {address.first_index + address.count - 1} go beyond the last one, "
+            f"{NUM_INDICES - 1}",
+            field="query.address.first_index",
+        )
+    truncation = address.truncation if address.HasField("truncation") else None
+    if truncation is not None:
+        check_truncation(truncation)
+    seed = address.seed if address.HasField("seed") else secrets.randbelow(NUM_SEEDS)
+    indices = IndexRange(seed, address.first_index, address.count)
+    latents = AddressedLatents(indices=indices, dim=card.latent_dim, truncation=truncation)
+    return _generator_source(latents, sampler, indices, seed=seed)
+
+
+def _part_of(indices: IndexRange, start: int, count: int) -> IndexRange:
+    return IndexRange(indices.seed, indices.first_index + start, count)

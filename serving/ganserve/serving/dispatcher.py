@@ -1,0 +1,65 @@
+"""Which model launches next: the lanes of a device, shared by its models in turns.
+
+Belongs to one event loop and is called from it alone.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Feed(Protocol):
+    """What a dispatcher asks of a model's queue; see `Batcher`."""
+
+    @property
+    def num_queued_rows(self) -> int:
+        """Rows that wait for a lane."""
+
+    @property
+    def queued_s(self) -> float:
+        """Expected time that a single lane takes for them."""
+
+    def launch(self, num_lanes: int) -> float:
+        """Launches one batch, as if so many lanes were idle; returns its expected time, 0 where nothing was left."""
+
+
+class Dispatcher:
+    """The idle lanes of one device, and what each model has had of them.
+
+    Turns are counted in time and not in batches, so that a large model does not crowd out a small one: the model that
+    has had least launches next. A model that comes back after a pause is not paid for the time that it did not want.
+    """
+
+    def __init__(self, num_lanes: int) -> None:
+        self._num_lanes = num_lanes
+        self._num_idle = num_lanes
+        self._had_s: dict[Feed, float] = {}
+        self._last_start_s = 0.0
+
+    def add(self, feed: Feed) -> None:
+        """Lets a model take part."""
+        self._had_s[feed] = self._last_start_s
+
+    def remove(self, feed: Feed) -> None:
+        """Lets a model launch nothing more."""
+        self._had_s.pop(feed, None)
+
+    def launch(self) -> None:
+        """Launches batches for as long as lanes are idle and rows wait."""
+        while self._num_idle and (busy := [feed for feed in self._had_s if feed.num_queued_rows]):
+            feed = min(busy, key=self._had_s.__getitem__)
+            cost_s = feed.launch(-(-self._num_idle // len(busy)))
+            if cost_s:
+                self._num_idle -= 1
+                self._last_start_s = max(self._last_start_s, self._had_s[feed])
+                self._had_s[feed] = self._last_start_s + cost_s
+
+    def release(self) -> None:
+        """Takes a lane back whose batch is done, and launches what waits."""
+        self._num_idle += 1
+        self.launch()
+
+    def expected_s(self, feed: Feed, work_s: float) -> float:
+        """Time until a model has had `work_s` of a lane's time, with the turns of the other models between."""
+        others_s = sum(min(other.queued_s, work_s) for other in self._had_s if other is not feed)
+        return (work_s + others_s) / self._num_lanes
