@@ -75,7 +75,8 @@ def test_streams_that_nobody_reads_leave_half_of_the_budget(play: Play) -> None:
         for task in reading:
             task.cancel()
         await asyncio.gather(*reading, return_exceptions=True)
-        await streams[0].aclose()
+        for stream in streams:
+            await stream.aclose()
         assert budget.taken == 0
 
     play(story)
