@@ -21,8 +21,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## Train, export, serve and fetch handwritten digits, in a few minutes
 	$(BIN)/python examples/demo.py
 
-test: $(INSTALLED) ## Run the whole test suite
-	$(BIN)/pytest
+test: $(INSTALLED) ## Run the whole test suite, a process a core
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 check: $(INSTALLED) protos-check ## Lint, types, import rules, protobuf rules and generated code
 	$(BIN)/ruff format --check $(SOURCES)

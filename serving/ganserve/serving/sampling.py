@@ -21,9 +21,9 @@ from .scheduler import Caller
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """Outputs of a model for consecutive rows of a source, with the inputs that the source reports."""
+    """Outputs of a model for the rows of a source from `start` on, with the inputs that the source reports."""
 
-    first_index: int
+    start: int
     rows: Rows
 
 
@@ -31,7 +31,7 @@ async def make_all(model: Model, source: Source, caller: Caller) -> Made:
     """All rows of a source at once. Raises what `Batcher.admitted` and `Batcher.run` raise."""
     with model.batcher.admitted(source.count, caller):
         rows = await model.batcher.run(source, 0, source.count, caller)
-    return Made(first_index=source.first_index, rows=rows)
+    return Made(start=0, rows=rows)
 
 
 async def make_parts(
@@ -53,7 +53,7 @@ async def make_parts(
         await reply_budget.take_in_turn(model.limits.reply_bytes(count))
         taken.add(start)
         rows = await model.batcher.run_in_turn(source, start, count, caller)
-        return Made(first_index=source.first_index + start, rows=rows)
+        return Made(start=start, rows=rows)
 
     def give_back(start: int) -> None:
         taken.remove(start)
@@ -68,7 +68,7 @@ async def make_parts(
             made = await under_way[0]
             yield made
             under_way.popleft()
-            give_back(made.first_index - source.first_index)
+            give_back(made.start)
             begin(1)
     finally:
         for task in under_way:

@@ -14,10 +14,11 @@ from typing import Any, Final, TypeAlias
 import grpc
 
 from ganserve.contract import images as codec
-from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT
+from ganserve.contract.bundle import IMAGES_OUTPUT
 from ganserve.contract.errors import OverloadedError, RequestError, UnavailableError
 from ganserve.contract.images import Images
 from ganserve.contract.tensors import frame_reply
+from ganserve.runtime.replies import describe_batch
 from ganserve.runtime.sources import Source, open_source
 from ganserve.v1 import generator_pb2
 from ganserve.v1.generator_pb2 import (
@@ -28,7 +29,6 @@ from ganserve.v1.generator_pb2 import (
     ImageEncoding,
     ListModelsRequest,
     ListModelsResponse,
-    SampleBatch,
     SampleQuery,
     StreamSamplesRequest,
 )
@@ -156,16 +156,8 @@ class GeneratorService:
         context.add_done_callback(lambda _: self._budget.give_back(num_bytes))  # type: ignore[arg-type]
 
     async def _serialise(self, model: Model, source: Source, made: Made, encoding: ImageEncoding) -> bytes:
-        images, labels = made.rows.columns[IMAGES_OUTPUT], made.rows.columns.get(LABELS_INPUT)
-        batch = SampleBatch(
-            model=model.identity,
-            count=len(images),
-            image=model.card.image,
-            seed=source.seed,
-            first_index=made.first_index,
-            labels=None if labels is None else labels.tolist(),
-            format=encoding.format or generator_pb2.IMAGE_FORMAT_RAW,
-        )
+        images = made.rows.columns[IMAGES_OUTPUT]
+        batch = describe_batch(model.identity, model.card, source, made.start, made.rows, encoding)
         if codec.is_raw(encoding):
             return frame_reply(batch, images)
         batch.files.extend(await self._encode(images, encoding))

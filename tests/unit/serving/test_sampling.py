@@ -41,7 +41,7 @@ def test_parts_are_the_same_rows_as_all_at_once(play: Play) -> None:
         source = open_source(SampleQuery(address=SampleAddress(seed=3, first_index=5, count=20)), model.card)
         whole = await make_all(model, source, CALLER)
         parts = [made async for made in make_parts(model, source, 6, CALLER, Budget(10**6))]
-        assert [made.first_index for made in parts] == [5, 11, 17, 23]
+        assert [made.start for made in parts] == [0, 6, 12, 18]
         assert [row for made in parts for row in rows_of(made)] == rows_of(whole)
         labels = [label for made in parts for label in made.rows.columns["labels"].tolist()]
         assert labels == whole.rows.columns["labels"].tolist()
