@@ -30,10 +30,10 @@ from ganserve.contract.bundle import (
     MODEL_FILE,
     Dtype,
     golden_rows,
-    read_manifest,
     read_verified,
 )
 from ganserve.contract.errors import GanserveError
+from ganserve.contract.manifest import read_manifest
 from ganserve.exporter.benchmark.contestants import Bundle, Contestant, PyTorch, fresh_generator
 from ganserve.exporter.benchmark.turns import in_turns
 from ganserve.exporter.onnx_graph import to_onnx

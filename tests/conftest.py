@@ -10,10 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ganserve.contract.bundle import CARD_KEY, Parity
+from ganserve.contract.bundle import CARD_KEY
 from ganserve.contract.card import LATENT_SCHEME, image_shape, is_conditional, to_json
 from ganserve.exporter.bundle import Target, write_bundle
 from ganserve.runtime.lanes import Lanes
+from ganserve.v1.bundle_pb2 import Parity
 from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
 
 MakeBundle = Callable[..., Path]

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "bench model": _Command("ganserve.exporter.cli.bench:bench_model", "Measure the speed of a model.", "export"),
     "export": _Command("ganserve.exporter.cli.export:export", "Export a generator to a verified model.", "export"),
     "import": _Command("ganserve.exporter.cli.import_:import_", "Bring in a generator from elsewhere.", "export"),
+    "rename": _Command("ganserve.exporter.cli.rename:rename", "Give a bundle another name.", "export"),
     "inspect": _Command("ganserve.runtime.cli:inspect", "Say what is in a model's bundle.", "serve"),
     "serve": _Command("ganserve.serving.cli:serve", "Serve models over gRPC.", "serve"),
     "generate": _Command("ganserve.client.cli:generate", "Fetch samples from a server."),

@@ -47,7 +47,17 @@ def public_methods(client: type) -> list[str]:
         (ganserve.client, CLIENT_NAMES),
         (
             ganserve.exporter,
-            ["Convention", "Export", "Licences", "Target", "export", "export_run", "import_onnx"],
+            [
+                "Convention",
+                "Export",
+                "ExportWarning",
+                "Licences",
+                "Target",
+                "export",
+                "export_run",
+                "import_onnx",
+                "rename",
+            ],
         ),
         (
             ganserve.training,

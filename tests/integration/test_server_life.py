@@ -142,7 +142,7 @@ def lose_the_manifest(bundle: Path) -> None:
     [
         (tear, "model.onnx is torn or altered"),
         (alter, "model.onnx is torn or altered"),
-        (forge, "holds plain version 9"),
+        (forge, "its checksum does not fit the rest of it"),
         (lose_the_manifest, "manifest.json is missing"),
     ],
 )

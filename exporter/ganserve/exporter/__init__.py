@@ -1,10 +1,21 @@
 """From a trained generator, or one from elsewhere, to a verified, self-describing model bundle."""
 
-from ganserve.contract.bundle import Licences
+from ganserve.v1.bundle_pb2 import Licences
 
 from .bundle import Target
 from .foreign import import_onnx
-from .pipeline import Export, export, export_run
+from .pipeline import Export, ExportWarning, export, export_run
+from .renaming import rename
 from .wrapping import Convention
 
-__all__ = ["Convention", "Export", "Licences", "Target", "export", "export_run", "import_onnx"]
+__all__ = [
+    "Convention",
+    "Export",
+    "ExportWarning",
+    "Licences",
+    "Target",
+    "export",
+    "export_run",
+    "import_onnx",
+    "rename",
+]

@@ -14,25 +14,21 @@ from numpy.typing import NDArray
 from ganserve.contract import images as codec
 from ganserve.contract.bundle import (
     IMAGES_OUTPUT,
-    MAX_VERSION,
     MODEL_FILE,
     README_FILE,
     SAMPLES_FILE,
     TRITON_FILE,
-    FileEntry,
-    GoldenSamples,
-    Licences,
-    Manifest,
-    Parity,
     check_model_name,
+    check_version,
     golden_rows,
     sha256,
     signature_of,
-    write_manifest,
 )
-from ganserve.contract.card import image_shape
+from ganserve.contract.card import UNKNOWN, image_shape
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import new_file, new_folder, sync
+from ganserve.contract.manifest import write_manifest
+from ganserve.v1.bundle_pb2 import FileEntry, GoldenSamples, Licences, Manifest, Parity
 from ganserve.v1.model_pb2 import ModelCard
 
 from .parity import open_session
@@ -70,13 +66,11 @@ class Target:
         """Raises ConfigError where name or version cannot be used, ArtifactError where the folder cannot."""
         check_model_name(self.name)
         for licence in (self.licences.weights, self.licences.data):
-            if not _LICENCE.fullmatch(licence):
+            if not _LICENCE.fullmatch(licence or UNKNOWN):
                 raise ConfigError(f"{licence!r} is no licence's identifier; they are like apache-2.0")
         _source_date()
         _check_writable(self.models)
-        version = int(self.folder.name)
-        if not 1 <= version <= MAX_VERSION:
-            raise ConfigError(f"--version is {version}; versions go from 1 to {MAX_VERSION}")
+        check_version(int(self.folder.name))
         if self.folder.exists() and not self.force:
             raise ConfigError(
                 f"{self.folder} exists; take another --version, leave it out for the next, or replace it with --force"
@@ -84,8 +78,7 @@ class Target:
 
     def versions(self) -> list[int]:
         """The model's versions that are there."""
-        folder = self.models / self.name
-        return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
+        return versions_in(self.models / self.name)
 
 
 def write_bundle(model: bytes, card: ModelCard, target: Target, parity: Parity) -> tuple[Path, Manifest]:
@@ -106,28 +99,44 @@ def write_bundle(model: bytes, card: ModelCard, target: Target, parity: Parity) 
         samples = _golden_samples(model, card)
         (folder / MODEL_FILE).write_bytes(model)
         codec.to_pil(codec.make_grid(samples)).save(folder / SAMPLES_FILE)
-        entries = {file: _entry(folder / file) for file in (MODEL_FILE, SAMPLES_FILE)}
         manifest = Manifest(
             name=target.name,
             version=int(place.name),
-            files=entries,
+            files={file: _entry((folder / file).read_bytes()) for file in (MODEL_FILE, SAMPLES_FILE)},
             signature=signature_of(card),
-            golden=GoldenSamples(seed=_GOLDEN_SEED, sha256=tuple(sha256(image.tobytes()) for image in samples)),
+            golden=GoldenSamples(seed=_GOLDEN_SEED, sha256=[sha256(image.tobytes()) for image in samples]),
             parity=parity,
-            licences=target.licences,
+            licences=Licences(weights=target.licences.weights or UNKNOWN, data=target.licences.data or UNKNOWN),
         )
-        (folder / README_FILE).write_text(render_readme(card, manifest), encoding="utf-8")
-        entries[README_FILE] = _entry(folder / README_FILE)
-        write_manifest(manifest, folder)
+        write_descriptions(manifest, card, folder)
         for path in folder.iterdir():
-            _set_time(path)
+            set_time(path)
             sync(path)
-        _set_time(folder)
+        set_time(folder)
         if manifest.version >= max(target.versions(), default=0):
-            with new_file(place.parent / TRITON_FILE) as path:
-                path.write_text(render_config(manifest), encoding="utf-8")
-                _set_time(path)
+            write_triton_config(manifest, place.parent)
     return place, manifest
+
+
+def write_descriptions(manifest: Manifest, card: ModelCard, folder: Path) -> None:
+    """Writes README and manifest, which tell the name, into a bundle's folder. `manifest` gets the README's entry."""
+    readme = render_readme(card, manifest).encode()
+    manifest.files[README_FILE].CopyFrom(_entry(readme))
+    with new_file(folder / README_FILE) as path:
+        path.write_bytes(readme)
+    write_manifest(manifest, folder)
+
+
+def write_triton_config(manifest: Manifest, folder: Path) -> None:
+    """Writes the configuration for Triton beside the versions of a model, of which `manifest` is the newest one's."""
+    with new_file(folder / TRITON_FILE) as path:
+        path.write_text(render_config(manifest), encoding="utf-8")
+        set_time(path)
+
+
+def versions_in(folder: Path) -> list[int]:
+    """The versions that lie in a model's folder, which need not exist."""
+    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
 
 
 def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
@@ -139,12 +148,11 @@ def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
     return samples
 
 
-def _entry(path: Path) -> FileEntry:
-    data = path.read_bytes()
+def _entry(data: bytes) -> FileEntry:
     return FileEntry(sha256=sha256(data), size_bytes=len(data))
 
 
-def _set_time(path: Path) -> None:
+def set_time(path: Path) -> None:
     """Gives a file the time of SOURCE_DATE_EPOCH, if set: https://reproducible-builds.org/specs/source-date-epoch."""
     date = _source_date()
     if date is not None:

@@ -21,11 +21,13 @@ from torch import Tensor, nn
 from ganserve.contract.bundle import BATCH_AXIS, CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype
 from ganserve.contract.card import is_conditional, to_json
 from ganserve.contract.errors import ConfigError
+from ganserve.contract.text import first_line
 from ganserve.runtime.device import Device
 from ganserve.training.pixels import to_levels
 from ganserve.v1.model_pb2 import ModelCard
 
 from .rewrites import rewrite_layers
+from .trial import FREE_BATCH
 
 OPSET: Final = 20
 OPSETS: Final = range(18, 24)
@@ -79,7 +81,7 @@ def to_onnx(
             for fp16.
 
     Raises:
-        ConfigError: `opset` is none of `OPSETS`, or PyTorch cannot export the generator.
+        ConfigError: `opset` is none of `OPSETS`, or PyTorch cannot export the generator, or not for any batch size.
     """
     if opset not in OPSETS:
         raise ConfigError(f"--opset is {opset}; PyTorch exports to {OPSETS[0]} to {OPSETS[-1]}")
@@ -102,9 +104,11 @@ def to_onnx(
                 verbose=False,
             )
     except Exception as error:  # whatever the generator's own code and PyTorch's tracing raise
-        reason = _first_cause(error)
+        reason = first_line(_first_cause(error))
         raise ConfigError(f"PyTorch cannot export the generator in {dtype} at opset {opset}: {reason}") from error
     assert program is not None  # noqa: S101 - only the old exporter returns None
+    if not program.model.graph.inputs[0].shape.is_dynamic(0):
+        raise ConfigError(f"PyTorch cannot export the generator for any batch size: {FREE_BATCH}")
     rewrite_layers(program.model, device or ("cpu" if dtype == "fp32" else "cuda"))
     proto = program.model_proto
     strip(proto)
@@ -114,11 +118,11 @@ def to_onnx(
     return OnnxGraph(model=proto.SerializeToString(deterministic=True), model_with_floats=with_floats)
 
 
-def _first_cause(error: BaseException) -> str:
-    """The first line of what began a chain of errors; PyTorch wraps them in advice of many lines."""
+def _first_cause(error: BaseException) -> BaseException:
+    """What began a chain of errors."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return error
 
 
 def strip(proto: onnx.ModelProto) -> None:
@@ -140,12 +144,14 @@ def strip(proto: onnx.ModelProto) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the exporter's own chatter and deprecation warnings from the user's screen."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._guards")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)  # what goes wrong is raised too
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype, Parity, generator_rows
+from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype, generator_rows
 from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
-from ganserve.contract.text import one_line
+from ganserve.contract.text import first_line, one_line
 from ganserve.runtime import runners
+from ganserve.v1.bundle_pb2 import Parity
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_graph import FLOATS_OUTPUT, OnnxGraph, PixelGenerator
@@ -30,6 +31,7 @@ BATCH_SIZES: Final = (1, 2, 7, 64)
 _SEED: Final = 0
 _MOST_LABELS_ALONE: Final = 100
 _WHOLE_RANGE: Final = 2
+_LEVELS_A_UNIT: Final = 127.5
 _WELL_BEYOND: Final = 1.5
 _NEARLY_GREY: Final = 0.02
 
@@ -57,13 +59,17 @@ class Tolerance:
         if not 0 < floats < _WHOLE_RANGE:
             raise ConfigError(f"--atol is {floats}; it must be positive and below {_WHOLE_RANGE}, the whole range")
         usual = TOLERANCES[dtype]
-        share_off = usual.share_off if floats <= usual.floats else min(1.0, floats * 127.5)
+        share_off = usual.share_off if floats <= usual.floats else min(1.0, floats * _LEVELS_A_UNIT)
         return dataclasses.replace(usual, floats=floats, share_off=share_off)
 
     @property
     def levels(self) -> int:
         """Largest difference of a value in 8-bit levels: what such a float moves it by, and one for rounding."""
-        return 1 + int(self.floats * 127.5)
+        return 1 + int(self.floats * _LEVELS_A_UNIT)
+
+    def taking(self, share_off: float) -> float:
+        """A bound on floats, somewhat wider than this one, with which so large a share of values may differ."""
+        return float(f"{max(1.25 * self.floats, 1.1 * share_off / _LEVELS_A_UNIT):.1e}")
 
 
 TOLERANCES: Final[dict[Dtype, Tolerance]] = {
@@ -104,8 +110,13 @@ def reference_of(generator: nn.Module) -> Reference:
 
     def run(inputs: Inputs) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         with torch.inference_mode(), _one_thread():
-            images, floats = pixels(**{name: torch.from_numpy(value) for name, value in inputs.items()})
-        return images.numpy(), floats.numpy()
+            try:
+                images, floats = pixels(**{name: torch.from_numpy(value) for name, value in inputs.items()})
+            except Exception as error:
+                raise ConfigError(
+                    f"{_describe(inputs)}: the generator fails in PyTorch: {first_line(error)}"
+                ) from error
+        return images.numpy(), floats.float().numpy()
 
     return run
 
@@ -190,7 +201,9 @@ def doubt_of_range(comparisons: list[Comparison]) -> str:
     found = f"the generator's values go from {lowest:.3g} to {highest:.3g}, where -1 is black and 1 is white"
     if max(-lowest, highest) > _WELL_BEYOND:
         return f"{found}; what lies beyond is clipped"
-    return f"{found}; half of the range is not used" if lowest > -_NEARLY_GREY or highest < _NEARLY_GREY else ""
+    if lowest > -_NEARLY_GREY or highest < _NEARLY_GREY:
+        return f"{found}; half of the range is not used, as where black is 0 and not -1"
+    return ""
 
 
 def _run(session: Any, output: str, inputs: Inputs) -> Any:
@@ -236,10 +249,18 @@ def _check_independence(before: Any, images: Any, tolerance: Tolerance, where: s
 def _check_share(comparisons: list[Comparison], tolerance: Tolerance) -> None:
     num_values = sum(comparison.num_values for comparison in comparisons)
     num_values_off = sum(comparison.num_values_off for comparison in comparisons)
-    if num_values_off > tolerance.share_off * num_values:
-        raise ParityError(
-            f"{num_values_off} of {num_values} values differ by a level or more, more than {tolerance.share_off:.1%}"
-        )
+    share_off = num_values_off / num_values
+    if share_off <= tolerance.share_off:
+        return
+    max_float_error = max(comparison.max_float_error for comparison in comparisons)
+    found = (
+        f"{num_values_off:,} of {num_values:,} values differ by a level or more: {share_off:.2%}, and at most "
+        f"{tolerance.share_off:.1%} may; floats differ by {max_float_error:.2g} at most"
+    )
+    if share_off > max_float_error * _LEVELS_A_UNIT:
+        raise ParityError(f"{found}, which does not explain it: the step to pixels is another one")
+    atol = tolerance.taking(share_off)
+    raise ParityError(f"{found}, so it is rounding: take it with --atol {atol:g}, or export with --dtype fp32")
 
 
 def _batches(card: ModelCard) -> Iterator[tuple[int | None, Inputs]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,27 +11,68 @@ import onnx
 from torch import nn
 
 from ganserve.contract import card as model_card
-from ganserve.contract.bundle import MAX_FILE_BYTES, Dtype, Manifest
+from ganserve.contract.bundle import MAX_FILE_BYTES, MODEL_FILE, Dtype
 from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.manifest import describe_parity, digest_of
 from ganserve.contract.text import one_line
 from ganserve.runtime.device import Device
 from ganserve.runtime.onnx_file import read_card
-from ganserve.training.checkpoint import load, load_chosen
 from ganserve.training.rundir import CheckpointName
+from ganserve.v1.bundle_pb2 import Manifest
 from ganserve.v1.model_pb2 import ModelCard
 
 from .bundle import Target, write_bundle
+from .checkpoint_choice import choose
 from .onnx_graph import OPSET, OnnxGraph, to_onnx
-from .parity import TOLERANCES, Comparison, OnProgress, Reference, Tolerance, check_parity, reference_of, summarise
+from .parity import (
+    TOLERANCES,
+    Comparison,
+    OnProgress,
+    Reference,
+    Tolerance,
+    check_parity,
+    doubt_of_range,
+    reference_of,
+    summarise,
+)
+from .trial import check_generator
 
 
-@dataclass(frozen=True, kw_only=True)
+class ExportWarning(UserWarning):
+    """A bundle was written, and something of the generator is doubtful."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Export:
     """A bundle that was written."""
 
     folder: Path
     manifest: Manifest
     comparisons: list[Comparison]
+    warnings: tuple[str, ...]
+    """What is doubtful of the generator, a line each; Python's own warnings say so too."""
+    checkpoint: str = ""
+    """Which checkpoint of a run it was, and why; empty for a generator from elsewhere."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the ONNX file: the model's digest."""
+        return digest_of(self.manifest)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the ONNX file."""
+        return self.manifest.files[MODEL_FILE].size_bytes
+
+    def __repr__(self) -> str:
+        name = f"{self.manifest.name}:{self.manifest.version}@{self.digest[:12]}"
+        parts = [
+            f"{name} in {self.folder}, {self.size_bytes / 1024**2:.2f} MiB",
+            f"checkpoint {self.checkpoint}" if self.checkpoint else "",
+            describe_parity(self.manifest.parity),
+            *(f"warning: {warning}" for warning in self.warnings),
+        ]
+        return f"<Export {'; '.join(filter(None, parts))}>"
 
 
 def export_run(
@@ -57,13 +100,13 @@ def export_run(
         on_progress: called with the comparisons done and their number, as parity is checked.
 
     Raises:
-        ArtifactError: the checkpoint is missing, torn or altered.
+        ArtifactError: the checkpoint is missing, torn, altered, or of a generator that is untrained.
         ParityError: the ONNX file does not make the generator's images. Nothing is written.
         ConfigError: name, version, opset or tolerance cannot be used.
     """
     target.check()
-    saved = load(checkpoint) if isinstance(checkpoint, Path) else load_chosen(run, checkpoint)
-    return export(
+    saved, why = choose(run, checkpoint)
+    made = export(
         saved.generator(),
         saved.card,
         target,
@@ -73,6 +116,7 @@ def export_run(
         atol=atol,
         on_progress=on_progress,
     )
+    return dataclasses.replace(made, checkpoint=why)
 
 
 def export(
@@ -92,10 +136,18 @@ def export(
         generator: on the CPU; it is put into eval mode. Called with latents float32 (N, latent_dim) and labels int64
             (N,) or None, it gives float32 (N, C, H, W) in [-1, 1].
         card: what it is.
+
+    Raises:
+        ConfigError: the generator cannot be called so or traced, or does not give such images; the text says how to
+            adapt it.
+
+    Warns:
+        ExportWarning: the images do not look as if they lay in [-1, 1].
     """
     target.check()
     model_card.check(card, source="the generator")
     generator = generator.eval()
+    check_generator(generator, card)
     graph = to_onnx(generator, card, dtype=dtype, opset=opset, device=device)
     return write_verified(graph, card, reference_of(generator), target, dtype=dtype, atol=atol, on_progress=on_progress)
 
@@ -125,4 +177,7 @@ def write_verified(
     comparisons = check_parity(reference, card, graph, tolerance, on_progress)
     parity = summarise(comparisons, dtype, tolerance)
     folder, manifest = write_bundle(graph.model, card, target, parity)
-    return Export(folder=folder, manifest=manifest, comparisons=comparisons)
+    doubts = tuple(filter(None, [doubt_of_range(comparisons)]))
+    for doubt in doubts:
+        warnings.warn(doubt, ExportWarning, stacklevel=3)
+    return Export(folder=folder, manifest=manifest, comparisons=comparisons, warnings=doubts)

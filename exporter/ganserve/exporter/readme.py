@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
-from ganserve.contract.bundle import MODEL_FILE, SAMPLES_FILE, Manifest
+from ganserve.contract.bundle import MODEL_FILE, SAMPLES_FILE
 from ganserve.contract.card import UNKNOWN, image_shape, is_conditional
+from ganserve.contract.manifest import describe_parity, digest_of
+from ganserve.v1.bundle_pb2 import Manifest
 from ganserve.v1.model_pb2 import ModelCard
 
 
@@ -41,10 +43,10 @@ A {family}generator of {height}×{width} {colour} images{_training(card)}.
 | classes | {classes} |
 | latent size | {card.latent_dim} |
 {seen}| sample addressing | {card.latent_scheme} |
-| digest | `{manifest.digest}` |
+| digest | `{digest_of(manifest)}` |
 | licence of the weights | {manifest.licences.weights} |
 | licence of the data | {manifest.licences.data} |
-| parity with the generator | {manifest.parity.text()} |
+| parity with the generator | {describe_parity(manifest.parity)} |
 {metrics}
 Serve it, and fetch samples:
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ganserve.contract.bundle import MODEL_FILE, Manifest, TensorSpec
+from ganserve.contract.bundle import MODEL_FILE
+from ganserve.v1.bundle_pb2 import Manifest, TensorSpec
 
 _MAX_BATCH_SIZE: Final = 64
 _TYPES: Final = {"float32": "TYPE_FP32", "int64": "TYPE_INT64", "uint8": "TYPE_UINT8"}
@@ -13,8 +14,8 @@ _TYPES: Final = {"float32": "TYPE_FP32", "int64": "TYPE_INT64", "uint8": "TYPE_U
 def render_config(manifest: Manifest) -> str:
     """`config.pbtxt`: protobuf text of Triton's `inference.ModelConfig`. All versions are served."""
     signature = manifest.signature
-    inputs = ",\n".join(_tensor(name, spec) for name, spec in signature.inputs.items())
-    outputs = ",\n".join(_tensor(name, spec) for name, spec in signature.outputs.items())
+    inputs = ",\n".join(_tensor(tensor) for tensor in signature.inputs)
+    outputs = ",\n".join(_tensor(tensor) for tensor in signature.outputs)
     return f"""\
 name: "{manifest.name}"
 backend: "onnxruntime"
@@ -31,8 +32,8 @@ dynamic_batching {{ }}
 """
 
 
-def _tensor(name: str, spec: TensorSpec) -> str:
+def _tensor(tensor: TensorSpec) -> str:
     """Triton leaves the batch axis out, and asks for one axis at least: a scalar a row is an axis of one, reshaped."""
-    axes = ", ".join(map(str, spec.shape[1:]))
+    axes = ", ".join(map(str, tensor.row_shape))
     dims = f"dims: [ {axes} ]" if axes else "dims: [ 1 ] reshape { shape: [ ] }"
-    return f'  {{ name: "{name}" data_type: {_TYPES[spec.dtype]} {dims} }}'
+    return f'  {{ name: "{tensor.name}" data_type: {_TYPES[tensor.dtype]} {dims} }}'

@@ -10,10 +10,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
-from ganserve.contract.bundle import CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, TensorSpec, signature_of
+from ganserve.contract.bundle import CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, axes_of, signature_of
 from ganserve.contract.card import UNKNOWN, to_json
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.text import one_line
+from ganserve.v1.bundle_pb2 import TensorSpec
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_graph import FLOATS_OUTPUT, OPSET, OnnxGraph, strip
@@ -100,8 +101,8 @@ def wrap(foreign: ForeignGraph, card: ModelCard, convention: Convention) -> Onnx
     nodes = [*_input_nodes(foreign), *proto.graph.node, *_output_nodes(foreign, convention)]
     constants = _constants(foreign, convention)
     signature = signature_of(card)
-    inputs = [_value(name, spec) for name, spec in signature.inputs.items()]
-    images = [_value(name, spec) for name, spec in signature.outputs.items()]
+    inputs = [_value(tensor) for tensor in signature.inputs]
+    images = [_value(tensor) for tensor in signature.outputs]
     floats = helper.make_tensor_value_info(FLOATS_OUTPUT, TensorProto.FLOAT, None)
 
     def model(outputs: list[onnx.ValueInfoProto]) -> bytes:
@@ -196,5 +197,6 @@ def _needed(nodes: Sequence[onnx.NodeProto], outputs: set[str]) -> list[onnx.Nod
     return needed[::-1]
 
 
-def _value(name: str, spec: TensorSpec) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), spec.shape)
+def _value(tensor: TensorSpec) -> onnx.ValueInfoProto:
+    dtype = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
+    return helper.make_tensor_value_info(tensor.name, dtype, axes_of(tensor))

@@ -71,7 +71,7 @@ def image_shape(card: ModelCard) -> tuple[int, int, int]:
 def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     """What the card says, line by line, for people: a short name and a text."""
     yield "image", "×".join(map(str, image_shape(card)))
-    yield "latent_dim", str(card.latent_dim)
+    yield "latent_dim", f"{card.latent_dim}, addressed by {card.latent_scheme}"
     yield "classes", _classes(card)
     yield "network", card.architecture if card.loss == UNKNOWN else f"{card.architecture}, trained with {card.loss}"
     dataset = card.dataset
@@ -81,7 +81,8 @@ def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield "images seen", f"{card.images_seen:,}"
     for name, value in sorted(card.metrics.items()):
         yield f"metric {name}", f"{value:g}"
-    yield "made with", ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
+    if card.versions:
+        yield "made with", ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
     if card.HasField("training_config"):
         settings = json_format.MessageToDict(card.training_config)
         yield "training", ", ".join(f"{name} {_setting(value)}" for name, value in sorted(settings.items()))

@@ -10,6 +10,11 @@ def printable(text: str) -> str:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text that says anything, for errors of libraries that add advice of many lines."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def one_line(error: Exception) -> str:
     """An error's text without its line breaks, for errors of libraries that take several lines."""
     return " ".join(str(error).split())

@@ -11,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from ganserve.contract.bundle import Signature, blank_rows
+from ganserve.contract.bundle import blank_rows
 from ganserve.contract.rows import Rows
+from ganserve.v1.bundle_pb2 import Signature
 
 from .lanes import Lanes
 from .runners import open_runner

@@ -14,16 +14,17 @@ from ganserve.contract.bundle import (
     IMAGES_OUTPUT,
     MODEL_FILE,
     SAMPLES_FILE,
-    GoldenSamples,
     check_signature,
     golden_rows,
-    read_manifest,
+    misplacement,
     read_verified,
     sha256,
 )
 from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ArtifactError
 from ganserve.contract.images import Images
+from ganserve.contract.manifest import digest_of, read_manifest
+from ganserve.v1.bundle_pb2 import GoldenSamples
 from ganserve.v1.model_pb2 import BucketCost, ModelCard, ModelIdentity, Reproducibility, Runtime
 
 from .engine import Engine
@@ -63,10 +64,8 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
     """
     start_s = time.monotonic()
     manifest = read_manifest(folder)
-    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
-        raise ArtifactError(
-            f"{folder} holds {manifest.name} version {manifest.version}; a bundle lies in <models>/<name>/<version>"
-        )
+    if fault := misplacement(manifest, folder):
+        raise ArtifactError(fault)
     model = read_verified(folder, MODEL_FILE, manifest)
     card = read_card(model, source=str(folder / MODEL_FILE))
     check_signature(manifest, card, folder)
@@ -74,7 +73,7 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
     engine = Engine(model, manifest.signature, lanes=lanes, max_batch=max_batch)
     reproducibility = _check_golden_samples(engine, card, manifest.golden, golden_images, str(folder))
     return LoadedModel(
-        identity=ModelIdentity(name=manifest.name, version=manifest.version, digest=manifest.digest),
+        identity=ModelIdentity(name=manifest.name, version=manifest.version, digest=digest_of(manifest)),
         card=card,
         engine=engine,
         reproducibility=reproducibility,

@@ -6,14 +6,14 @@ first: it may hold standard operators and its own weights, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import onnx
 from google.protobuf.message import DecodeError
 
 from ganserve.contract import card as model_card
-from ganserve.contract.bundle import CARD_KEY, Signature, TensorSpec, signature_of
+from ganserve.contract.bundle import CARD_KEY, Axes, axes_of, signature_of
 from ganserve.contract.errors import ArtifactError
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -138,17 +138,23 @@ def _tensors(attribute: onnx.AttributeProto) -> Iterable[onnx.TensorProto]:
 
 
 def _check_signature(graph: onnx.GraphProto, card: ModelCard, source: str) -> None:
-    found = Signature(inputs=_specs(graph.input), outputs=_specs(graph.output))
-    expected = signature_of(card)
-    if found != expected:
-        raise ArtifactError(f"{source} has the signature {found}, and its model card asks for {expected}")
+    signature = signature_of(card)
+    for verb, values, tensors in (("takes", graph.input, signature.inputs), ("gives", graph.output, signature.outputs)):
+        found = {value.name: _type_and_axes(value.type.tensor_type) for value in values}
+        expected = {tensor.name: (tensor.dtype, axes_of(tensor)) for tensor in tensors}
+        if found != expected:
+            raise ArtifactError(
+                f"{source} has another signature than its model card: it {verb} {_listed(found)}, "
+                f"and the card asks for {_listed(expected)}"
+            )
 
 
-def _specs(values: Iterable[onnx.ValueInfoProto]) -> dict[str, TensorSpec]:
-    return {value.name: _spec(value.type.tensor_type) for value in values}
+def _listed(tensors: Mapping[str, tuple[str, Axes]]) -> str:
+    texts = (f"{name} {dtype} ({', '.join(map(str, axes))})" for name, (dtype, axes) in tensors.items())
+    return ", ".join(texts) or "nothing"
 
 
-def _spec(tensor_type: onnx.TypeProto.Tensor) -> TensorSpec:
+def _type_and_axes(tensor_type: onnx.TypeProto.Tensor) -> tuple[str, Axes]:
     known = tensor_type.elem_type in onnx.TensorProto.DataType.values()
     dtype = str(onnx.helper.tensor_dtype_to_np_dtype(tensor_type.elem_type)) if known and tensor_type.elem_type else "?"
-    return TensorSpec(dtype=dtype, shape=tuple(axis.dim_param or axis.dim_value for axis in tensor_type.shape.dim))
+    return dtype, tuple(axis.dim_param or axis.dim_value for axis in tensor_type.shape.dim)

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 import onnxruntime
 
-from ganserve.contract.bundle import Signature, blank_rows
+from ganserve.contract.bundle import blank_rows
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.rows import Rows
 from ganserve.contract.text import one_line
+from ganserve.v1.bundle_pb2 import Signature
 
 from .device import Device
 
@@ -35,7 +36,7 @@ class CpuRunner:
     pads_to_bucket = False
 
     def __init__(self, model: bytes, signature: Signature) -> None:
-        self._outputs = list(signature.outputs)
+        self._outputs = [tensor.name for tensor in signature.outputs]
         options = _session_options()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
@@ -90,10 +91,10 @@ class _CudaBinding:
             for name, column in self._host_inputs.columns.items()
         }
         self._outputs = {
-            name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(
-                (num_rows, *spec.row_shape), np.dtype(spec.dtype), "cuda", 0
+            tensor.name: onnxruntime.OrtValue.ortvalue_from_shape_and_type(
+                (num_rows, *tensor.row_shape), np.dtype(tensor.dtype), "cuda", 0
             )
-            for name, spec in signature.outputs.items()
+            for tensor in signature.outputs
         }
         self._binding = session.io_binding()
         for name, value in self._inputs.items():

@@ -193,7 +193,7 @@ def test_the_command_imports_a_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"Next: ganserve serve --models '{models}'" in text
     inspection = inspect_bundle(models / "foreign" / "1")
     assert list(inspection.card.class_names) == ["cat", "dog", "emu"]
-    assert inspection.manifest.licences == Licences(weights="cc0-1.0")
+    assert inspection.manifest.licences == Licences(weights="cc0-1.0", data="unknown")
     readme = (models / "foreign" / "1" / "README.md").read_text()
     assert "license: cc0-1.0" in readme
     assert "trained with" not in readme

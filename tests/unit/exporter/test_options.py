@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganserve.contract.bundle import read_manifest
 from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
+from ganserve.contract.manifest import read_manifest
 from ganserve.exporter import Export, Target, export, export_run, pipeline
 from ganserve.exporter.onnx_graph import to_onnx
 from ganserve.runtime.device import Device
@@ -258,7 +258,7 @@ def test_checkpoints_are_chosen_by_name_or_by_file(tmp_path: Path) -> None:
     models = tmp_path / "models"
     by_name = export_run(run, Target(models=models, name="a"), checkpoint="last")
     by_file = export_run(run, Target(models=models, name="a"), checkpoint=Path(elsewhere))
-    assert by_name.manifest.digest == by_file.manifest.digest
+    assert by_name.digest == by_file.digest
     assert [by_name.manifest.version, by_file.manifest.version] == [1, 2]
     with pytest.raises(ArtifactError, match="best"):
         export_run(run, Target(models=models, name="a"), checkpoint="best")

@@ -14,11 +14,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ganserve.contract import card as model_card
-from ganserve.contract.bundle import CARD_KEY, read_manifest, sha256
+from ganserve.contract.bundle import CARD_KEY, sha256
 from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.images import cut_grid
 from ganserve.contract.labels import sample_labels
 from ganserve.contract.latents import sample_latents
+from ganserve.contract.manifest import read_manifest
 from ganserve.exporter import Export, Licences, Target, bundle, export, export_run, onnx_graph, pipeline
 from ganserve.exporter.onnx_graph import OnnxGraph, to_onnx
 from ganserve.v1.generator_pb2 import LabelPolicy
@@ -110,7 +111,7 @@ def test_golden_samples_are_what_plain_onnxruntime_makes(exported: Export, card:
         inputs["labels"] = sample_labels(LabelPolicy(), card.class_names, 0, 0, 64)
     (images,) = session.run(None, inputs)
     golden = read_manifest(folder).golden
-    assert tuple(sha256(image.tobytes()) for image in images) == golden.sha256
+    assert [sha256(image.tobytes()) for image in images] == golden.sha256
     grid = np.asarray(Image.open(folder / "samples.png"))
     np.testing.assert_array_equal(cut_grid(grid, 64, 6, 5), images)
 
@@ -246,7 +247,7 @@ def test_versions_count_up_and_are_never_overwritten_unasked(export_again: Expor
         export_again(tmp_path, version=7)
     assert kept.read_bytes() == before
     export_again(tmp_path, version=7, force=True, licences=Licences(weights="cc0-1.0"))
-    assert read_manifest(kept.parent).licences == Licences(weights="cc0-1.0")
+    assert read_manifest(kept.parent).licences == Licences(weights="cc0-1.0", data="unknown")
     assert sorted(path.name for path in kept.parent.parent.iterdir()) == ["1", "2", "7", "8", "config.pbtxt"]
 
 

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ganserve.contract.bundle import MANIFEST_FILE, MODEL_FILE, SAMPLES_FILE, sha256
+from ganserve.contract.manifest import read_manifest, write_manifest
 
 
 def external_data(model: onnx.ModelProto) -> None:
@@ -73,9 +74,9 @@ def rewrite(bundle: Path, change: Callable[[onnx.ModelProto], None]) -> None:
 def claim(bundle: Path, data: bytes, name: str = MODEL_FILE) -> None:
     """Replaces a file and has the manifest agree."""
     (bundle / name).write_bytes(data)
-    manifest = json.loads((bundle / MANIFEST_FILE).read_text())
-    manifest["files"][name] = {"sha256": sha256(data), "size_bytes": len(data)}
-    (bundle / MANIFEST_FILE).write_text(json.dumps(manifest))
+    manifest = read_manifest(bundle)
+    manifest.files[name].sha256, manifest.files[name].size_bytes = sha256(data), len(data)
+    write_manifest(manifest, bundle)
 
 
 def test_hostile_models_are_refused_and_nothing_outside_their_folders_is_opened(
@@ -91,9 +92,9 @@ def test_hostile_models_are_refused_and_nothing_outside_their_folders_is_opened(
     claim(folders["torn"], (folders["torn"] / MODEL_FILE).read_bytes()[:-20])
     os.truncate(folders["oversized"] / MODEL_FILE, 2**31 + 1)
     claim(folders["postscript"], POSTSCRIPT, SAMPLES_FILE)
-    manifest = json.loads((folders["claims"] / MANIFEST_FILE).read_text())
-    manifest["signature"]["inputs"]["latents"]["shape"] = ["batch", 999]
-    (folders["claims"] / MANIFEST_FILE).write_text(json.dumps(manifest))
+    manifest = read_manifest(folders["claims"])
+    manifest.signature.inputs[0].row_shape[:] = [999]
+    write_manifest(manifest, folders["claims"])
     script = Path(__file__).with_name("audited_loads.py")
     done = subprocess.run(
         [sys.executable, script, *folders.values()], capture_output=True, text=True, check=False, timeout=120

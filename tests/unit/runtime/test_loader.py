@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganserve.contract.bundle import MANIFEST_FILE, sha256
+from ganserve.contract.bundle import sha256
 from ganserve.contract.errors import ArtifactError
+from ganserve.contract.manifest import read_manifest, write_manifest
 from ganserve.contract.rows import Rows
 from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.loader import LoadedModel, load_model
@@ -99,11 +99,11 @@ def claim_other_golden_samples(bundle: Path, levels: int) -> None:
     grid = np.asarray(Image.open(bundle / "samples.png")).astype(np.int16)
     moved = np.where(grid > 128, grid - levels, grid + levels).astype(np.uint8)
     Image.fromarray(moved).save(bundle / "samples.png")
-    manifest = json.loads((bundle / MANIFEST_FILE).read_text())
     data = (bundle / "samples.png").read_bytes()
-    manifest["files"]["samples.png"] = {"sha256": sha256(data), "size_bytes": len(data)}
-    manifest["golden"]["sha256"] = ["0" * 64 for _ in manifest["golden"]["sha256"]]
-    (bundle / MANIFEST_FILE).write_text(json.dumps(manifest))
+    manifest = read_manifest(bundle)
+    manifest.files["samples.png"].sha256, manifest.files["samples.png"].size_bytes = sha256(data), len(data)
+    manifest.golden.sha256[:] = ["0" * 64 for _ in manifest.golden.sha256]
+    write_manifest(manifest, bundle)
 
 
 def test_golden_samples_within_one_level_are_reported_as_such(bundle: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import torch
 
-from ganserve.contract.bundle import MODEL_FILE, Dtype, read_manifest, read_verified
+from ganserve.contract.bundle import MODEL_FILE, Dtype, read_verified
 from ganserve.contract.errors import ConfigError
+from ganserve.contract.manifest import digest_of, dtype_of, read_manifest
 from ganserve.runtime.device import Device
 from ganserve.runtime.onnx_file import read_card
 from ganserve.training.benchmark import Spread
@@ -113,7 +114,7 @@ def measure(
             bundle = Bundle(model, card, device=device, num_lanes=num_lanes, batch_size=batch_size)
             contestants: list[Contestant] = [bundle, peak]
             if generator is not None:
-                dtype = manifest.parity.dtype
+                dtype = dtype_of(manifest)
                 contestants.append(
                     PyTorch(generator, card, dtype=dtype, device=device, num_threads=num_lanes, batch_size=batch_size)
                 )
@@ -131,8 +132,8 @@ def measure(
     finally:
         torch.set_num_threads(num_threads)
     return ModelSpeed(
-        model=f"{manifest.name}:{manifest.version}@{manifest.digest[:12]}",
-        dtype=manifest.parity.dtype,
+        model=f"{manifest.name}:{manifest.version}@{digest_of(manifest)[:12]}",
+        dtype=dtype_of(manifest),
         device=device,
         flops_per_image=None if generator is None else flops_per_image(generator, card),
         figures=figures,

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from ganserve.contract.bundle import Licences
+from ganserve.contract.bundle import usable_name
+from ganserve.contract.card import UNKNOWN
 from ganserve.exporter.bundle import Target
+from ganserve.v1.bundle_pb2 import Licences
 
 
 @Parameter(name="*", group=Group("Bundle", sort_key=3))
@@ -29,17 +31,17 @@ class BundleFlags:
     force: Annotated[bool, Parameter(negative="")] = False
     """Replace a bundle of this version."""
 
-    licence: str = Licences.weights
+    licence: str = UNKNOWN
     """Licence of the weights, as Hugging Face names it, such as apache-2.0."""
 
-    data_licence: str = Licences.data
+    data_licence: str = UNKNOWN
     """Licence of the images that they were trained on."""
 
     def target(self, default_name: str) -> Target:
         """What the flags ask for."""
         return Target(
             models=self.models,
-            name=self.name or default_name,
+            name=usable_name(default_name) or default_name if self.name is None else self.name,
             version=None if self.version == "next" else self.version,
             force=self.force,
             licences=Licences(weights=self.licence, data=self.data_licence),

@@ -7,6 +7,7 @@ import shlex
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ganserve.exporter.parity import Comparison, OnProgress, doubt_of_range
-from ganserve.exporter.pipeline import Export
+from ganserve.exporter.parity import Comparison, OnProgress
+from ganserve.exporter.pipeline import Export, ExportWarning
 
 
 def run_and_report(title: str, models: Path, make: Callable[[OnProgress], Export]) -> None:
@@ -35,13 +36,14 @@ def run_and_report(title: str, models: Path, make: Callable[[OnProgress], Export
             check_interrupt()
             progress.update(task, completed=num_done, total=total)
 
-        export = make(show)
-    manifest = export.manifest
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExportWarning)  # printed below
+            export = make(show)
     console.print(_parity_table(export))
-    if doubt := doubt_of_range(export.comparisons):
-        console.print(f"warning: {doubt}", markup=False, highlight=False, soft_wrap=True)
-    facts = f"{manifest.size_bytes / 1024**2:.2f} MiB, digest {manifest.digest[:12]}"
+    facts = f"{export.size_bytes / 1024**2:.2f} MiB, digest {export.digest[:12]}"
     lines = (
+        *([f"checkpoint: {export.checkpoint}"] if export.checkpoint else []),
+        *(f"warning: {warning}" for warning in export.warnings),
         f"{export.folder}, {facts}, in {time.monotonic() - start_s:.1f} s",
         f"Next: ganserve serve --models {shlex.quote(str(models))} --listen 127.0.0.1:50051",
     )
