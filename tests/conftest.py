@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ganserve.contract.bundle import CARD_KEY
+from ganserve.contract.bundle import CARD_KEY, MANIFEST_FILE
 from ganserve.contract.card import LATENT_SCHEME, image_shape, is_conditional, to_json
+from ganserve.contract.manifest import FORMER_FORMAT
 from ganserve.exporter.bundle import Target, write_bundle
 from ganserve.runtime.lanes import Lanes
 from ganserve.v1.bundle_pb2 import Parity
@@ -76,6 +78,31 @@ def make_bundle(tiny_card: ModelCard, tiny_parity: Parity) -> MakeBundle:
     def make(models: Path, name: str = "tiny", version: int = 1, card: ModelCard = tiny_card) -> Path:
         model = linear_model(card, seed=version).SerializeToString()
         return write_bundle(model, card, Target(models=models, name=name, version=version), tiny_parity)[0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_former_bundle(make_bundle: MakeBundle) -> MakeBundle:
+    """Like `make_bundle`, with a manifest of the format before the present one."""
+
+    def make(models: Path, name: str = "tiny", version: int = 1) -> Path:
+        folder = make_bundle(models, name, version)
+        content = json.loads((folder / MANIFEST_FILE).read_text())
+        del content["checksum"]
+        content["format"] = FORMER_FORMAT
+        content["signature"] = {
+            side: {
+                tensor["name"]: {"dtype": tensor["dtype"], "shape": ["batch", *tensor["row_shape"]]}
+                for tensor in tensors
+            }
+            for side, tensors in content["signature"].items()
+        }
+        content["golden"]["seed"] = int(content["golden"]["seed"])
+        for count in ("num_values", "num_values_off"):
+            content["parity"][count] = int(content["parity"][count])
+        (folder / MANIFEST_FILE).write_text(json.dumps(content, indent=2, sort_keys=True))
+        return folder
 
     return make
 

@@ -107,10 +107,10 @@ def to_onnx(
         reason = first_line(_first_cause(error))
         raise ConfigError(f"PyTorch cannot export the generator in {dtype} at opset {opset}: {reason}") from error
     assert program is not None  # noqa: S101 - only the old exporter returns None
-    if not program.model.graph.inputs[0].shape.is_dynamic(0):
-        raise ConfigError(f"PyTorch cannot export the generator for any batch size: {FREE_BATCH}")
     rewrite_layers(program.model, device or ("cpu" if dtype == "fp32" else "cuda"))
     proto = program.model_proto
+    if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise ConfigError(f"PyTorch cannot export the generator for all batch sizes: {FREE_BATCH}")
     strip(proto)
     proto.metadata_props.add(key=CARD_KEY, value=to_json(card))
     with_floats = proto.SerializeToString(deterministic=True)

@@ -60,11 +60,11 @@ def _why_it_fails(
 ) -> str:
     arguments = f"latents {tuple(latents.shape)}, {'None' if labels is None else f'labels {labels.tolist()}'}"
     fails = f"generator({arguments}) fails: {first_line(error)}"
+    if labels is not None and _works(generator, latents, torch.zeros_like(labels)):
+        return f"{fails}; with the first label it does not, so it knows fewer classes than the card's {_classes(card)}"
     for count in range(1, _BATCH_SIZE):
         if _works(generator, latents[:count], None if labels is None else labels[:count]):
             return f"{fails}; with {count} of them it does not, so {FREE_BATCH}"
-    if labels is not None and _works(generator, latents, torch.zeros_like(labels)):
-        return f"{fails}; with the first label it does not, so it knows fewer classes than the card's {_classes(card)}"
     for way, arguments_of_way in _other_ways(card, latents, labels):
         if _works(generator, *arguments_of_way):
             return (

@@ -100,15 +100,15 @@ def check_properties(schema: dict[str, Any], message: Descriptor) -> None:
 
 
 def check_type(schema: dict[str, Any], field: FieldDescriptor) -> None:
-    is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-    if is_map:
-        check_properties(schema["additionalProperties"], field.message_type.fields_by_name["value"].message_type)
+    message = field.message_type
+    if message is not None and message.GetOptions().map_entry:
+        check_type(schema["additionalProperties"], message.fields_by_name["value"])
         return
     if field.is_repeated:
         assert schema["type"] == "array"
         schema = resolve(schema["items"])
-    if field.message_type is not None:
-        check_properties(schema, field.message_type)
+    if message is not None:
+        check_properties(schema, message)
         return
     json_type = {
         FieldDescriptor.TYPE_STRING: "string",

@@ -31,6 +31,28 @@ def test_all_of_a_bundle_is_shown(bundle: Path, tiny_card: ModelCard) -> None:
     assert facts["output images"] == "uint8 (batch, 6, 5, 3)"
     assert facts["licences"] == "weights unknown, data unknown"
     assert facts["classes"] == "cat, dog, emu"
+    assert facts["latent_dim"] == "7, addressed by philox4x64-as241-v1"
+    assert facts["parity"].endswith("within 0.0001")
+    assert facts["manifest"] == "ganserve-bundle/2, with a checksum of its own"
+    assert facts["file README.md"].startswith(f"{(bundle / 'README.md').stat().st_size:,} bytes, SHA-256")
+    assert {fact for fact, text in facts.items() if not text} == set()
+    assert not {"place", "not of the bundle", "made with"} & facts.keys()
+
+
+def test_what_is_amiss_with_the_folder_is_shown(bundle: Path) -> None:
+    (bundle / "notes.txt").write_text("")
+    moved = bundle.rename(bundle.parent / "4")
+    facts = dict(inspect_bundle(moved).facts())
+    assert facts["not of the bundle"] == "notes.txt"
+    assert facts["place"].startswith(f"a server refuses it: {moved} holds tiny version 3")
+
+
+def test_a_bundle_of_the_former_format_is_shown_as_such(
+    tmp_path: Path, make_former_bundle: Callable[..., Path]
+) -> None:
+    facts = dict(inspect_bundle(make_former_bundle(tmp_path)).facts())
+    assert facts["manifest"] == "ganserve-bundle/1, without a checksum of its own"
+    assert facts["input labels"] == "int64 (batch)"
 
 
 def test_the_command_prints_it_to_people_and_to_programs(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

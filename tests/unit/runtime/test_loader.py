@@ -36,6 +36,12 @@ def test_a_good_bundle_loads_and_makes_its_golden_samples(bundle: Path) -> None:
     assert [bucket.rows for bucket in model.runtime().buckets] == [1, 2, 4]
 
 
+def test_a_bundle_of_the_former_format_loads(tmp_path: Path, make_former_bundle: Callable[..., Path]) -> None:
+    model = load(make_former_bundle(tmp_path, "old"))
+    assert model.identity.name == "old"
+    assert model.reproducibility == Reproducibility.REPRODUCIBILITY_IDENTICAL
+
+
 def flip_a_weight(bundle: Path) -> None:
     data = bytearray((bundle / "model.onnx").read_bytes())
     data[len(data) // 2] ^= 1
