@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -13,10 +14,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ganserve.contract.bundle import Dtype
 from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.manifest import read_manifest
 from ganserve.exporter import Export, Target, export, export_run, pipeline
 from ganserve.exporter.onnx_graph import to_onnx
+from ganserve.exporter.parity import TOLERANCES, Tolerance
 from ganserve.runtime.device import Device
 from ganserve.training import TrainingConfig, training_from_config
 from ganserve.training.config import Architecture
@@ -267,3 +270,46 @@ def test_checkpoints_are_chosen_by_name_or_by_file(tmp_path: Path) -> None:
     assert str(Path.cwd()).encode() not in (by_name.folder / "model.onnx").read_bytes()
     assert read_manifest(by_name.folder) == by_name.manifest
     assert np.isfinite(by_name.manifest.parity.max_float_error)
+
+
+class Cancelling(Square):
+    """The small difference of two large sums, in which half precision loses much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Linear(7, 3 * 6 * 6)
+        with torch.no_grad():
+            large = torch.rand_like(self.linear.weight) * 4
+            self.other.weight.copy_(self.linear.weight * 0.3 - large)
+            self.linear.weight.copy_(large)
+
+    def forward(self, z: Tensor, _labels: Tensor | None = None) -> Tensor:
+        return torch.tanh(self.linear(z) + self.other(z)).reshape(-1, 3, 6, 6)
+
+
+def test_values_that_rounding_moves_are_refused_with_a_tolerance_that_takes_them(
+    tiny_card: ModelCard, tmp_path: Path
+) -> None:
+    card = ModelCard()
+    card.CopyFrom(tiny_card)
+    card.image.width = 6
+    del card.class_names[:]
+    torch.manual_seed(0)
+    generator, target = Cancelling(), Target(models=tmp_path, name="pets")
+    with pytest.raises(ParityError, match=r"so it is rounding: take it with --atol 0\.025, or export with") as caught:
+        export(generator, card, target, dtype="fp16")
+    assert re.search(
+        r"[\d,]+ of 7,992 values differ by a level or more: \d+.\d\d%, and at most 5.0%", str(caught.value)
+    )
+    result = export(generator, card, target, dtype="fp16", atol=0.025)
+    assert result.manifest.parity.num_values_off > 0.05 * result.manifest.parity.num_values
+    assert result.manifest.parity.max_levels_off <= 4
+
+
+@pytest.mark.parametrize("share_off", [0.0011, 0.02, 0.2, 0.9])
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+def test_the_tolerance_that_is_named_suffices(dtype: Dtype, share_off: float) -> None:
+    named = TOLERANCES[dtype].taking(share_off)
+    tolerance = Tolerance.within(named, dtype)
+    assert tolerance.share_off >= share_off
+    assert TOLERANCES[dtype].floats < tolerance.floats < 0.03
