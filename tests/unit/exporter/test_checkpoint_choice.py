@@ -103,5 +103,5 @@ def test_an_untrained_generator_is_refused(run: Path, tmp_path: Path) -> None:
     path = save_again(copy, "last", lambda _: None, images_seen=0)
     for asked in (None, "last", path):
         with pytest.raises(ArtifactError, match="its generator is untrained; train it with: ganserve train --resume"):
-            export_run(copy, Target(models=tmp_path / "models", name="digits"), checkpoint=asked)  # type: ignore[arg-type]
+            export_run(copy, Target(models=tmp_path / "models", name="digits"), checkpoint=asked)
     assert not (tmp_path / "models").exists()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from ganserve.contract.errors import ConfigError
+from ganserve.contract.manifest import read_manifest
 from ganserve.exporter.cli.report import run_and_report
 from ganserve.exporter.parity import OnProgress
-from ganserve.exporter.pipeline import Export
+from ganserve.exporter.pipeline import Export, ExportWarning
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +60,27 @@ def test_other_errors_stay_what_they_are() -> None:
 
     with pytest.raises(ConfigError, match="no such thing"):
         run_and_report("exporting", Path("models"), make)
+
+
+def test_what_is_doubtful_is_printed_once(
+    tmp_path: Path, make_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_bundle(tmp_path)
+
+    def make(_: OnProgress) -> Export:
+        warnings.warn("all images are grey", ExportWarning, stacklevel=1)
+        return Export(
+            folder=folder,
+            manifest=read_manifest(folder),
+            comparisons=[],
+            warnings=("all images are grey",),
+            checkpoint="best.safetensors, step 7",
+        )
+
+    run_and_report("exporting", tmp_path, make)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "grey" in line or "step 7" in line] == [
+        "checkpoint: best.safetensors, step 7",
+        "warning: all images are grey",
+    ]
+    assert lines[-1] == f"Next: ganserve serve --models {tmp_path} --listen 127.0.0.1:50051"

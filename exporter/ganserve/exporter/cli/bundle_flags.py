@@ -23,12 +23,12 @@ class BundleFlags:
     """Folder to put the bundle in, as `MODELS/NAME/VERSION`."""
 
     name: str | None = None
-    """Name to serve the model by. The default is that of the run's folder or of the file."""
+    """Name to serve the model by. The default is that of the run's folder or of the file, in characters that serve."""
 
     version: int | Literal["next"] = "next"
     """Version of the bundle; next is one above the highest that is there."""
 
-    force: Annotated[bool, Parameter(negative="")] = False
+    force: Annotated[bool, Parameter(negative="", show_default=False)] = False
     """Replace a bundle of this version."""
 
     licence: str = UNKNOWN

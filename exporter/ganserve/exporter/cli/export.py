@@ -25,7 +25,7 @@ def export(
     run: Annotated[Path, Parameter(group=_SOURCE)],
     *,
     checkpoint: Annotated[CheckpointName | Path | None, Parameter(group=_SOURCE)] = None,
-    onnx: Annotated[bool, Parameter(negative="", group=_GRAPH)] = False,
+    onnx: Annotated[bool, Parameter(negative="", show_default=False, group=_GRAPH)] = False,
     dtype: Annotated[Dtype, Parameter(group=_GRAPH)] = "fp32",
     opset: Annotated[int, Parameter(group=_GRAPH)] = OPSET,
     device: Annotated[Device | None, Parameter(group=_GRAPH)] = None,
@@ -34,8 +34,8 @@ def export(
 ) -> None:
     """Export a run's generator to a verified model bundle.
 
-    The EMA weights go into one ONNX file that ends in uint8 pixels. It is checked against PyTorch at batch 1, 2, 7 and
-    64 with every label; a mismatch is an error and leaves nothing behind.
+    The averaged weights go into one ONNX file that ends in uint8 pixels. It is compared with PyTorch at batch 1, 2, 7
+    and 64 with every label; a mismatch is an error and leaves nothing behind.
 
     Example: ganserve export runs/digits --onnx --models models --name digits
 
@@ -43,7 +43,7 @@ def export(
         run: Folder of the training run.
         checkpoint: Which weights of the run, or a checkpoint file. The default is the best where an evaluation chose
             one, else the last.
-        onnx: Export to ONNX, the one format there is.
+        onnx: Export to ONNX. To be given always, being the one format there is.
         dtype: What the model computes in. fp16 is for GPUs.
         opset: Version of ONNX's operators, 18 to 23.
         device: What the model is meant to run on, which decides how its layers are written; it runs on the other too.
