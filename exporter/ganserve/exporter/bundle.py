@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ganserve.contract import images as codec
 from ganserve.contract.bundle import (
     IMAGES_OUTPUT,
@@ -27,11 +24,12 @@ from ganserve.contract.bundle import (
 from ganserve.contract.card import UNKNOWN, image_shape
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import new_file, new_folder, sync
+from ganserve.contract.images import Images
 from ganserve.contract.manifest import write_manifest
+from ganserve.runtime.runners import CpuRunner
 from ganserve.v1.bundle_pb2 import FileEntry, GoldenSamples, Licences, Manifest, Parity
 from ganserve.v1.model_pb2 import ModelCard
 
-from .parity import open_session
 from .readme import render_readme
 from .triton import render_config
 
@@ -139,13 +137,15 @@ def versions_in(folder: Path) -> list[int]:
     return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
 
 
-def _golden_samples(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
-    """The first samples of the golden seed, uint8 (N, H, W, C): 64 of them, fewer where the images are large."""
+def _golden_samples(model: bytes, card: ModelCard) -> Images:
+    """The first samples of the golden seed, uint8 (N, H, W, C): 64 of them, fewer where the images are large.
+
+    They are made by the server's own runner, as the server makes them again.
+    """
     height, width, _ = image_shape(card)
     count = max(1, min(_MAX_GOLDEN_SAMPLES, _MAX_GOLDEN_PIXELS // (height * width)))
-    inputs = golden_rows(card, _GOLDEN_SEED, count).columns
-    samples: NDArray[np.uint8] = open_session(model).run([IMAGES_OUTPUT], inputs)[0]
-    return samples
+    rows = golden_rows(card, _GOLDEN_SEED, count)
+    return CpuRunner(model, signature_of(card)).run(rows).columns[IMAGES_OUTPUT]
 
 
 def _entry(data: bytes) -> FileEntry:

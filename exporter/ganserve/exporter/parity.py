@@ -1,4 +1,4 @@
-"""Whether the ONNX file makes what the generator makes in PyTorch."""
+"""Whether the ONNX file, in the server's own runner, makes what the generator makes in PyTorch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype, generator_rows
+from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype, generator_rows, signature_of
 from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
+from ganserve.contract.rows import Rows
 from ganserve.contract.text import first_line, one_line
 from ganserve.runtime import runners
-from ganserve.v1.bundle_pb2 import Parity
+from ganserve.runtime.runners import CpuRunner
+from ganserve.v1.bundle_pb2 import Parity, Signature, TensorSpec
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_graph import FLOATS_OUTPUT, OnnxGraph, PixelGenerator
@@ -97,7 +99,10 @@ class Comparison:
 
 
 def open_session(model: bytes, *, source: str = "the exported graph") -> Any:
-    """An ONNX Runtime session on the CPU. Raises ArtifactError, which names `source`, where it refuses the model."""
+    """A session on the CPU for a graph that no server runs.
+
+    Raises ArtifactError, which names `source`, where ONNX Runtime refuses the graph.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is raised need not be printed too
     options.intra_op_num_threads = 1  # as the server's lanes have it
@@ -141,17 +146,20 @@ def check_parity(
         ParityError: the graph cannot be run at a batch size, or a float, a value or too many values differ.
         ArtifactError: ONNX Runtime cannot load it.
     """
-    session, session_with_floats = open_session(graph.model), open_session(graph.model_with_floats)
+    signature = signature_of(card)
+    floats_alone = Signature(inputs=signature.inputs, outputs=[TensorSpec(name=FLOATS_OUTPUT, dtype="float32")])
+    runner, floats_runner = CpuRunner(graph.model, signature), CpuRunner(graph.model_with_floats, floats_alone)
     batches = list(_batches(card))
     comparisons: list[Comparison] = []
     in_smaller_batch: dict[int | None, NDArray[np.uint8]] = {}
     for num_done, (label, inputs) in enumerate(batches, start=1):
+        where = _describe(inputs)
         images, floats = reference(inputs)
         start_s = time.perf_counter()
-        onnx_images = _run(session, IMAGES_OUTPUT, inputs)
-        seconds = time.perf_counter() - start_s
-        onnx_floats = _run(session_with_floats, FLOATS_OUTPUT, inputs)
-        where = _describe(inputs)
+        with _run_errors(where):
+            onnx_images = runner.run(Rows(inputs)).columns[IMAGES_OUTPUT]
+            seconds = time.perf_counter() - start_s
+            onnx_floats = floats_runner.run(Rows(inputs)).columns[FLOATS_OUTPUT]
         if onnx_images.shape != images.shape or onnx_images.dtype != images.dtype:
             raise ParityError(
                 f"{where}: ONNX Runtime gives {onnx_images.dtype} {onnx_images.shape}, "
@@ -206,11 +214,12 @@ def doubt_of_range(comparisons: list[Comparison]) -> str:
     return ""
 
 
-def _run(session: Any, output: str, inputs: Inputs) -> Any:
+@contextmanager
+def _run_errors(where: str) -> Iterator[None]:
     try:
-        return session.run([output], inputs)[0]
+        yield
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise ParityError(f"{_describe(inputs)}: ONNX Runtime cannot run the graph: {one_line(error)}") from error
+        raise ParityError(f"{where}: ONNX Runtime cannot run the graph: {one_line(error)}") from error
 
 
 @contextmanager

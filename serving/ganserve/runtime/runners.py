@@ -125,7 +125,7 @@ def open_runner(model: bytes, signature: Signature, device: Device, buckets: Seq
 
 def _session_options() -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is raised need not be printed too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 
