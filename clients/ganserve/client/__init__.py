@@ -29,11 +29,11 @@ from ganserve.contract.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from ganserve.contract.images import ImageFormatName
 
 from ._async_client import AsyncClient
 from ._client import Client
 from ._labels import LabelsLike
-from ._requests import ImageFormatName
 from ._samples import Samples
 
 __all__ = [

@@ -112,7 +112,7 @@ def test_models_are_listed(server: ScriptedServer, capsys: pytest.CaptureFixture
 def test_a_card_is_shown(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--server", server.address, "--model", "digits"]) == 0
     shown = capsys.readouterr().out
-    for fact in ("digits:2", "zero, one, two", "fid", "12.5", "mlp, trained with gan"):
+    for fact in ("digits:2", "zero, one, two", "fid", "12.5", "mlp, trained with non-saturating"):
         assert fact in shown
 
 
