@@ -56,9 +56,9 @@ def generate(
     columns: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     captions: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     format: Annotated[FileFormatName | None, Parameter(group=_OUTPUT)] = None,  # noqa: A002
+    quality: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     class_folders: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     overwrite: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
-    quality: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     timeout: Annotated[float, Parameter(group=_MODEL)] = 30.0,
 ) -> None:
     """Fetch samples from a server.
@@ -69,7 +69,7 @@ def generate(
     For example:
 
         ganserve generate --model digits -n 64 --seed 7 --out grid.png
-        ganserve generate --model digits -n 10000 --labels 0,1,2 --out samples/ --format png
+        ganserve generate --model digits -n 10000 --labels 0,1,2 --out samples/
         ganserve generate --model pets --counts dog=1100,frog=1400 --out more/ --class-folders
         ganserve generate --model digits -n 500 --labels 0=0.9,1=0.1 --out arrays.npz
 
@@ -91,9 +91,9 @@ def generate(
         columns: Samples a row of the grid; about as wide as high by default.
         captions: Write the class below each sample of the grid.
         format: Format of the files in a folder; png by default.
+        quality: 1 to 100, for JPEG and WebP; without it, WebP is lossless.
         class_folders: Put the files of each class into a folder of its own, as `ganserve train --data` reads them.
         overwrite: Replace the samples in the folder.
-        quality: 1 to 100, for JPEG and WebP; without it, WebP is lossless.
         timeout: Most seconds to wait for the next samples.
     """
     options = OutputOptions(
