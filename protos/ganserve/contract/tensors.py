@@ -1,7 +1,7 @@
 """Arrays as protobuf bytes: explicit latents in requests, raw pixels in replies.
 
 protobuf copies a large `bytes` field several times on its way to the wire. `frame_reply` writes the same bytes with one
-copy: the serialised header, then tag and length of the pixels, then the pixels. Fields may come in any order on the wire.
+copy: the serialised header, then tag and length of the pixels, then the pixels. The order of fields does not matter.
 """
 
 from __future__ import annotations
