@@ -204,7 +204,7 @@ def _span(indices: NDArray[np.uint64]) -> str:
     first, last = int(indices[0]), int(indices[-1])
     if len(indices) == 1:
         return str(first)
-    consecutive = (indices[1:] - indices[:-1] == 1).all()
+    consecutive = last == first + len(indices) - 1 and (np.diff(indices) == 1).all()
     return f"{first}–{last}" if consecutive else f"{first}, {int(indices[1])}, …"
 
 

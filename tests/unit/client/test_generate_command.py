@@ -15,8 +15,8 @@ from PIL import Image
 
 from ganserve.cli import main
 from ganserve.client import _stream as stream_module
-from ganserve.contract.images import cut_grid, make_contact_sheet
-from ganserve.v1.generator_pb2 import StreamSamplesRequest
+from ganserve.contract.images import cut_grid, encode, make_contact_sheet
+from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, StreamSamplesRequest
 
 from .scripted import CHANNELS, HEIGHT, UNAVAILABLE, WIDTH, Failure, Script, ScriptedServer, image_values
 
@@ -37,7 +37,9 @@ def test_a_grid(generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert generate("-n", 6, "--seed", 7, "--out", "grid.png", "--columns", 3) == 0
     with Image.open("grid.png") as picture:
         grid = np.asarray(picture)[..., None]
-    sheet = make_contact_sheet(np.zeros((6, HEIGHT, WIDTH, CHANNELS), np.uint8), 3)
+    images = np.broadcast_to(np.arange(7, 13, dtype=np.uint8).reshape(6, 1, 1, 1), (6, HEIGHT, WIDTH, CHANNELS))
+    sheet = make_contact_sheet(images, 3)
+    assert Path("grid.png").read_bytes() == encode(sheet, ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG))
     assert grid.shape == sheet.shape
     factor = grid.shape[0] // (2 * HEIGHT + 2)
     tiles = cut_grid(grid[::factor, ::factor], 6, HEIGHT, WIDTH)
