@@ -62,13 +62,15 @@ def check_imports(extra: str, bin_dir: Path, work: Path) -> None:
 
 
 def check_missing_extras(bin_dir: Path, work: Path) -> None:
-    """Without its extra, a command names the cure."""
+    """Without its extra, a command and its help name the cure in one line."""
     extras = {"train": "train", "export": "export", "import": "export", "inspect": "serve", "serve": "serve"}
     for command, extra in extras.items():
-        words = [bin_dir / "ganserve", command, "x"]
-        done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False)
-        if done.returncode != 2 or f"pip install 'ganserve[{extra}]'" not in done.stderr:
-            sys.exit(f"ganserve {command} without its extra said: {done.stderr}")
+        for word in ("x", "--help"):
+            words = [bin_dir / "ganserve", command, word]
+            done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False)
+            cure = f"pip install --constraint constraints.txt '.[{extra}]'"
+            if done.returncode != 2 or not done.stderr.endswith(f"{cure}\n") or done.stderr.count("\n") != 1:
+                sys.exit(f"ganserve {command} {word} without its extra said: {done.stderr}")
 
 
 def check_the_whole_way(bins: dict[str, Path], work: Path) -> None:

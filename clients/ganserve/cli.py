@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import version
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
-from cyclopts import App, CycloptsError, UnknownCommandError
+import cyclopts
+from cyclopts import App, CycloptsError, Parameter, Token, UnknownCommandError
 
 from ganserve.contract.errors import ConfigError, GanserveError
+from ganserve.contract.extras import install_advice
 
 _INTERRUPTED_EXIT_CODE: Final = 130
 _BROKEN_PIPE_EXIT_CODE: Final = 1
@@ -84,6 +86,7 @@ def build_app(command: str = "") -> App:
         name="ganserve",
         help="Train GAN generators, export them to ONNX, serve them over gRPC, and fetch samples.",
         version=lambda: version("ganserve"),
+        default_parameter=Parameter(converter=_convert),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
@@ -99,6 +102,20 @@ def build_app(command: str = "") -> App:
             options["version_flags"] = []
         groups.get(group, app).command(entry.target, name=last_word, sort_key=order, **options)
     return app
+
+
+def _convert(kind: Any, tokens: Sequence[Token]) -> Any:
+    """What a flag's words mean, for every flag of every command; cyclopts itself would round 1.5 to a whole number."""
+    if _has_part(kind, int) and not _has_part(kind, float) and not _has_part(kind, str):
+        for token in tokens:
+            if "." in token.value:
+                raise ValueError(f"{token.value!r} is no whole number")
+    return cyclopts.convert(kind, tokens)
+
+
+def _has_part(kind: Any, part: type) -> bool:
+    """Whether a type is `part`, or a tuple or union with it."""
+    return kind is part or any(_has_part(inner, part) for inner in get_args(kind))
 
 
 def _run(words: list[str]) -> int:
@@ -136,10 +153,7 @@ def _missing_extra(name: str, error: ImportError) -> str:
     package = (cause.name or "").partition(".")[0]
     if command is None or not command.extra or package in ("", "ganserve"):
         raise error
-    return (
-        f"`ganserve {name}` needs {package}, which cannot be imported ({cause}); "
-        f"pip install 'ganserve[{command.extra}]'"
-    )
+    return f"`ganserve {name}` needs {package}, which cannot be imported ({cause}); {install_advice(command.extra)}"
 
 
 def _help_of(words: list[str]) -> str:

@@ -79,6 +79,30 @@ def test_from_another_client_while_the_server_is_flooded(server: ServerProcess, 
     assert sum(counts) > 0
 
 
+def test_in_any_order(server: ServerProcess, expected: list[bytes]) -> None:
+    order = [7, 2, 2, 5, 6, 0]
+    with Client(server.address, model="digits") as client:
+        whole = client.generate(COUNT, seed=SEED)
+        picked = client.generate(indices=order, seed=SEED)
+    assert [image.tobytes() for image in picked.numpy()] == [expected[i] for i in order]
+    assert picked.indices.tolist() == order
+    assert whole.class_names is not None
+    assert picked.class_names is not None
+    assert picked.class_names.tolist() == whole.class_names[order].tolist()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_exactly_so_many_of_each_class(server: ServerProcess, stream: bool) -> None:
+    counts = {"3": 1500, 8: 700}
+    with Client(server.address, model="digits") as client:
+        parts = list(client.stream(counts=counts, seed=SEED)) if stream else [client.generate(counts=counts, seed=SEED)]
+        eight = client.generate(1, first_index=1500, labels="8", seed=SEED)
+    names = [name for part in parts if part.class_names is not None for name in part.class_names.tolist()]
+    assert names == ["3"] * 1500 + ["8"] * 700
+    images = [image.tobytes() for part in parts for image in part.numpy()]
+    assert images[1500] == eight.numpy().tobytes()
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_from_a_stream(server: ServerProcess, expected: list[bytes], batch_size: int) -> None:
     with Client(server.address, model="digits") as client:

@@ -29,11 +29,12 @@ from ganserve.contract.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from ganserve.contract.images import ImageFormatName
 
 from ._async_client import AsyncClient
 from ._client import Client
-from ._labels import LabelsLike
-from ._requests import ImageFormatName
+from ._labels import CountsLike, LabelsLike
+from ._requests import IndicesLike
 from ._samples import Samples
 
 __all__ = [
@@ -43,9 +44,11 @@ __all__ = [
     "CallCancelledError",
     "Client",
     "ConfigError",
+    "CountsLike",
     "DeadlineError",
     "GanserveError",
     "ImageFormatName",
+    "IndicesLike",
     "InvalidRequestError",
     "LabelsLike",
     "NotFoundError",

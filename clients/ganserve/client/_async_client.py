@@ -13,6 +13,7 @@ import grpc
 from numpy.typing import ArrayLike
 
 from ganserve.contract.errors import DeadlineError, UnavailableError
+from ganserve.contract.images import ImageFormatName
 from ganserve.v1.generator_pb2 import (
     GenerateRequest,
     GenerateResponse,
@@ -27,10 +28,10 @@ from ganserve.v1.model_pb2 import ServedModel
 from ._channel import channel_options, channel_target
 from ._core import Core
 from ._deadline import Deadline, too_slow
-from ._labels import LabelsLike
+from ._labels import CountsLike, LabelsLike
 from ._parts import MAX_IN_FLIGHT, first_part, generate_request, later_parts
 from ._replies import whole_reply
-from ._requests import ImageFormatName
+from ._requests import IndicesLike
 from ._samples import Samples
 from ._stream import StreamCursor
 
@@ -61,11 +62,13 @@ class AsyncClient:
 
     async def generate(
         self,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         first_index: int = 0,
+        indices: IndicesLike | None = None,
         labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
         truncation: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
@@ -76,7 +79,9 @@ class AsyncClient:
             n,
             seed=seed,
             first_index=first_index,
+            indices=indices,
             labels=labels,
+            counts=counts,
             truncation=truncation,
             format=format,
             quality=quality,
@@ -104,6 +109,7 @@ class AsyncClient:
         seed: int | None = None,
         first_index: int = 0,
         labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
         truncation: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
@@ -115,9 +121,11 @@ class AsyncClient:
             seed=seed,
             first_index=first_index,
             labels=labels,
+            counts=counts,
             truncation=truncation,
             format=format,
             quality=quality,
+            endless=True,
         )
         return self._follow(StreamCursor(query, batch_size), self._core.wait_s(timeout_s))
 

@@ -13,16 +13,17 @@ import grpc
 from numpy.typing import ArrayLike
 
 from ganserve.contract.errors import DeadlineError, UnavailableError
+from ganserve.contract.images import ImageFormatName
 from ganserve.v1.generator_pb2 import GenerateResponse, ListModelsRequest, SampleQuery, StreamSamplesResponse
 from ganserve.v1.model_pb2 import ServedModel
 
 from ._connections import Connections
 from ._core import Core
 from ._deadline import Deadline, too_slow
-from ._labels import LabelsLike
+from ._labels import CountsLike, LabelsLike
 from ._parts import MAX_IN_FLIGHT, first_part, generate_request, later_parts
 from ._replies import whole_reply
-from ._requests import ImageFormatName
+from ._requests import IndicesLike
 from ._samples import Samples
 from ._stream import StreamCursor
 
@@ -51,7 +52,7 @@ class Client:
         Args:
             target: address of a server, ``host:port`` or a gRPC target such as ``dns:///name:port``, or several of
                 ``host:port``. Requests go round robin over all addresses.
-            model: name of the model; without it, only `list_models` answers.
+            model: name of the model, or ``name:version``; without it, only `list_models` answers.
             version: its version; without it, the highest.
             digest: SHA-256 of its ONNX file; with it, only that very model answers.
             timeout_s: most seconds a call takes, all attempts together, unless the call says otherwise.
@@ -65,25 +66,33 @@ class Client:
 
     def generate(
         self,
-        n: int,
+        n: int | None = None,
         *,
         seed: int | None = None,
         first_index: int = 0,
+        indices: IndicesLike | None = None,
         labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
         truncation: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
     ) -> Samples:
-        """Samples `first_index … first_index + n - 1` of a seed, by one model, however many requests that takes.
+        """Samples `first_index … first_index + n - 1` of a seed, or those of `indices`, by one model.
+
+        However many requests that takes. A class is given as an int, its label counted from 0, or as a str, its name.
 
         Args:
-            n: number of samples, at least 1.
+            n: number of samples, at least 1; without it, as many as `counts` add up to.
             seed: 0 to 2^64 - 1; without it, the client draws one, and `Samples.seed` tells which.
             first_index: index of the first sample.
-            labels: a label or class name for all; ``"balanced"`` or ``"uniform"``; a sequence of labels or names, of
-                which index `i` gets entry `i` modulo its length; or a mapping from label or name to weight. Without it,
-                balanced for a conditional generator.
+            indices: in place of `n` and `first_index`: indices in any order, any of them any number of times.
+            labels: one class for all; ``"balanced"`` or ``"uniform"``; a sequence of classes, of which index `i` gets
+                entry `i` modulo its length; or a mapping from class to weight. Without it, balanced for a conditional
+                generator.
+            counts: in place of `labels`: exactly how many samples of each class. With ``{"dog": 1100, "frog": 1400}``
+                indices 0 to 1099 are dogs, 1100 to 2499 frogs, and so on in turns, so that any 2500 indices in a row
+                hold as many of each.
             truncation: bound on the absolute value of every latent value, above 0.
             format: how the images travel. Files arrive in `Samples.files` and are decoded when arrays are asked for.
             quality: 1 to 100, for JPEG and WebP; without it, JPEG takes 95 and WebP is lossless.
@@ -93,7 +102,9 @@ class Client:
             n,
             seed=seed,
             first_index=first_index,
+            indices=indices,
             labels=labels,
+            counts=counts,
             truncation=truncation,
             format=format,
             quality=quality,
@@ -129,6 +140,7 @@ class Client:
         seed: int | None = None,
         first_index: int = 0,
         labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
         truncation: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
@@ -139,11 +151,12 @@ class Client:
         A lost server is asked again, from the next index on and for the same model, a bounded number of times.
 
         Args:
-            n: number of samples; without it, there is no end.
+            n: number of samples; without it, as many as `counts` add up to, and without counts, there is no end.
             batch_size: samples a batch, of which the last may hold fewer; without it, as many as come at once.
             seed: as in `generate`.
             first_index: as in `generate`.
             labels: as in `generate`.
+            counts: as in `generate`.
             truncation: as in `generate`.
             format: as in `generate`.
             quality: as in `generate`.
@@ -155,9 +168,11 @@ class Client:
             seed=seed,
             first_index=first_index,
             labels=labels,
+            counts=counts,
             truncation=truncation,
             format=format,
             quality=quality,
+            endless=True,
         )
         return self._follow(StreamCursor(query, batch_size), self._core.wait_s(timeout_s))
 

@@ -15,8 +15,8 @@ from ganserve.v1.model_pb2 import ServedModel
 from ._channel import parse_addresses
 from ._deadline import Deadline, check_timeout
 from ._errors import request_errors
-from ._labels import LabelsLike
-from ._requests import address_query, image_encoding, latents_query, model_selector, named
+from ._labels import CountsLike, LabelsLike
+from ._requests import IndicesLike, address_query, image_encoding, latents_query, model_selector, named
 
 
 class Core:
@@ -63,18 +63,24 @@ class Core:
         seed: int | None,
         first_index: int,
         labels: LabelsLike | None,
+        counts: CountsLike | None,
         truncation: float | None,
         format: str,  # noqa: A002
         quality: int | None,
+        indices: IndicesLike | None = None,
+        endless: bool = False,
     ) -> SampleQuery:
-        """Asks the client's model for samples of a seed. Raises InvalidRequestError."""
+        """Asks the client's model for samples of a seed, as `address_query` does. Raises InvalidRequestError."""
         return address_query(
             self._model,
             n,
             seed=seed,
             first_index=first_index,
+            indices=indices,
             labels=labels,
+            counts=counts,
             truncation=truncation,
+            endless=endless,
             encoding=image_encoding(format, quality),
         )
 

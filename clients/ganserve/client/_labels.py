@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.v1.generator_pb2 import (
     Balanced,
+    ClassBlock,
+    ClassBlocks,
     ClassList,
     ClassReference,
     ClassWeight,
@@ -23,13 +25,17 @@ from ._checks import real_number, whole_number
 
 ClassKey = int | str
 LabelsLike = ClassKey | Sequence[ClassKey] | NDArray[np.integer[Any]] | Mapping[Any, float]
+CountsLike = Mapping[Any, int]
 
 _FIELD: Final = "query.labels"
 _MAX_LABEL: Final = 2**32 - 1
+_MAX_COUNT: Final = 2**64 - 1
 
 
 def label_policy(labels: LabelsLike | None) -> LabelPolicy | None:
     """The policy that a `labels` argument stands for; None leaves the choice to the server.
+
+    A str is always a class's name and an int always its label, counted from 0, also where names are whole numbers.
 
     Args:
         labels: a label or class name for every sample; ``"balanced"`` or ``"uniform"``; a sequence or one-dimensional
@@ -52,6 +58,38 @@ def label_policy(labels: LabelsLike | None) -> LabelPolicy | None:
     if labels == "uniform":
         return LabelPolicy(uniform=Uniform())
     return LabelPolicy(one=_class_reference(labels, f"{_FIELD}.one"))
+
+
+def count_policy(counts: CountsLike) -> LabelPolicy:
+    """The policy that a `counts` argument stands for: index `i`, modulo the sum of the counts, falls into a block.
+
+    Args:
+        counts: how many samples of each label or class name, in blocks of this order.
+
+    Raises:
+        InvalidRequestError: anything else than a mapping to whole numbers from 0 that add up to at least 1.
+    """
+    field = f"{_FIELD}.blocks"
+    if not isinstance(counts, Mapping):
+        raise InvalidRequestError(
+            f"counts is {counts!r}; give a mapping from class to number of samples, such as {{'cat': 100}}", field=field
+        )
+    blocks = [
+        ClassBlock(
+            class_reference=_class_reference(key, f"{field}.blocks[{i}].class_reference"),
+            count=whole_number(
+                count, f"the count of class {key!r}", low=0, high=_MAX_COUNT, field=f"{field}.blocks[{i}].count"
+            ),
+        )
+        for i, (key, count) in enumerate(counts.items())
+    ]
+    total = sum(block.count for block in blocks)
+    if not 0 < total <= _MAX_COUNT:
+        raise InvalidRequestError(
+            f"the counts add up to {total}; they have to make 1 to {_MAX_COUNT} samples, as in {{'cat': 100}}",
+            field=field,
+        )
+    return LabelPolicy(blocks=ClassBlocks(blocks=blocks))
 
 
 def part_of_list(classes: Sequence[ClassReference], start: int, count: int, first_index: int | None) -> ClassList:

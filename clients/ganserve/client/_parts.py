@@ -13,6 +13,7 @@ from ganserve.v1.generator_pb2 import (
     ExplicitLatents,
     GenerateRequest,
     LabelPolicy,
+    SampleAddress,
     SampleQuery,
     StreamSamplesRequest,
 )
@@ -28,7 +29,7 @@ _MAX_LATENT_BYTES: Final = 3 * 2**20  # of one request; the rest is for labels
 def num_samples(query: SampleQuery) -> int:
     """How many samples a query asks for."""
     if query.HasField("address"):
-        return query.address.count
+        return len(query.address.indices) or query.address.count
     return len(query.latents.values) // _row_bytes(query)
 
 
@@ -90,9 +91,7 @@ def _cut(query: SampleQuery, latents: memoryview, start: int, count: int, digest
     cut = SampleQuery(model=query.model, encoding=query.encoding)
     cut.model.digest = digest or query.model.digest
     if query.HasField("address"):
-        cut.address.CopyFrom(query.address)
-        cut.address.first_index += start
-        cut.address.count = count
+        cut.address.CopyFrom(_part_of_address(query.address, start, count))
     else:
         rows = slice(start * _row_bytes(query), (start + count) * _row_bytes(query))
         cut.latents.CopyFrom(ExplicitLatents(dim=query.latents.dim, values=bytes(latents[rows])))
@@ -101,8 +100,21 @@ def _cut(query: SampleQuery, latents: memoryview, start: int, count: int, digest
     return cut
 
 
+def _part_of_address(address: SampleAddress, start: int, count: int) -> SampleAddress:
+    cut = SampleAddress(
+        seed=address.seed if address.HasField("seed") else None,
+        truncation=address.truncation if address.HasField("truncation") else None,
+    )
+    if address.indices:
+        cut.indices.extend(address.indices[start : start + count])
+    else:
+        cut.first_index = address.first_index + start
+        cut.count = count
+    return cut
+
+
 def _part_of_policy(query: SampleQuery, start: int, count: int) -> LabelPolicy:
-    if query.labels.WhichOneof("policy") != "list":
+    if query.labels.WhichOneof("policy") != "list" or query.address.indices:
         return query.labels
     first_index = query.address.first_index if query.HasField("address") else None
     return LabelPolicy(list=part_of_list(query.labels.list.classes, start, count, first_index))

@@ -11,8 +11,10 @@ from ._samples import Samples
 
 def whole_reply(query: SampleQuery, batch: SampleBatch) -> Samples:
     """The samples that answer `query`. Raises ServerError where they are others or fewer."""
-    first_index = query.address.first_index if query.HasField("address") else 0
+    first_index = query.address.indices[0] if query.address.indices else query.address.first_index
     _check_span(batch, first_index)
+    if list(batch.indices) != list(query.address.indices):
+        raise ServerError("the reply holds samples of other indices than were asked for")
     if batch.count != num_samples(query):
         raise ServerError(f"the reply holds {batch.count} samples where {num_samples(query)} were asked for")
     return Samples.from_batch(batch)

@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ganserve.contract.errors import InvalidRequestError
-from ganserve.contract.images import check_encoding
+from ganserve.contract.images import FILE_FORMATS, FORMAT_NUMBERS, check_encoding
 from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, check_truncation
 from ganserve.contract.tensors import pack_latents
 from ganserve.v1.generator_pb2 import (
     ImageEncoding,
-    ImageFormat,
+    LabelPolicy,
     ModelSelector,
     SampleAddress,
     SampleQuery,
 )
 
 from ._checks import real_number, whole_number
-from ._labels import LabelsLike, label_policy
+from ._labels import CountsLike, LabelsLike, count_policy, label_policy
 
-ImageFormatName = Literal["raw", "png", "jpeg", "webp"]
+IndicesLike = Sequence[int] | NDArray[np.integer[Any]]
 
-FORMATS: Final = {
-    "raw": ImageFormat.IMAGE_FORMAT_RAW,
-    "png": ImageFormat.IMAGE_FORMAT_PNG,
-    "jpeg": ImageFormat.IMAGE_FORMAT_JPEG,
-    "webp": ImageFormat.IMAGE_FORMAT_WEBP,
-}
-_LOSSY: Final = ("jpeg", "webp")
+_WITH_QUALITY: Final = tuple(form.name for form in FILE_FORMATS if form.takes_quality)
 _MAX_COUNT: Final = 2**64 - 1
 _DRAWN_SEED_BITS: Final = 53  # exact in JSON readers that hold numbers as doubles
 
 
 def model_selector(model: str | None, version: int | None, digest: str) -> ModelSelector:
-    """Names the model. Raises InvalidRequestError for a version that cannot be."""
-    selector = ModelSelector(name=model or "", digest=digest)
+    """Names the model; ``name:version`` says both. Raises InvalidRequestError for a version that cannot be."""
+    name, colon, own_version = (model or "").partition(":")
+    if colon:
+        field = "query.model.version"
+        if not own_version.isdecimal():
+            raise InvalidRequestError(f"model {model!r} is no name, and no name:version such as digits:1", field=field)
+        if version not in (None, int(own_version)):
+            raise InvalidRequestError(f"model {model!r} and version {version} differ; give one of them", field=field)
+        version = int(own_version)
+    selector = ModelSelector(name=name, digest=digest)
     if version is not None:
         selector.version = whole_number(version, "version", low=1, high=2**32 - 1, field="query.model.version")
     return selector
@@ -50,15 +53,15 @@ def image_encoding(format: str, quality: int | None) -> ImageEncoding:  # noqa: 
     Raises:
         InvalidRequestError: a format that does not exist, or a quality that is not 1 to 100 or goes with no format.
     """
-    if format not in FORMATS:
+    if format not in FORMAT_NUMBERS:
         raise InvalidRequestError(
-            f"image format {format!r} does not exist; use {', '.join(FORMATS)}", field="query.encoding.format"
+            f"image format {format!r} does not exist; use {', '.join(FORMAT_NUMBERS)}", field="query.encoding.format"
         )
-    encoding = ImageEncoding(format=FORMATS[format])
+    encoding = ImageEncoding(format=FORMAT_NUMBERS[format])
     if quality is not None:
-        if format not in _LOSSY:
+        if format not in _WITH_QUALITY:
             raise InvalidRequestError(
-                f"quality goes with {' and '.join(_LOSSY)}, not with {format}", field="query.encoding.quality"
+                f"quality goes with {' and '.join(_WITH_QUALITY)}, not with {format}", field="query.encoding.quality"
             )
         encoding.quality = whole_number(quality, "quality", low=1, high=100, field="query.encoding.quality")
     check_encoding(encoding)
@@ -74,26 +77,35 @@ def address_query(
     labels: LabelsLike | None,
     truncation: float | None,
     encoding: ImageEncoding,
+    indices: IndicesLike | None = None,
+    counts: CountsLike | None = None,
+    endless: bool = False,
 ) -> SampleQuery:
-    """Asks for samples `first_index … first_index + n - 1` of a seed; without `n`, for all to the end of the indices.
+    """Asks for samples `first_index … first_index + n - 1` of a seed, or for those of `indices`.
 
-    Without a seed one is drawn here, so that asking again asks for the same.
+    Without a seed one is drawn here, so that asking again asks for the same. Without `n` the counts say how many, and
+    without counts it is all to the end of the indices, where `endless`.
 
     Raises:
-        InvalidRequestError: n below 1, an index or seed that is not 0 to 2^64 - 1, or labels or a truncation that
-            cannot be used.
+        InvalidRequestError: n below 1 or missing, an index or seed that is not 0 to 2^64 - 1, or labels, counts or a
+            truncation that cannot be used, or arguments that exclude each other.
     """
-    first = whole_number(first_index, "first_index", low=0, high=NUM_INDICES - 1, field="query.address.first_index")
-    most = min(NUM_INDICES - first, _MAX_COUNT)
-    address = SampleAddress(
-        seed=_seed(seed),
-        first_index=first,
-        count=most if n is None else whole_number(n, "n", low=1, high=most, field="query.address.count"),
-    )
+    if labels is not None and counts is not None:
+        raise InvalidRequestError("labels and counts both say which classes; give one of them", field="query.labels")
+    policy = label_policy(labels) if counts is None else count_policy(counts)
+    if indices is None:
+        address = _range(_num_asked(n, policy, endless), first_index)
+    else:
+        if n is not None or first_index != 0:
+            raise InvalidRequestError(
+                "indices say which samples and how many; leave n and first_index out", field="query.address.indices"
+            )
+        address = SampleAddress(indices=_indices(indices))
+    address.seed = _seed(seed)
     if truncation is not None:
         address.truncation = real_number(truncation, "truncation", field="query.address.truncation")
         check_truncation(address.truncation)
-    return SampleQuery(model=named(model), address=address, labels=label_policy(labels), encoding=encoding)
+    return SampleQuery(model=named(model), address=address, labels=policy, encoding=encoding)
 
 
 def latents_query(
@@ -126,6 +138,39 @@ def named(model: ModelSelector) -> ModelSelector:
             field="query.model.name",
         )
     return model
+
+
+def _num_asked(n: int | None, policy: LabelPolicy | None, endless: bool) -> int | None:
+    """The number of samples; None for as many as there are."""
+    if n is not None:
+        return n
+    if policy is not None and policy.HasField("blocks"):
+        return sum(block.count for block in policy.blocks.blocks)
+    if endless:
+        return None
+    raise InvalidRequestError("give n, the number of samples, or counts, or indices", field="query.address.count")
+
+
+def _range(n: int | None, first_index: int) -> SampleAddress:
+    first = whole_number(first_index, "first_index", low=0, high=NUM_INDICES - 1, field="query.address.first_index")
+    most = min(NUM_INDICES - first, _MAX_COUNT)
+    count = most if n is None else whole_number(n, "n", low=1, high=most, field="query.address.count")
+    return SampleAddress(first_index=first, count=count)
+
+
+def _indices(indices: IndicesLike) -> list[int]:
+    """At least one index, in the order given."""
+    field = "query.address.indices"
+    if hasattr(indices, "__array__"):
+        indices = np.asarray(indices).tolist()
+    if not isinstance(indices, Sequence) or isinstance(indices, (str, bytes)) or not indices:
+        raise InvalidRequestError(
+            f"indices are {indices!r}; give one or more in a list, such as [3, 1, 4]", field=field
+        )
+    return [
+        whole_number(index, f"the index at position {place}", low=0, high=NUM_INDICES - 1, field=f"{field}[{place}]")
+        for place, index in enumerate(indices)
+    ]
 
 
 def _seed(seed: int | None) -> int:

@@ -5,59 +5,65 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganserve.contract.errors import ServerError
+from ganserve.contract.errors import ArtifactError, ConfigError, ServerError
 from ganserve.contract.images import Images, decode, encode, is_raw, make_contact_sheet, to_pil
 from ganserve.contract.tensors import unpack_pixels
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, SampleBatch
 from ganserve.v1.model_pb2 import ModelIdentity
 
-_MOST_IN_NOTEBOOK = 64
+from ._captions import caption, make_captioned_sheet
+
+_MOST_IN_NOTEBOOK: Final = 64
+_MOST_CLASSES_SHOWN: Final = 5
+
+ClassNames = NDArray[np.str_]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Samples:
-    """Consecutive samples and everything needed to make them again.
+    """Samples and everything needed to make them again.
 
     Has a length, iterates over images, and is indexed like the array that `numpy` gives.
 
     Attributes:
         model: name, version and digest of the model that made them.
         seed: the seed, given or drawn; None for explicit latents.
-        first_index: index of the first sample; for explicit latents, its row.
+        indices: index of every sample under its seed, uint64 (N,); for explicit latents, its row.
         shape: height, width and channels of an image.
         labels: int64 (N,); None for an unconditional generator.
+        class_names: name of every sample's class, str (N,), so that ``samples[samples.class_names == "dog"]`` are the
+            images of dogs; None for an unconditional generator.
         files: one image file a sample, where the samples were asked for as PNG, JPEG or WebP; else empty.
     """
 
     model: ModelIdentity
     seed: int | None
-    first_index: int
+    indices: NDArray[np.uint64]
     shape: tuple[int, int, int]
     labels: NDArray[np.int64] | None
+    class_names: ClassNames | None = None
     files: Sequence[bytes] = ()
     _pixels: Images | None = field(default=None)
 
     @classmethod
     def from_batch(cls, batch: SampleBatch) -> Samples:
         """Reads a reply. Raises ServerError where its parts do not fit together."""
-        files = tuple(batch.files)
         raw = is_raw(ImageEncoding(format=batch.format))
-        if not raw and len(files) != batch.count:
-            raise ServerError(f"the reply holds {len(files)} files for {batch.count} samples")
-        if batch.labels and len(batch.labels) != batch.count:
-            raise ServerError(f"the reply holds {len(batch.labels)} labels for {batch.count} samples")
+        _check_lengths(batch, raw)
         return cls(
             model=batch.model,
             seed=batch.seed if batch.HasField("seed") else None,
-            first_index=batch.first_index,
+            indices=_indices(batch),
             shape=(batch.image.height, batch.image.width, batch.image.channels),
             labels=np.array(batch.labels, np.int64) if batch.labels else None,
-            files=files,
+            class_names=np.array(batch.class_names, np.str_) if batch.class_names else None,
+            files=tuple(batch.files),
             _pixels=unpack_pixels(batch).copy() if raw else None,
         )
 
@@ -67,16 +73,18 @@ class Samples:
         if len(parts) == 1:
             return parts[0]
         first = parts[0]
-        pixels = [part._pixels for part in parts if part._pixels is not None]
-        labels = [part.labels for part in parts if part.labels is not None]
+        indices = np.concatenate([part.indices for part in parts])
+        if first.seed is None:  # the rows of every request count from 0
+            indices = np.arange(len(indices), dtype=np.uint64)
         return cls(
             model=first.model,
             seed=first.seed,
-            first_index=first.first_index,
+            indices=indices,
             shape=first.shape,
-            labels=np.concatenate(labels) if labels else None,
+            labels=_joined([part.labels for part in parts]),
+            class_names=_joined([part.class_names for part in parts]),
             files=tuple(file for part in parts for file in part.files),
-            _pixels=np.concatenate(pixels) if pixels else None,
+            _pixels=_joined([part._pixels for part in parts]),
         )
 
     def between(self, start: int, stop: int) -> Samples:
@@ -84,17 +92,18 @@ class Samples:
         return Samples(
             model=self.model,
             seed=self.seed,
-            first_index=self.first_index + start,
+            indices=self.indices[start:stop],
             shape=self.shape,
             labels=None if self.labels is None else self.labels[start:stop],
+            class_names=None if self.class_names is None else self.class_names[start:stop],
             files=self.files[start:stop],
             _pixels=None if self._pixels is None else self._pixels[start:stop],
         )
 
     @property
-    def indices(self) -> NDArray[np.uint64]:
-        """Index of every sample under its seed, uint64 (N,); for explicit latents, its row."""
-        return np.uint64(self.first_index) + np.arange(len(self), dtype=np.uint64)
+    def first_index(self) -> int:
+        """Index of the first sample; for explicit latents, its row."""
+        return int(self.indices[0])
 
     def numpy(self) -> Images:
         """uint8 (N, height, width, channels): the samples' own array, not a copy. Files are decoded once.
@@ -108,9 +117,24 @@ class Samples:
         """One PIL image a sample, mode L or RGB. Raises ArtifactError as `numpy` does."""
         return [to_pil(image) for image in self]
 
-    def grid(self, columns: int | None = None) -> Image.Image:
-        """All samples row by row in one PIL image, small ones enlarged; without `columns`, about as wide as high."""
-        return to_pil(make_contact_sheet(self.numpy(), columns))
+    def grid(self, columns: int | None = None, *, captions: bool = False) -> Image.Image:
+        """All samples row by row in one PIL image, small ones enlarged.
+
+        Args:
+            columns: samples a row; without it, about as wide as high.
+            captions: whether the class of each sample is written below it.
+
+        Raises:
+            ArtifactError: as `numpy` does.
+            ConfigError: captions for samples of an unconditional generator.
+        """
+        if not captions:
+            return to_pil(make_contact_sheet(self.numpy(), columns))
+        if self.labels is None:
+            raise ConfigError("the samples are of an unconditional generator, so there are no classes to write below")
+        names = [""] * len(self) if self.class_names is None else self.class_names.tolist()
+        texts = [caption(label, name) for label, name in zip(self.labels.tolist(), names, strict=True)]
+        return to_pil(make_captioned_sheet(self.numpy(), texts, columns))
 
     def __len__(self) -> int:
         return len(self.files) if self._pixels is None else len(self._pixels)
@@ -123,19 +147,66 @@ class Samples:
         return self.numpy()[key]
 
     def __repr__(self) -> str:
-        height, width, channels = self.shape
+        count = "1 sample" if len(self) == 1 else f"{len(self):,} samples"
         model = f"{self.model.name}:{self.model.version}@{self.model.digest[:12]}"
-        seed = "explicit latents" if self.seed is None else f"seed {self.seed}"
-        last_index = self.first_index + len(self) - 1
-        return f"<Samples {self.first_index}–{last_index} of {seed}, {height}×{width}×{channels}, by {model}>"
+        seed = "explicit latents, rows" if self.seed is None else f"seed {self.seed}, indices"
+        facts = [f"{seed} {_span(self.indices)}", _by(self.shape), *self._classes()]
+        return f"<{count} of {model}: {', '.join(facts)}>"
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the first samples as a grid."""
         grid = make_contact_sheet(self.numpy()[:_MOST_IN_NOTEBOOK])
         return encode(grid, ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG))
 
+    def _classes(self) -> Iterator[str]:
+        if self.labels is None:
+            return
+        of_samples = self.labels if self.class_names is None else self.class_names
+        distinct = list(dict.fromkeys(of_samples.tolist()))
+        if len(distinct) == 1:
+            yield f"class {distinct[0]!r}"
+        elif len(distinct) <= _MOST_CLASSES_SHOWN:
+            yield f"classes {', '.join(map(repr, distinct))}"
+        else:
+            yield f"{len(distinct)} classes"
+
     @cached_property
     def _images(self) -> Images:
         if self._pixels is not None:
             return self._pixels
-        return np.stack([decode(file, self.shape[2]) for file in self.files])
+        images = [decode(file, self.shape[2]) for file in self.files]
+        other = next((image.shape for image in images if image.shape != self.shape), None)
+        if other is not None:
+            raise ArtifactError(f"the reply holds a file of {_by(other)} pixels where its images are {_by(self.shape)}")
+        return np.stack(images)
+
+
+def _check_lengths(batch: SampleBatch, raw: bool) -> None:
+    if not raw and len(batch.files) != batch.count:
+        raise ServerError(f"the reply holds {len(batch.files)} files for {batch.count} samples")
+    for name, values in (("labels", batch.labels), ("class names", batch.class_names), ("indices", batch.indices)):
+        if values and len(values) != batch.count:
+            raise ServerError(f"the reply holds {len(values)} {name} for {batch.count} samples")
+
+
+def _indices(batch: SampleBatch) -> NDArray[np.uint64]:
+    if batch.indices:
+        return np.array(batch.indices, np.uint64)
+    return np.uint64(batch.first_index) + np.arange(batch.count, dtype=np.uint64)
+
+
+def _joined(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
+
+
+def _span(indices: NDArray[np.uint64]) -> str:
+    first, last = int(indices[0]), int(indices[-1])
+    if len(indices) == 1:
+        return str(first)
+    consecutive = last == first + len(indices) - 1 and (np.diff(indices) == 1).all()
+    return f"{first}–{last}" if consecutive else f"{first}, {int(indices[1])}, …"
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
 from google.protobuf.json_format import MessageToJson
@@ -13,16 +15,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ganserve.contract.errors import ConfigError, PreconditionError
+from ganserve.contract.images import FileFormatName
 from ganserve.v1.generator_pb2 import ListModelsResponse
 from ganserve.v1.model_pb2 import ServedModel
 
 from ._client import Client
-from ._label_text import parse_labels
-from ._outputs import Recipe, open_output
+from ._label_text import explain, parse_counts, parse_labels
+from ._labels import ClassKey
+from ._outputs import OutputOptions, open_output
+from ._sample_folder import Recipe
 from ._samples import Samples
 from ._tables import card_table, model_name, model_table
 
-_DEFAULT_SERVER = "127.0.0.1:50051"
+_DEFAULT_SERVER: Final = "127.0.0.1:50051"
+_DEFAULT_NUM: Final = 64
 
 _MODEL = Group("Model", sort_key=1)
 _SAMPLES = Group("Samples", sort_key=2)
@@ -41,14 +47,17 @@ def generate(
     server: Servers = (_DEFAULT_SERVER,),
     version: Annotated[int | None, Parameter(group=_MODEL)] = None,
     digest: Annotated[str, Parameter(group=_MODEL, show_default=False)] = "",
-    n: Annotated[int, Parameter(name=("-n", "--num"), group=_SAMPLES)] = 64,
+    n: Annotated[int | None, Parameter(name=("-n", "--num"), group=_SAMPLES)] = None,
     seed: Annotated[int | None, Parameter(group=_SAMPLES)] = None,
     first_index: Annotated[int, Parameter(group=_SAMPLES)] = 0,
     labels: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
+    counts: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     truncation: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
-    format: Annotated[Literal["png", "jpeg", "webp"] | None, Parameter(group=_OUTPUT)] = None,  # noqa: A002
-    quality: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     columns: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
+    captions: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
+    format: Annotated[FileFormatName | None, Parameter(group=_OUTPUT)] = None,  # noqa: A002
+    quality: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
+    class_folders: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     overwrite: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     timeout: Annotated[float, Parameter(group=_MODEL)] = 30.0,
 ) -> None:
@@ -60,50 +69,72 @@ def generate(
     For example:
 
         ganserve generate --model digits -n 64 --seed 7 --out grid.png
-        ganserve generate --model digits -n 10000 --labels 0,1,2 --out samples/ --format png
+        ganserve generate --model digits -n 10000 --labels 0,1,2 --out samples/
+        ganserve generate --model pets --counts dog=1100,frog=1400 --out more/ --class-folders
         ganserve generate --model digits -n 500 --labels 0=0.9,1=0.1 --out arrays.npz
 
     Args:
-        model: Name of the model; `ganserve models` lists them.
-        out: A .png, .jpg or .webp file for one grid; .npz for arrays (images, labels, indices, seed, digest); or a
-            folder such as samples/ for one file a sample beside labels.csv and samples.json.
+        model: Name of the model, or name:version, as `ganserve models` lists them.
+        out: A .png, .jpg or .webp file for one grid; .npz for arrays (images, labels, class_names, indices, seed,
+            digest); or a folder such as samples/ for one file a sample beside labels.csv and samples.json.
         server: Address of a server, host:port. Give it several times for several servers.
         version: Version of the model; the highest by default.
         digest: SHA-256 of the model; no other answers.
-        n: Number of samples.
+        n: Number of samples; 64 by default, or as many as --counts add up to.
         seed: Seed, 0 to 2^64 - 1. One is drawn by default, and told.
         first_index: Index of the first sample under the seed.
-        labels: A class name or label (3), balanced, uniform, a list to cycle through (0,1,2), or weights (0=0.9,1=0.1).
-            Balanced by default, for a generator that knows classes.
+        labels: A class (cat, or its label 3), balanced, uniform, a list to cycle through (0,1,2), or weights
+            (0=0.9,1=0.1). Balanced by default, for a generator that knows classes. A number is a label, counted from 0,
+            unless a class has that very name.
+        counts: Exactly how many samples of each class, in place of --labels: dog=1100,frog=1400.
         truncation: Bound on the absolute value of the latents, such as 1.5: fewer odd samples, less variety.
+        columns: Samples a row of the grid; about as wide as high by default.
+        captions: Write the class below each sample of the grid.
         format: Format of the files in a folder; png by default.
         quality: 1 to 100, for JPEG and WebP; without it, WebP is lossless.
-        columns: Samples a row of the grid; about as wide as high by default.
+        class_folders: Put the files of each class into a folder of its own, as `ganserve train --data` reads them.
         overwrite: Replace the samples in the folder.
         timeout: Most seconds to wait for the next samples.
     """
-    output = open_output(out, format=format, quality=quality, columns=columns, overwrite=overwrite)
-    parse_labels(labels)  # refuses nonsense before a server is asked
-    with Client(server, model=model, version=version, digest=digest, timeout_s=timeout) as client:
+    options = OutputOptions(
+        format=format,
+        quality=quality,
+        columns=columns,
+        captions=captions,
+        class_folders=class_folders,
+        overwrite=overwrite,
+    )
+    output = open_output(out, options)
+    name, pinned = _split_digest(model)
+    with Client(server, model=name, version=version, digest=digest, timeout_s=timeout) as client:
         served = client.get_model()
+        _check_digest(served, pinned)
+        class_names = tuple(served.card.class_names)
+        counted = parse_counts(counts, class_names)
+        num = _num_samples(n, counted)
         stream = client.stream(
-            n,
+            num,
             seed=seed,
             first_index=first_index,
-            labels=parse_labels(labels, served.card.class_names),
+            labels=parse_labels(labels, class_names),
+            counts=counted,
             truncation=truncation,
             format=output.wire_format,
             quality=output.wire_quality,
         )
+        if reading := explain(labels, class_names) or explain(counts, class_names):
+            print(f"ganserve: {reading}", file=sys.stderr)
         began_s = time.perf_counter()
-        recipe = Recipe(n=n, first_index=first_index, labels=labels, truncation=truncation)
-        with output.writing(recipe, served.card) as writer, _progress(n) as advance:
+        recipe = Recipe(n=num, first_index=first_index, labels=labels, counts=counts, truncation=truncation)
+        with output.writing(recipe, served.card) as writer, _progress(num) as advance:
             for samples in _by_one_model(stream, served):
                 writer.add(samples)
                 advance(len(samples))
-    rate = n / (time.perf_counter() - began_s)
+    rate = num / (time.perf_counter() - began_s)
     drawn = "" if seed is not None else f" (drawn; --seed {samples.seed} gives the same again)"
-    print(f"{out}: {n} samples by {model_name(served.identity)}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
+    print(f"{out}: {num:,} samples of {model_name(served.identity)}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
+    if legend := writer.legend():
+        print(legend)
 
 
 def models(
@@ -124,16 +155,18 @@ def models(
 
     Args:
         server: Address of a server, host:port. Give it several times for several servers.
-        model: Name of one model, whose card is shown.
+        model: Name of one model, or name:version, whose card is shown.
         version: Version of that model; the highest by default.
         json: Print JSON: a ListModelsResponse, or with --model a ServedModel.
         timeout: Most seconds to wait.
     """
     if version is not None and model is None:
         raise ConfigError("--version goes with --model")
-    with Client(server, model=model, version=version, timeout_s=timeout) as client:
+    name, pinned = _split_digest(model or "")
+    with Client(server, model=name or None, version=version, timeout_s=timeout) as client:
         if model is not None:
             served = client.get_model()
+            _check_digest(served, pinned)
             shown, message = card_table(served), MessageToJson(served, preserving_proto_field_name=True)
         else:
             every = client.list_models()
@@ -143,6 +176,27 @@ def models(
         print(message)
     else:
         Console().print(shown)
+
+
+def _num_samples(n: int | None, counts: dict[ClassKey, int] | None) -> int:
+    if n is not None:
+        return n
+    return _DEFAULT_NUM if counts is None else sum(counts.values())
+
+
+def _split_digest(model: str) -> tuple[str, str]:
+    """What stands before the @ of a model as it is printed, and the beginning of a digest behind it, if any."""
+    name, at, digest = model.partition("@")
+    if at and not re.fullmatch("[0-9a-f]{1,64}", digest):
+        raise ConfigError(
+            f"--model {model}: behind the @ comes the beginning of a digest; leave it out, or copy it again"
+        )
+    return name, digest
+
+
+def _check_digest(served: ServedModel, beginning: str) -> None:
+    if not served.identity.digest.startswith(beginning):
+        raise PreconditionError(f"the server has {model_name(served.identity)} and not the model @{beginning}")
 
 
 def _by_one_model(stream: Iterable[Samples], served: ServedModel) -> Iterator[Samples]:

@@ -4,32 +4,100 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from ganserve.contract.errors import ArtifactError, InvalidRequestError
+from ganserve.contract.image_metadata import without_metadata
+from ganserve.contract.text import one_line
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat
 
 Images = NDArray[np.uint8]
+FileFormatName = Literal["png", "jpeg", "webp"]
+ImageFormatName = Literal["raw", "png", "jpeg", "webp"]
 
-SUFFIXES: Final = {
-    ImageFormat.IMAGE_FORMAT_PNG: "png",
-    ImageFormat.IMAGE_FORMAT_JPEG: "jpg",
-    ImageFormat.IMAGE_FORMAT_WEBP: "webp",
+
+@dataclass(frozen=True, kw_only=True)
+class FileFormat:
+    """A kind of image file.
+
+    Attributes:
+        name: as people write it.
+        number: as requests and replies carry it.
+        pillow_name: as Pillow calls it.
+        suffixes: what its files end in; the first is written, all are understood.
+        options: what Pillow saves with where nobody asks for a quality.
+        takes_quality: whether a quality of 1 to 100 may be asked for, at a loss.
+    """
+
+    name: FileFormatName
+    number: ImageFormat.ValueType
+    pillow_name: str
+    suffixes: tuple[str, ...]
+    options: Mapping[str, Any]
+    takes_quality: bool
+
+
+FILE_FORMATS: Final = (
+    FileFormat(
+        name="png",
+        number=ImageFormat.IMAGE_FORMAT_PNG,
+        pillow_name="PNG",
+        suffixes=(".png",),
+        options={"compress_level": 1},
+        takes_quality=False,
+    ),
+    FileFormat(
+        name="jpeg",
+        number=ImageFormat.IMAGE_FORMAT_JPEG,
+        pillow_name="JPEG",
+        suffixes=(".jpg", ".jpeg"),
+        options={"quality": 95},
+        takes_quality=True,
+    ),
+    FileFormat(
+        name="webp",
+        number=ImageFormat.IMAGE_FORMAT_WEBP,
+        pillow_name="WEBP",
+        suffixes=(".webp",),
+        options={"lossless": True, "quality": 0},
+        takes_quality=True,
+    ),
+)
+"""Every kind of file that samples are written in. No other is ever opened: Pillow starts Ghostscript for EPS."""
+
+FORMAT_NUMBERS: Final[Mapping[str, ImageFormat.ValueType]] = {
+    "raw": ImageFormat.IMAGE_FORMAT_RAW,
+    **{form.name: form.number for form in FILE_FORMATS},
 }
-_JPEG_QUALITY: Final = 95
-_FORMATS: Final = ("PNG", "JPEG", "WEBP")  # Pillow would start Ghostscript for an EPS file
+"""Every form that images travel in, by name."""
+
+_FILE_FORMATS_BY_NUMBER: Final = {form.number: form for form in FILE_FORMATS}
+_PILLOW_NAMES: Final = tuple(form.pillow_name for form in FILE_FORMATS)
 _SMALLEST_TO_SEE: Final = 48  # pixels
+
+
+def file_format(name: FileFormatName) -> FileFormat:
+    """The format of a name."""
+    return _FILE_FORMATS_BY_NUMBER[FORMAT_NUMBERS[name]]
+
+
+def file_format_of(suffix: str) -> FileFormat | None:
+    """The format whose files end in `suffix`, such as ``.jpg``, in any case; None where there is none."""
+    return next((form for form in FILE_FORMATS if suffix.lower() in form.suffixes), None)
 
 
 def check_encoding(encoding: ImageEncoding) -> None:
     """Raises InvalidRequestError for a format or quality that does not exist."""
     if encoding.format not in ImageFormat.values():
         raise InvalidRequestError(
-            f"image format {encoding.format} does not exist; use raw, png, jpeg or webp", field="query.encoding.format"
+            f"image format {encoding.format} does not exist; use {', '.join(FORMAT_NUMBERS)}",
+            field="query.encoding.format",
         )
     if encoding.HasField("quality") and not 1 <= encoding.quality <= 100:
         raise InvalidRequestError(
@@ -39,7 +107,7 @@ def check_encoding(encoding: ImageEncoding) -> None:
 
 def is_raw(encoding: ImageEncoding) -> bool:
     """Whether the images travel as pixels rather than as files."""
-    return encoding.format not in SUFFIXES
+    return encoding.format not in _FILE_FORMATS_BY_NUMBER
 
 
 def to_pil(image: Images) -> Image.Image:
@@ -49,27 +117,27 @@ def to_pil(image: Images) -> Image.Image:
 
 def encode(image: Images, encoding: ImageEncoding) -> bytes:
     """One image file from uint8 (height, width, 1 or 3). WebP without a quality is lossless, like PNG."""
+    form = _FILE_FORMATS_BY_NUMBER[encoding.format]
+    asked = form.takes_quality and encoding.HasField("quality")
     buffer = io.BytesIO()
-    picture = to_pil(image)
-    quality = encoding.quality if encoding.HasField("quality") else None
-    if encoding.format == ImageFormat.IMAGE_FORMAT_PNG:
-        picture.save(buffer, "PNG", compress_level=1)
-    elif encoding.format == ImageFormat.IMAGE_FORMAT_JPEG:
-        picture.save(buffer, "JPEG", quality=quality or _JPEG_QUALITY)
-    elif quality is None:
-        picture.save(buffer, "WEBP", lossless=True, quality=0)
-    else:
-        picture.save(buffer, "WEBP", quality=quality)
+    to_pil(image).save(buffer, form.pillow_name, **{"quality": encoding.quality} if asked else form.options)
     return buffer.getvalue()
 
 
 def decode(data: bytes, channels: int) -> Images:
-    """uint8 (height, width, channels) from a PNG, JPEG or WebP file. Raises ArtifactError where it is not one."""
+    """uint8 (height, width, channels) from a PNG, JPEG or WebP file, whatever metadata it carries.
+
+    Raises:
+        ArtifactError: the bytes are not such a file, or it is torn.
+    """
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
+        with Image.open(io.BytesIO(without_metadata(data)), formats=_PILLOW_NAMES) as picture:
             pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ArtifactError(f"these {len(data)} bytes are not a readable image: {error}") from error
+    except UnidentifiedImageError:
+        kinds = ", ".join(_PILLOW_NAMES)
+        raise ArtifactError(f"these {len(data)} bytes are not a readable image: none of {kinds}") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ArtifactError(f"these {len(data)} bytes are not a readable image: {one_line(error)}") from error
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -80,7 +148,7 @@ def make_grid(images: Images, columns: int | None = None, gap: int = 2) -> Image
         uint8 (rows * (height + gap) - gap, columns * (width + gap) - gap, channels).
     """
     count, height, width, channels = images.shape
-    columns = columns or math.ceil(math.sqrt(count))
+    columns = columns or num_columns(count)
     rows = -(-count // columns)
     grid = np.zeros((rows * (height + gap), columns * (width + gap), channels), np.uint8)
     for i, image in enumerate(images):
@@ -89,10 +157,20 @@ def make_grid(images: Images, columns: int | None = None, gap: int = 2) -> Image
     return grid[: grid.shape[0] - gap, : grid.shape[1] - gap]
 
 
+def num_columns(count: int) -> int:
+    """Images a row of a grid that is about as wide as high."""
+    return math.ceil(math.sqrt(count))
+
+
+def zoom_to_see(height: int, width: int) -> int:
+    """How many times an image of that size is enlarged for people to see it."""
+    return max(1, math.ceil(_SMALLEST_TO_SEE / max(height, width)))
+
+
 def make_contact_sheet(images: Images, columns: int | None = None) -> Images:
     """A grid for people to look at: like `make_grid`, and small images enlarged, a whole number of times."""
-    factor = max(1, math.ceil(_SMALLEST_TO_SEE / max(images.shape[1:3])))
-    return make_grid(images, columns).repeat(factor, axis=0).repeat(factor, axis=1)
+    zoom = zoom_to_see(*images.shape[1:3])
+    return make_grid(images, columns).repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
 def cut_grid(grid: Images, count: int, height: int, width: int, gap: int = 2) -> Images:

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.contract.errors import InvalidRequestError
-from ganserve.contract.latents import IndexRange, Words, draw_words
-from ganserve.v1.generator_pb2 import ClassList, ClassReference, LabelPolicy, Weighted
+from ganserve.contract.latents import NUM_INDICES, IndexRange, Words, draw_words
+from ganserve.v1.generator_pb2 import ClassBlocks, ClassList, ClassReference, LabelPolicy, Weighted
 
 _LABEL_TAG: Final = int.from_bytes(b"gan-lab1", "big")
 
-PolicyKind = Literal["cycle", "balanced", "uniform", "weighted"]
+PolicyKind = Literal["cycle", "blocks", "balanced", "uniform", "weighted"]
 Labels = NDArray[np.int64]
 
 
@@ -28,26 +28,32 @@ class LabelSampler:
     """A label policy with its classes looked up, ready for any range of indices.
 
     Attributes:
-        kind: what the labels come from; `cycle` draws nothing, the others need a seed.
+        kind: what the labels come from; `cycle` and `blocks` draw nothing, the others need a seed.
         num_classes: number of classes.
-        cycle: the labels that indices go through, for `cycle`.
+        cycle: the labels that indices go through, for `cycle`; of blocks, for `blocks`.
+        ends: index behind each block, for `blocks`.
         edges: cumulative weights in label order, for `weighted`.
     """
 
     kind: PolicyKind
     num_classes: int
     cycle: Labels = field(default_factory=lambda: np.empty(0, np.int64))
+    ends: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
     edges: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def sample(self, seed: int | None, first_index: int, count: int) -> Labels:
-        """Labels of indices `first_index … first_index + count - 1`, int64 (count,). Only `cycle` takes no seed."""
+        """Labels of indices `first_index … first_index + count - 1`, int64 (count,).
+
+        Raises:
+            InvalidRequestError: no seed, for a policy that draws from one.
+        """
         if seed is None:
             self.check_seedless()
         return draw_labels([(self, IndexRange(seed or 0, first_index, count))])
 
     def check_seedless(self) -> None:
         """Raises InvalidRequestError unless labels can be had without a seed, as explicit latents need them."""
-        if self.kind != "cycle":
+        if self.kind not in ("cycle", "blocks"):
             raise self._needs_seed()
 
     def _needs_seed(self) -> InvalidRequestError:
@@ -78,6 +84,9 @@ def open_policy(policy: LabelPolicy, class_names: Sequence[str]) -> LabelSampler
         return LabelSampler(kind="cycle", num_classes=len(labels), cycle=np.array([label]))
     if kind == "list":
         return LabelSampler(kind="cycle", num_classes=len(labels), cycle=_open_list(policy.list, labels))
+    if kind == "blocks":
+        cycle, ends = _open_blocks(policy.blocks, labels)
+        return LabelSampler(kind="blocks", num_classes=len(labels), cycle=cycle, ends=ends)
     if kind == "weighted":
         return LabelSampler(kind="weighted", num_classes=len(labels), edges=_open_weights(policy.weighted, labels))
     return LabelSampler(kind="uniform" if kind == "uniform" else "balanced", num_classes=len(labels))
@@ -115,11 +124,15 @@ def _resolve(reference: ClassReference, labels: Mapping[str, int], field: str) -
         return reference.label
     known = list_names(list(labels))
     if kind == "name":
-        raise InvalidRequestError(f"there is no class {reference.name[:80]!r}; the classes are {known}", field=field)
+        name = reference.name
+        is_label = name.isdecimal() and len(name) < 20 and int(name) < len(labels)
+        hint = f" (a text is a class's name; for label {name} give the whole number)" if is_label else ""
+        raise InvalidRequestError(f"there is no class {name[:80]!r}; the classes are {known}{hint}", field=field)
     if kind == "label":
-        raise InvalidRequestError(
-            f"label {reference.label} is not one of 0 to {len(labels) - 1} ({known})", field=field
-        )
+        number = reference.label
+        label = labels.get(str(number))
+        hint = "" if label is None else f"; for the class named '{number}' give the text '{number}', or label {label}"
+        raise InvalidRequestError(f"label {number} is not one of 0 to {len(labels) - 1} ({known}){hint}", field=field)
     raise InvalidRequestError(f"a class is named by neither label nor name; the classes are {known}", field=field)
 
 
@@ -130,6 +143,22 @@ def _open_list(class_list: ClassList, labels: Mapping[str, int]) -> Labels:
         [_resolve(entry, labels, f"query.labels.list.classes[{i}]") for i, entry in enumerate(class_list.classes)],
         np.int64,
     )
+
+
+def _open_blocks(blocks: ClassBlocks, labels: Mapping[str, int]) -> tuple[Labels, NDArray[np.uint64]]:
+    """The label of each block and the index behind it."""
+    field = "query.labels.blocks"
+    total = sum(block.count for block in blocks.blocks)
+    if not 0 < total < NUM_INDICES:
+        raise InvalidRequestError(
+            f"the counts of the classes add up to {total}; they must make 1 to {NUM_INDICES - 1} samples", field=field
+        )
+    cycle = [
+        _resolve(block.class_reference, labels, f"{field}.blocks[{i}].class_reference")
+        for i, block in enumerate(blocks.blocks)
+    ]
+    ends = np.cumsum([block.count for block in blocks.blocks], dtype=np.uint64)
+    return np.array(cycle, np.int64), ends
 
 
 def _open_weights(weighted: Weighted, labels: Mapping[str, int]) -> NDArray[np.float64]:
@@ -156,6 +185,12 @@ def _draw_cycles(parts: Sequence[_Part]) -> Iterator[Labels]:
     for sampler, (_, first_index, count) in parts:
         start = first_index % len(sampler.cycle)
         yield sampler.cycle[(start + np.arange(count)) % len(sampler.cycle)]
+
+
+def _draw_blocks(parts: Sequence[_Part]) -> Iterator[Labels]:
+    for sampler, (_, first_index, count) in parts:
+        places = (np.uint64(first_index) + np.arange(count, dtype=np.uint64)) % sampler.ends[-1]
+        yield sampler.cycle[np.searchsorted(sampler.ends, places, side="right")]
 
 
 def _draw_balanced(parts: Sequence[_Part]) -> Iterator[Labels]:
@@ -203,6 +238,7 @@ def _first_words(parts: Sequence[_Part]) -> Iterator[tuple[_Part, Words]]:
 
 _DRAWS: Final[Mapping[PolicyKind, Callable[[Sequence[_Part]], Iterator[Labels]]]] = {
     "cycle": _draw_cycles,
+    "blocks": _draw_blocks,
     "balanced": _draw_balanced,
     "uniform": _draw_uniform,
     "weighted": _draw_weighted,

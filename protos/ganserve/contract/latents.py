@@ -7,8 +7,10 @@ scheme, with golden values.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
@@ -36,6 +38,39 @@ class IndexRange(NamedTuple):
     seed: int
     first_index: int
     num_indices: int
+
+    def part(self, start: int, count: int) -> Sequence[IndexRange]:
+        """Those at positions `start … start + count - 1`, as one range."""
+        return (IndexRange(self.seed, self.first_index + start, count),)
+
+
+@dataclass(frozen=True, eq=False)
+class IndexList:
+    """Indices of a seed in any order, any of them any number of times: uint64 (N,)."""
+
+    seed: int
+    values: NDArray[np.uint64]
+
+    @property
+    def first_index(self) -> int:
+        """The one at position 0."""
+        return int(self.values[0])
+
+    @property
+    def num_indices(self) -> int:
+        """How many, repetitions included."""
+        return len(self.values)
+
+    def part(self, start: int, count: int) -> Sequence[IndexRange]:
+        """Those at positions `start … start + count - 1`, in order, as ranges of indices that follow one another."""
+        values = self.values[start : start + count]
+        # Unsigned numbers wrap around, so the last index of all is followed by index 0 with a difference of 1 too.
+        is_next = (np.diff(values) == 1) & (values[1:] > values[:-1])
+        edges = [0, *(np.flatnonzero(~is_next) + 1).tolist(), len(values)]
+        return [IndexRange(self.seed, int(values[begin]), end - begin) for begin, end in itertools.pairwise(edges)]
+
+
+Indices = IndexRange | IndexList
 
 
 def sample_latents(seed: int, first_index: int, count: int, dim: int, truncation: float | None = None) -> Latents:

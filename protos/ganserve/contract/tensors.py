@@ -1,7 +1,7 @@
 """Arrays as protobuf bytes: explicit latents in requests, raw pixels in replies.
 
 protobuf copies a large `bytes` field several times on its way to the wire. `frame_reply` writes the same bytes with one
-copy: the serialised header, then tag and length of the last field, then the pixels.
+copy: the serialised header, then tag and length of the pixels, then the pixels. The order of fields does not matter.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def unpack_latents(latents: ExplicitLatents, latent_dim: int) -> NDArray[np.floa
 def frame_reply(header: SampleBatch, pixels: NDArray[np.uint8]) -> bytes:
     """A `GenerateResponse` or `StreamSamplesResponse`, serialised, whose batch is `header` with `pixels` added.
 
-    Equal, byte for byte, to setting `header.pixels` and serialising the response.
+    The same message as with `header.pixels` set; equal, byte for byte, to protobuf's own encoding where no field
+    behind the pixels is set.
 
     Args:
         header: everything of the batch but its pixels.

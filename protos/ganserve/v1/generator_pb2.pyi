@@ -82,7 +82,7 @@ class GenerateResponse(message.Message):
     BATCH_FIELD_NUMBER: builtins.int
     @builtins.property
     def batch(self) -> SampleBatch:
-        """The samples, in index order."""
+        """The samples, in the order asked for."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class StreamSamplesResponse(message.Message):
     BATCH_FIELD_NUMBER: builtins.int
     @builtins.property
     def batch(self) -> SampleBatch:
-        """The samples, in index order, following those of the reply before."""
+        """The samples, in the order asked for, following those of the reply before."""
 
     def __init__(
         self,
@@ -273,7 +273,7 @@ class SampleQuery(message.Message):
 
     @builtins.property
     def address(self) -> SampleAddress:
-        """A range of addresses, whose latents the server derives."""
+        """Addresses, whose latents the server derives."""
 
     @builtins.property
     def latents(self) -> ExplicitLatents:
@@ -306,8 +306,8 @@ class SampleQuery(message.Message):
 
 @typing.final
 class SampleAddress(message.Message):
-    """Samples `first_index … first_index + count - 1` of a seed. Their images depend on nothing but the model's digest, the
-    seed, the index, the label policy and the truncation.
+    """Samples of a seed: either `first_index … first_index + count - 1`, or those of `indices`. Their images depend on
+    nothing but the model's digest, the seed, the index, the label policy and the truncation.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -316,6 +316,7 @@ class SampleAddress(message.Message):
     FIRST_INDEX_FIELD_NUMBER: builtins.int
     COUNT_FIELD_NUMBER: builtins.int
     TRUNCATION_FIELD_NUMBER: builtins.int
+    INDICES_FIELD_NUMBER: builtins.int
     seed: builtins.int
     """The seed. Without it the server draws one and says which."""
     first_index: builtins.int
@@ -324,6 +325,12 @@ class SampleAddress(message.Message):
     """Number of samples, at least 1."""
     truncation: builtins.float
     """Bound on the absolute value of a latent, above 0. Without it, latents are not truncated."""
+    @builtins.property
+    def indices(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Indices in any order, any of them any number of times, in place of `first_index` and `count`. Samples come in this
+        order.
+        """
+
     def __init__(
         self,
         *,
@@ -331,10 +338,11 @@ class SampleAddress(message.Message):
         first_index: builtins.int = ...,
         count: builtins.int = ...,
         truncation: builtins.float | None = ...,
+        indices: abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_truncation", b"_truncation", "seed", b"seed", "truncation", b"truncation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_truncation", b"_truncation", "count", b"count", "first_index", b"first_index", "seed", b"seed", "truncation", b"truncation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_truncation", b"_truncation", "count", b"count", "first_index", b"first_index", "indices", b"indices", "seed", b"seed", "truncation", b"truncation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = typing.Literal["_seed", b"_seed"]  # noqa: Y015
@@ -380,6 +388,7 @@ class LabelPolicy(message.Message):
     BALANCED_FIELD_NUMBER: builtins.int
     WEIGHTED_FIELD_NUMBER: builtins.int
     UNIFORM_FIELD_NUMBER: builtins.int
+    BLOCKS_FIELD_NUMBER: builtins.int
     @builtins.property
     def one(self) -> ClassReference:
         """The same class for every sample."""
@@ -400,6 +409,10 @@ class LabelPolicy(message.Message):
     def uniform(self) -> Uniform:
         """Each index draws its class, all being equally likely."""
 
+    @builtins.property
+    def blocks(self) -> ClassBlocks:
+        """A list written as blocks of equal classes."""
+
     def __init__(
         self,
         *,
@@ -408,12 +421,13 @@ class LabelPolicy(message.Message):
         balanced: Balanced | None = ...,
         weighted: Weighted | None = ...,
         uniform: Uniform | None = ...,
+        blocks: ClassBlocks | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["balanced", b"balanced", "list", b"list", "one", b"one", "policy", b"policy", "uniform", b"uniform", "weighted", b"weighted"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["balanced", b"balanced", "blocks", b"blocks", "list", b"list", "one", b"one", "policy", b"policy", "uniform", b"uniform", "weighted", b"weighted"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["balanced", b"balanced", "list", b"list", "one", b"one", "policy", b"policy", "uniform", b"uniform", "weighted", b"weighted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["balanced", b"balanced", "blocks", b"blocks", "list", b"list", "one", b"one", "policy", b"policy", "uniform", b"uniform", "weighted", b"weighted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_policy: _TypeAlias = typing.Literal["one", "list", "balanced", "weighted", "uniform"]  # noqa: Y015
+    _WhichOneofReturnType_policy: _TypeAlias = typing.Literal["one", "list", "balanced", "weighted", "uniform", "blocks"]  # noqa: Y015
     _WhichOneofArgType_policy: _TypeAlias = typing.Literal["policy", b"policy"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_policy) -> _WhichOneofReturnType_policy | None: ...
 
@@ -462,6 +476,56 @@ class ClassList(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["classes", b"classes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ClassBlocks(message.Message):
+    """Index `i`, modulo the sum of all counts, falls into a block and gets its class. So as many consecutive indices as the
+    counts add up to hold each class exactly as often as they say.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BLOCKS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def blocks(self) -> containers.RepeatedCompositeFieldContainer[ClassBlock]:
+        """The blocks, in order. Their counts add up to at least 1 and at most 2^64 - 1."""
+
+    def __init__(
+        self,
+        *,
+        blocks: abc.Iterable[ClassBlock] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["blocks", b"blocks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ClassBlock(message.Message):
+    """Some indices in a row with the same class."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLASS_REFERENCE_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    count: builtins.int
+    """How many indices; none where it is 0."""
+    @builtins.property
+    def class_reference(self) -> ClassReference:
+        """The class."""
+
+    def __init__(
+        self,
+        *,
+        class_reference: ClassReference | None = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["class_reference", b"class_reference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["class_reference", b"class_reference", "count", b"count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -584,16 +648,18 @@ class SampleBatch(message.Message):
     FORMAT_FIELD_NUMBER: builtins.int
     FILES_FIELD_NUMBER: builtins.int
     PIXELS_FIELD_NUMBER: builtins.int
+    INDICES_FIELD_NUMBER: builtins.int
+    CLASS_NAMES_FIELD_NUMBER: builtins.int
     count: builtins.int
     """Number of samples."""
     seed: builtins.int
     """The seed, given or drawn. Absent for explicit latents."""
     first_index: builtins.int
-    """Index of the first sample; for explicit latents, its row."""
+    """Index of the first sample; for explicit latents, its row. The others follow it, unless `indices` says otherwise."""
     format: ImageFormat.ValueType
     """Format of the images."""
     pixels: builtins.bytes
-    """All samples, for raw. The last field, so that a server can append it without a copy."""
+    """All samples, for raw. Written after all other fields, so that a server can append it without a copy."""
     @builtins.property
     def model(self) -> model_pb2.ModelIdentity:
         """The model that made them."""
@@ -610,6 +676,14 @@ class SampleBatch(message.Message):
     def files(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """One file a sample, for PNG, JPEG and WebP."""
 
+    @builtins.property
+    def indices(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Index of every sample, where the request named `indices`."""
+
+    @builtins.property
+    def class_names(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The name of each sample's class, as `labels`."""
+
     def __init__(
         self,
         *,
@@ -622,10 +696,12 @@ class SampleBatch(message.Message):
         format: ImageFormat.ValueType = ...,
         files: abc.Iterable[builtins.bytes] | None = ...,
         pixels: builtins.bytes = ...,
+        indices: abc.Iterable[builtins.int] | None = ...,
+        class_names: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "image", b"image", "model", b"model", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "count", b"count", "files", b"files", "first_index", b"first_index", "format", b"format", "image", b"image", "labels", b"labels", "model", b"model", "pixels", b"pixels", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "class_names", b"class_names", "count", b"count", "files", b"files", "first_index", b"first_index", "format", b"format", "image", b"image", "indices", b"indices", "labels", b"labels", "model", b"model", "pixels", b"pixels", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = typing.Literal["_seed", b"_seed"]  # noqa: Y015

@@ -69,7 +69,7 @@ class GeneratorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamSamples(self, request, context):
-        """Makes any number of samples and sends them in index order, at most about 1 MiB at a time.
+        """Makes any number of samples and sends them in the order asked for, at most about 1 MiB at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class GeneratorServiceStub:
     Generate: _grpc.UnaryUnaryMultiCallable[_generator_pb2.GenerateRequest, _generator_pb2.GenerateResponse]
     """Makes as many samples as fit one reply."""
     StreamSamples: _grpc.UnaryStreamMultiCallable[_generator_pb2.StreamSamplesRequest, _generator_pb2.StreamSamplesResponse]
-    """Makes any number of samples and sends them in index order, at most about 1 MiB at a time."""
+    """Makes any number of samples and sends them in the order asked for, at most about 1 MiB at a time."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_generator_pb2.GetModelRequest, _generator_pb2.GetModelResponse]
     """Tells about one model."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_generator_pb2.ListModelsRequest, _generator_pb2.ListModelsResponse]
@@ -50,7 +50,7 @@ class GeneratorServiceAsyncStub(GeneratorServiceStub):
     Generate: _aio.UnaryUnaryMultiCallable[_generator_pb2.GenerateRequest, _generator_pb2.GenerateResponse]  # type: ignore[assignment]
     """Makes as many samples as fit one reply."""
     StreamSamples: _aio.UnaryStreamMultiCallable[_generator_pb2.StreamSamplesRequest, _generator_pb2.StreamSamplesResponse]  # type: ignore[assignment]
-    """Makes any number of samples and sends them in index order, at most about 1 MiB at a time."""
+    """Makes any number of samples and sends them in the order asked for, at most about 1 MiB at a time."""
     GetModel: _aio.UnaryUnaryMultiCallable[_generator_pb2.GetModelRequest, _generator_pb2.GetModelResponse]  # type: ignore[assignment]
     """Tells about one model."""
     ListModels: _aio.UnaryUnaryMultiCallable[_generator_pb2.ListModelsRequest, _generator_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -73,7 +73,7 @@ class GeneratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generator_pb2.StreamSamplesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_generator_pb2.StreamSamplesResponse], _abc.AsyncIterator[_generator_pb2.StreamSamplesResponse]]:
-        """Makes any number of samples and sends them in index order, at most about 1 MiB at a time."""
+        """Makes any number of samples and sends them in the order asked for, at most about 1 MiB at a time."""
 
     @_abc_1.abstractmethod
     def GetModel(

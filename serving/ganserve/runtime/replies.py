@@ -14,13 +14,17 @@ def describe_batch(
     identity: ModelIdentity, card: ModelCard, source: Source, start: int, made: Rows, encoding: ImageEncoding
 ) -> SampleBatch:
     """A batch of the rows from `start` of a source on, with everything but the images."""
-    labels = made.columns.get(LABELS_INPUT)
+    indices = () if source.scattered is None else source.scattered[start : start + len(made)].tolist()
+    labels = made.columns[LABELS_INPUT].tolist() if LABELS_INPUT in made.columns else ()
+    names = card.class_names
     return SampleBatch(
         model=identity,
         count=len(made),
         image=card.image,
         seed=source.seed,
-        first_index=source.first_index + start,
-        labels=None if labels is None else labels.tolist(),
+        labels=labels,
+        class_names=[names[label] for label in labels],
+        first_index=indices[0] if indices else source.first_index + start,
+        indices=indices,
         format=encoding.format or ImageFormat.IMAGE_FORMAT_RAW,
     )

@@ -14,6 +14,7 @@ import onnxruntime
 
 from ganserve.contract.bundle import blank_rows
 from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.extras import install_advice
 from ganserve.contract.rows import Rows
 from ganserve.contract.text import one_line
 from ganserve.v1.bundle_pb2 import Signature
@@ -70,8 +71,8 @@ class CudaRunner:
             self._session = open_session(model, options, [("CUDAExecutionProvider", provider_options)])
         except ArtifactError as error:
             raise ConfigError(
-                "ONNX Runtime cannot run the model on CUDA; install CUDA and cuDNN with pip install 'ganserve[cuda]', "
-                f"or use --device cpu ({error.__cause__})"
+                f"ONNX Runtime cannot run the model on CUDA ({error.__cause__}); use --device cpu, or install CUDA and "
+                f"cuDNN: {install_advice('cuda')}"
             ) from error
         self._bindings = [_CudaBinding(self._session, signature, num_rows) for num_rows in sorted(buckets)]
 

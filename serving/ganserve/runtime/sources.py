@@ -12,12 +12,21 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT
 from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.labels import LabelSampler, draw_labels, open_policy
-from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, IndexRange, check_truncation, draw_latents
+from ganserve.contract.latents import (
+    NUM_INDICES,
+    NUM_SEEDS,
+    IndexList,
+    IndexRange,
+    Indices,
+    check_truncation,
+    draw_latents,
+)
 from ganserve.contract.rows import Column, Rows
 from ganserve.contract.tensors import unpack_latents
 from ganserve.v1.generator_pb2 import SampleAddress, SampleQuery
@@ -34,28 +43,31 @@ class InputColumn(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class AddressedLatents:
-    """Latents of a range of indices."""
+    """Latents of the indices of a seed."""
 
-    indices: IndexRange
+    indices: Indices
     dim: int
     truncation: float | None
 
     @classmethod
     def draw(cls, parts: Sequence[tuple[Self, int, int]]) -> Column:
-        ranges = [_part_of(column.indices, start, count) for column, start, count in parts]
-        return draw_latents(ranges, parts[0][0].dim, [column.truncation for column, _, _ in parts])
+        ranges = [(one, column) for column, start, count in parts for one in column.indices.part(start, count)]
+        truncations = [column.truncation for _, column in ranges]
+        return draw_latents([one for one, _ in ranges], parts[0][0].dim, truncations)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyLabels:
-    """Labels of a range of indices under a policy."""
+    """Labels of the indices of a seed under a policy."""
 
     sampler: LabelSampler
-    indices: IndexRange
+    indices: Indices
 
     @classmethod
     def draw(cls, parts: Sequence[tuple[Self, int, int]]) -> Column:
-        return draw_labels([(column.sampler, _part_of(column.indices, start, count)) for column, start, count in parts])
+        return draw_labels(
+            [(column.sampler, one) for column, start, count in parts for one in column.indices.part(start, count)]
+        )
 
 
 @dataclass(frozen=True)
@@ -78,12 +90,21 @@ class Source:
         count: number of rows.
         seed: where the rows have one.
         first_index: index of row 0.
+        scattered: index of every row, uint64 (count,), where they need not follow one another.
     """
 
     columns: Mapping[str, InputColumn]
     count: int
     seed: int | None = None
     first_index: int = 0
+    scattered: NDArray[np.uint64] | None = None
+
+    @property
+    def count_field(self) -> str:
+        """The field of the query that says how many rows there are."""
+        if self.seed is None:
+            return "query.latents.values"
+        return "query.address.count" if self.scattered is None else "query.address.indices"
 
     @property
     def reported(self) -> Sequence[str]:
@@ -124,17 +145,17 @@ def open_source(query: SampleQuery, card: ModelCard) -> Source:
         latents = unpack_latents(query.latents, card.latent_dim)
         if sampler is not None:
             sampler.check_seedless()
-        return _generator_source(GivenColumn(latents), sampler, IndexRange(0, 0, len(latents)))
+        indices = IndexRange(0, 0, len(latents))
+        return Source(columns=_generator_columns(GivenColumn(latents), sampler, indices), count=len(latents))
     raise InvalidRequestError("give a sample address or latents", field="query")
 
 
-def _generator_source(
-    latents: InputColumn, sampler: LabelSampler | None, indices: IndexRange, *, seed: int | None = None
-) -> Source:
-    columns: dict[str, InputColumn] = {LATENTS_INPUT: latents}
-    if sampler is not None:
-        columns[LABELS_INPUT] = PolicyLabels(sampler=sampler, indices=indices)
-    return Source(columns=columns, count=indices.num_indices, seed=seed, first_index=indices.first_index)
+def _generator_columns(
+    latents: InputColumn, sampler: LabelSampler | None, indices: Indices
+) -> Mapping[str, InputColumn]:
+    if sampler is None:
+        return {LATENTS_INPUT: latents}
+    return {LATENTS_INPUT: latents, LABELS_INPUT: PolicyLabels(sampler=sampler, indices=indices)}
 
 
 def _open_labels(query: SampleQuery, card: ModelCard) -> LabelSampler | None:
@@ -150,6 +171,22 @@ def _open_labels(query: SampleQuery, card: ModelCard) -> LabelSampler | None:
 
 
 def _open_address(address: SampleAddress, sampler: LabelSampler | None, card: ModelCard) -> Source:
+    seed = address.seed if address.HasField("seed") else secrets.randbelow(NUM_SEEDS)
+    indices = _open_indices(address, seed) if address.indices else _open_range(address, seed)
+    truncation = address.truncation if address.HasField("truncation") else None
+    if truncation is not None:
+        check_truncation(truncation)
+    latents = AddressedLatents(indices=indices, dim=card.latent_dim, truncation=truncation)
+    return Source(
+        columns=_generator_columns(latents, sampler, indices),
+        count=indices.num_indices,
+        seed=seed,
+        first_index=indices.first_index,
+        scattered=indices.values if isinstance(indices, IndexList) else None,
+    )
+
+
+def _open_range(address: SampleAddress, seed: int) -> IndexRange:
     if address.count == 0:
         raise InvalidRequestError("count is 0; ask for at least one sample", field="query.address.count")
     if address.first_index + address.count > NUM_INDICES:
@@ -158,14 +195,12 @@ def _open_address(address: SampleAddress, sampler: LabelSampler | None, card: Mo
             f"{NUM_INDICES - 1}",
             field="query.address.first_index",
         )
-    truncation = address.truncation if address.HasField("truncation") else None
-    if truncation is not None:
-        check_truncation(truncation)
-    seed = address.seed if address.HasField("seed") else secrets.randbelow(NUM_SEEDS)
-    indices = IndexRange(seed, address.first_index, address.count)
-    latents = AddressedLatents(indices=indices, dim=card.latent_dim, truncation=truncation)
-    return _generator_source(latents, sampler, indices, seed=seed)
+    return IndexRange(seed, address.first_index, address.count)
 
 
-def _part_of(indices: IndexRange, start: int, count: int) -> IndexRange:
-    return IndexRange(indices.seed, indices.first_index + start, count)
+def _open_indices(address: SampleAddress, seed: int) -> IndexList:
+    if address.count or address.first_index:
+        raise InvalidRequestError(
+            "indices say which samples and how many; leave first_index and count out", field="query.address.indices"
+        )
+    return IndexList(seed, np.array(address.indices, np.uint64))

@@ -81,8 +81,7 @@ class GeneratorService:
         """Generate; the reply is a serialised GenerateResponse."""
         async with self._call(context):
             with self._use(request.query) as (model, source):
-                field = "query.latents.values" if source.seed is None else "query.address.count"
-                model.limits.check_request(source.count, field=field)
+                model.limits.check_request(source.count, field=source.count_field)
                 self._reserve(model.limits.reply_bytes(source.count), context)
                 made = await make_all(model, source, _caller(context))
                 return await self._serialise(model, source, made, request.query.encoding)

@@ -166,24 +166,29 @@ class Script(GeneratorServiceServicer):
         )
 
     def _count(self, query: SampleQuery) -> int:
-        return query.address.count or len(query.latents.values) // (4 * LATENT_DIM)
+        return len(query.address.indices) or query.address.count or len(query.latents.values) // (4 * LATENT_DIM)
 
     def _batch(self, query: SampleQuery, start: int, count: int, digest: str) -> SampleBatch:
         seed = query.address.seed if query.HasField("address") else None
+        asked = list(query.address.indices)
         first_index = query.address.first_index + start
+        indices: Sequence[int] = asked[start : start + count] or range(first_index, first_index + count)
+        labels = self._labels(query, seed, indices)
         batch = SampleBatch(
             model=ModelIdentity(name=self.name, version=2, digest=digest),
             count=count,
             image=ImageShape(height=HEIGHT, width=WIDTH, channels=CHANNELS),
             seed=seed,
-            first_index=first_index,
-            labels=self._labels(query, seed, first_index, count),
+            first_index=indices[0],
+            indices=indices if asked else None,
+            labels=labels,
+            class_names=[self.class_names[label] for label in labels],
             format=query.encoding.format,
         )
         if seed is None:
             values = np.frombuffer(query.latents.values, "<f4")[::LATENT_DIM].astype(np.uint8)
         else:
-            values = np.array([(seed + first_index + i) % 256 for i in range(count)], np.uint8)
+            values = np.array([(seed + index) % 256 for index in indices], np.uint8)
         images = np.broadcast_to(values[:, None, None, None], (count, HEIGHT, WIDTH, CHANNELS))
         if is_raw(query.encoding):
             batch.pixels = images.tobytes()
@@ -191,11 +196,13 @@ class Script(GeneratorServiceServicer):
             batch.files.extend(encode(image, query.encoding) for image in images)
         return batch
 
-    def _labels(self, query: SampleQuery, seed: int | None, first_index: int, count: int) -> list[int]:
+    def _labels(self, query: SampleQuery, seed: int | None, indices: Sequence[int]) -> list[int]:
         if not self.class_names:
             return []
-        labels: list[int] = sample_labels(query.labels, self.class_names, seed, first_index, count).tolist()
-        return labels
+        if not query.address.indices:
+            labels: list[int] = sample_labels(query.labels, self.class_names, seed, indices[0], len(indices)).tolist()
+            return labels
+        return [int(sample_labels(query.labels, self.class_names, seed, index, 1)[0]) for index in indices]
 
 
 class ScriptedServer:

@@ -77,7 +77,61 @@ def test_a_missing_extra_is_named(
     assert main([name, "--out", "x"]) == 2
     said = capsys.readouterr().err
     assert "library_that_is_not_there" in said
-    assert said.endswith(f"pip install 'ganserve[{name}]'\n")
+    assert said.endswith(f"; in the folder of the clone, pip install --constraint constraints.txt '.[{name}]'\n")
+
+
+@pytest.mark.parametrize("words", [["train", "--help"], ["data", "pack", "--help"], ["serve", "--help"]])
+def test_help_names_a_missing_extra_too(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = " ".join(words[:-1])
+    lazy = command.COMMANDS[name]._replace(target="library_that_is_not_there.cli:run")
+    monkeypatch.setitem(command.COMMANDS, name, lazy)
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.endswith(f"'.[{lazy.extra}]'\n")
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["generate", "--model", "m", "--out", "a.png", "-n", "1.5"], "-n"),
+        (["generate", "--model", "m", "--out", "a.png", "--seed", "7.0"], "--seed"),
+        (["models", "--model", "m", "--version", "1.5"], "--version"),
+        (["train", "--data", "digits", "--out", "run", "--steps", "1.5"], "--steps"),
+        (["train", "--data", "digits", "--out", "run", "--n-critic", "2.5"], "--n-critic"),
+        (["evaluate", "run", "--num-images", "1.5"], "--num-images"),
+        (["export", "run", "--onnx", "--version", "1.5"], "--version"),
+        (["import", "file.onnx", "--version", "1.5"], "--version"),
+        (["bench", "model", "bundle", "--lanes", "1.5"], "--lanes"),
+        (["serve", "--models", "models", "--max-batch", "1.5"], "--max-batch"),
+    ],
+)
+def test_whole_numbers_have_no_point(words: list[str], flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"ganserve: error: Invalid value for {flag}: '{words[-1]}' is no whole number")
+    assert said.count("\n") == 1
+
+
+def test_real_numbers_may_have_a_point(capsys: pytest.CaptureFixture[str]) -> None:
+    words = [
+        "train",
+        "--data",
+        "digits",
+        "--out",
+        "run",
+        "--betas",
+        "0.5",
+        "0.9",
+        "--generator-lr",
+        "0.001",
+        "--dry-run",
+    ]
+    assert main(words) == 0
+    assert "0.001" in capsys.readouterr().out
 
 
 def test_a_fault_of_our_own_is_not_blamed_on_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +166,7 @@ def test_models_are_listed(server: ScriptedServer, capsys: pytest.CaptureFixture
 def test_a_card_is_shown(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--server", server.address, "--model", "digits"]) == 0
     shown = capsys.readouterr().out
-    for fact in ("digits:2", "zero, one, two", "fid", "12.5", "mlp, trained with gan"):
+    for fact in ("digits:2", "zero, one, two", "fid", "12.5", "mlp, trained with non-saturating"):
         assert fact in shown
 
 

@@ -36,6 +36,8 @@ def test_samples_come_with_their_address(connect: Connect, server: ScriptedServe
     assert samples.indices.tolist() == [5, 6, 7, 8]
     assert samples.labels is not None
     assert samples.labels.dtype == np.int64
+    assert samples.class_names is not None
+    assert samples.class_names.tolist() == [Script().class_names[label] for label in samples.labels]
     assert (samples.model.name, samples.model.version) == ("digits", 2)
 
 
@@ -65,6 +67,55 @@ def test_a_model_that_changes_between_parts_is_an_error(
     script.digests.extend(["old", "new"])
     with pytest.raises(PreconditionError, match="another digest"):
         connect(server.address).generate(20, seed=0)
+
+
+def test_counts_are_exact(connect: Connect, server: ScriptedServer) -> None:
+    samples = connect(server.address).generate(counts={"two": 11, 0: 4, "one": 20}, seed=3)
+    assert samples.class_names is not None
+    assert samples.class_names.tolist() == ["two"] * 11 + ["zero"] * 4 + ["one"] * 20
+    assert image_values(samples.numpy()) == list(range(3, 38))
+
+
+def test_a_part_of_counted_samples_is_the_same_samples(connect: Connect, server: ScriptedServer) -> None:
+    client = connect(server.address)
+    counts = {"two": 11, "one": 20}
+    whole = client.generate(counts=counts, seed=3)
+    part = client.generate(7, first_index=9, counts=counts, seed=3)
+    assert whole.labels is not None
+    assert part.labels is not None
+    assert part.labels.tolist() == whole.labels[9:16].tolist()
+    np.testing.assert_array_equal(part.numpy(), whole.numpy()[9:16])
+
+
+def test_scattered_indices_are_the_samples_of_the_range(
+    connect: Connect, server: ScriptedServer, script: Script
+) -> None:
+    client = connect(server.address)
+    order = [29, 3, 3, 17, 0, 29, 8]
+    for labels in (None, "uniform", [0, 1, 2, 2, 1], {"one": 1.0, "two": 2.0}):
+        whole = client.generate(30, seed=7, labels=labels)
+        picked = client.generate(indices=order, seed=7, labels=labels)
+        assert picked.indices.tolist() == order
+        assert whole.labels is not None
+        assert picked.labels is not None
+        assert picked.labels.tolist() == whole.labels[order].tolist()
+        np.testing.assert_array_equal(picked.numpy(), whole.numpy()[order])
+    assert list(script.asked(GenerateRequest)[-1].query.address.indices) == order
+
+
+def test_a_shuffled_batch_is_one_request(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    script.max_samples = 100
+    order = np.random.default_rng(0).integers(0, 2**40, 64)
+    connect(server.address).generate(indices=order, seed=7)
+    (request,) = script.asked(GenerateRequest)
+    assert list(request.query.address.indices) == order.tolist()
+
+
+def test_many_indices_are_sent_in_parts(connect: Connect, server: ScriptedServer) -> None:
+    order = [(i * 37) % 101 for i in range(95)]
+    samples = connect(server.address).generate(indices=order, seed=0)
+    assert samples.indices.tolist() == order
+    assert image_values(samples.numpy()) == order
 
 
 def test_latents_are_sent_in_parts_too(connect: Connect, server: ScriptedServer) -> None:

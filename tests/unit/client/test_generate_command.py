@@ -15,8 +15,8 @@ from PIL import Image
 
 from ganserve.cli import main
 from ganserve.client import _stream as stream_module
-from ganserve.contract.images import cut_grid, make_contact_sheet
-from ganserve.v1.generator_pb2 import StreamSamplesRequest
+from ganserve.contract.images import cut_grid, encode, make_contact_sheet
+from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, StreamSamplesRequest
 
 from .scripted import CHANNELS, HEIGHT, UNAVAILABLE, WIDTH, Failure, Script, ScriptedServer, image_values
 
@@ -37,15 +37,19 @@ def test_a_grid(generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert generate("-n", 6, "--seed", 7, "--out", "grid.png", "--columns", 3) == 0
     with Image.open("grid.png") as picture:
         grid = np.asarray(picture)[..., None]
-    sheet = make_contact_sheet(np.zeros((6, HEIGHT, WIDTH, CHANNELS), np.uint8), 3)
+    images = np.broadcast_to(np.arange(7, 13, dtype=np.uint8).reshape(6, 1, 1, 1), (6, HEIGHT, WIDTH, CHANNELS))
+    sheet = make_contact_sheet(images, 3)
+    assert Path("grid.png").read_bytes() == encode(sheet, ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG))
     assert grid.shape == sheet.shape
     factor = grid.shape[0] // (2 * HEIGHT + 2)
     tiles = cut_grid(grid[::factor, ::factor], 6, HEIGHT, WIDTH)
     assert (tiles == np.arange(7, 13).reshape(6, 1, 1, 1)).all()
     assert files_in(tmp_path) == ["grid.png"]
     said = capsys.readouterr()
-    assert said.out.startswith("grid.png: 6 samples by digits:2@abababababab, seed 7, ")
-    assert said.out.endswith(" images/s\n")
+    first, second = said.out.splitlines()
+    assert first.startswith("grid.png: 6 samples of digits:2@abababababab, seed 7, ")
+    assert first.endswith(" images/s")
+    assert second == "columns: two, zero, one"
     assert said.err == ""
 
 
@@ -62,6 +66,7 @@ def test_arrays(generate: Any, script: Script) -> None:
         assert image_values(arrays["images"]) == [(2**64 - 1 + i) % 256 for i in range(5, 14)]
         assert arrays["indices"].tolist() == list(range(5, 14))
         assert arrays["labels"].shape == (9,)
+        assert arrays["class_names"].tolist() == ["zero", "one", "two"]
         assert arrays["seed"] == 2**64 - 1
         assert arrays["digest"] == script.digest
 
@@ -83,6 +88,7 @@ def test_a_folder(generate: Any, script: Script) -> None:
         "n": 10,
         "first_index": 0,
         "labels": "0,1,two",
+        "counts": None,
         "truncation": 1.5,
         "format": "png",
         "quality": None,
@@ -96,6 +102,113 @@ def test_a_folder_needs_no_slash(generate: Any, out: str) -> None:
     assert "1-000000.jpg" in files_in(Path(out))
 
 
+def test_class_folders(generate: Any, script: Script) -> None:
+    script.class_names = ("cat/dog", "Cat_dog", "labels.csv", "..", "猫")
+    assert generate("--counts", "0=2,1=1,2=1,3=1,猫=1", "--seed", 7, "--out", "samples/", "--class-folders") == 0
+    table = Path("samples/labels.csv").read_text(encoding="utf-8")
+    assert list(csv.reader(table.splitlines())) == [
+        ["file", "label", "class"],
+        ["cat_dog/7-000000.png", "0", "cat/dog"],
+        ["cat_dog/7-000001.png", "0", "cat/dog"],
+        ["Cat_dog-1/7-000002.png", "1", "Cat_dog"],
+        ["labels.csv-2/7-000003.png", "2", "labels.csv"],
+        ["-3/7-000004.png", "3", ".."],
+        ["猫/7-000005.png", "4", "猫"],
+    ]
+    for row in csv.DictReader(table.splitlines()):
+        assert (Path("samples") / row["file"]).is_file()
+
+
+def test_class_folders_are_replaced_on_demand(generate: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("-n", 6, "--seed", 1, "--out", "samples/", "--class-folders") == 0
+    assert generate("--counts", "two=2", "--seed", 1, "--out", "samples/", "--class-folders", "--overwrite") == 0
+    assert files_in(Path("samples")) == ["labels.csv", "samples.json", "two", "two/1-000000.png", "two/1-000001.png"]
+    Path("samples/two/notes.txt").write_text("mine")
+    assert generate("-n", 6, "--out", "samples/", "--overwrite") == 2
+    assert "two/notes.txt, which is no sample" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", ["empty", "7-000000.png/empty"])
+def test_folders_of_others_are_never_replaced(generate: Any, folder: str) -> None:
+    (Path("samples") / folder).mkdir(parents=True)
+    assert generate("--out", "samples/", "--overwrite") == 2
+    assert (Path("samples") / folder).is_dir()
+
+
+def test_exact_counts(generate: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("--counts", "two=7,zero=4", "--seed", 7, "--out", "samples/") == 0
+    with Path("samples/labels.csv").open(encoding="utf-8") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["class"] for row in rows] == ["two"] * 7 + ["zero"] * 4
+    recipe = json.loads(Path("samples/samples.json").read_text(encoding="utf-8"))
+    assert (recipe["n"], recipe["counts"], recipe["labels"]) == (11, "two=7,zero=4", None)
+    assert capsys.readouterr().out.splitlines()[1] == "classes: 4 zero, 7 two"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-n", 6, "--labels", "0,1,2"], "columns: zero, one, two"),
+        (["--counts", "two=3,zero=3"], "rows: two, zero"),
+        (["--counts", "two=5,zero=1"], "classes: 1 zero, 5 two"),
+        (["-n", 3, "--labels", "0,1,2"], "classes: 1 zero, 1 one, 1 two"),
+        (["-n", 6, "--labels", "one"], "classes: 6 one"),
+    ],
+)
+def test_a_grid_tells_which_class_is_where(
+    generate: Any, words: list[Any], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert generate(*words, "--seed", 7, "--out", "grid.png", "--columns", 3) == 0
+    assert capsys.readouterr().out.splitlines()[1] == says
+
+
+def test_many_classes_are_counted(generate: Any, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    script.class_names = [f"class {i}" for i in range(40)]
+    assert generate("-n", 90, "--seed", 7, "--out", "a.npz") == 0
+    assert capsys.readouterr().out.splitlines()[1] == "classes: 40 of 40, 2 to 3 samples each"
+
+
+def test_captions_are_drawn_when_asked_for(generate: Any, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("-n", 4, "--seed", 7, "--out", "plain.png") == 0
+    assert generate("-n", 4, "--seed", 7, "--out", "named.png", "--captions") == 0
+    with Image.open("plain.png") as plain, Image.open("named.png") as named:
+        assert named.height > plain.height
+    script.class_names = ()
+    for flag, out in (("--captions", "a.png"), ("--class-folders", "samples/")):
+        assert generate("--out", out, flag) == 2
+        assert f"{flag}: this model is unconditional" in capsys.readouterr().err
+
+
+def test_numbers_that_can_be_read_in_two_ways_are_explained(
+    generate: Any, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script.class_names = ("1", "2", "3")
+    assert generate("-n", 2, "--labels", "1", "--out", "samples/") == 0
+    said = capsys.readouterr()
+    assert said.err == "ganserve: took 1 for the class named '1' (label 0)\n"
+    assert said.out.splitlines()[1] == "classes: 2 1"
+    assert generate("--counts", "0=2", "--out", "a.npz") == 0
+    assert capsys.readouterr().err == "ganserve: took 0 for label 0 (the class named '1')\n"
+
+
+@pytest.mark.parametrize("command", [["generate", "--out", "a.npz"], ["models"]])
+@pytest.mark.usefixtures("generate")
+def test_a_model_is_named_as_it_is_printed(
+    server: ScriptedServer, script: Script, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*command, "--server", server.address, "--model"]
+    for name in ("digits:2", "digits:2@abababababab", f"digits@{script.digest}"):
+        assert main([*words, name]) == 0
+    capsys.readouterr()
+    for name, code, says in (
+        ("digits:2@cd", 5, "the server has digits:2@abababababab and not the model @cd"),
+        ("digits@", 2, "behind the @"),
+        ("digits:x", 5, "such as digits:1"),
+    ):
+        assert main([*words, name]) == code
+        assert says in capsys.readouterr().err
+
+
 def test_an_unconditional_generator_gives_no_labels(generate: Any, script: Script) -> None:
     script.class_names = ()
     assert generate("-n", 2, "--seed", 1, "--out", "samples/") == 0
@@ -103,6 +216,7 @@ def test_an_unconditional_generator_gives_no_labels(generate: Any, script: Scrip
     assert generate("-n", 2, "--out", "a.npz") == 0
     with np.load("a.npz") as arrays:
         assert "labels" not in arrays
+        assert "class_names" not in arrays
 
 
 def test_a_drawn_seed_is_told(generate: Any, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +229,7 @@ def test_a_drawn_seed_is_told(generate: Any, script: Script, capsys: pytest.Capt
 def test_a_folder_that_holds_samples_is_kept(generate: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate("-n", 2, "--seed", 1, "--out", "samples/") == 0
     assert generate("-n", 2, "--seed", 2, "--out", "samples/") == 2
-    assert "already holds 4 files; give another folder, or --overwrite" in capsys.readouterr().err
+    assert "samples is not empty; give another folder, or --overwrite" in capsys.readouterr().err
     assert "1-000000.png" in files_in(Path("samples"))
 
 
@@ -152,7 +266,7 @@ def test_ctrl_c_leaves_nothing(
 
     monkeypatch.setattr("ganserve.client.cli.model_name", interrupt)
     monkeypatch.setattr("ganserve.client._outputs._Collector.add", interrupt)
-    monkeypatch.setattr("ganserve.client._outputs._FolderWriter.add", interrupt)
+    monkeypatch.setattr("ganserve.client._sample_folder.FolderWriter.add", interrupt)
     assert generate("-n", 50, "--out", out) == 130
     assert files_in(tmp_path) == []
     assert capsys.readouterr().err == ""
@@ -199,7 +313,7 @@ def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytes
         (["--out", "a.png", "--labels", "7"], 5, "label 7 is not one of 0 to 2"),
         (["--out", "a.png", "--labels=-1"], 5, "the label is -1"),
         (["--out", "a.png", "--labels", "0,,1"], 2, "empty entry"),
-        (["--out", "a.png", "--labels", "0=lots"], 2, "no class with its weight"),
+        (["--out", "a.png", "--labels", "0=lots"], 2, "no class with its number"),
         (["--out", "a.png", "--labels", "0=0"], 5, "above 0"),
         (["--out", "a.png", "--truncation", "0"], 5, "truncation is 0"),
         (["--out", "a.png", "--quality", "80"], 5, "quality goes with jpeg and webp"),
@@ -210,6 +324,11 @@ def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytes
         (["--out", "a.png", "--digest", "00"], 5, "another digest"),
         (["--out", "a.png", "--version", "0"], 5, "version is 0"),
         (["--out", "a.png", "--timeout", "0"], 2, "timeout_s is 0"),
+        (["--out", "a.png", "--class-folders"], 2, "--class-folders goes with a folder"),
+        (["--out", "a.npz", "--captions"], 2, "--captions goes with a grid"),
+        (["--out", "a.png", "--counts", "two"], 2, "is no class with its number"),
+        (["--out", "a.png", "--counts", "cat=1"], 5, "there is no class 'cat'"),
+        (["--out", "a.png", "--counts", "one=1", "--labels", "0"], 5, "labels and counts both"),
         (["--out", "a.gif"], 2, ".gif is not a known suffix"),
         (["--out", ""], 2, "names no file or folder"),
         (["--out", "."], 2, "is where you are"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.json_format import MessageToDict
 
 from ganserve.client import InvalidRequestError
 from ganserve.client._requests import address_query, image_encoding, latents_query, model_selector
@@ -39,8 +40,35 @@ def test_a_seed_that_is_not_given_is_drawn_here() -> None:
 
 
 def test_without_n_all_indices_to_the_end_are_asked_for() -> None:
-    assert ask(None, first_index=2**64 - 5).address.count == 5
-    assert ask(None).address.count == 2**64 - 1
+    assert ask(None, first_index=2**64 - 5, endless=True).address.count == 5
+    assert ask(None, endless=True).address.count == 2**64 - 1
+
+
+def test_counts_say_how_many_and_which() -> None:
+    query = ask(None, counts={"dog": np.int64(1100), 2: 1400, "emu": 0})
+    assert query.address.count == 2500
+    assert MessageToDict(query.labels) == {
+        "blocks": {
+            "blocks": [
+                {"classReference": {"name": "dog"}, "count": "1100"},
+                {"classReference": {"label": "2"}, "count": "1400"},
+                {"classReference": {"name": "emu"}},
+            ]
+        }
+    }
+    assert ask(None, counts={"dog": 7}, endless=True).address.count == 7
+    assert ask(3, counts={"dog": 7}).address.count == 3
+
+
+@pytest.mark.parametrize(
+    "indices", [[3, 2**64 - 1, 3], (3, 2**64 - 1, 3), np.array([3, 2**64 - 1, 3], np.uint64)], ids=type
+)
+def test_indices_are_sent_in_their_order(indices: Any) -> None:
+    address = ask(None, indices=indices).address
+    assert list(address.indices) == [3, 2**64 - 1, 3]
+    assert (address.count, address.first_index) == (0, 0)
+    assert list(ask(None, indices=range(5, 0, -2)).address.indices) == [5, 3, 1]
+    assert ask(None, indices=[8], counts={"dog": 7}).labels.HasField("blocks")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +80,26 @@ def test_without_n_all_indices_to_the_end_are_asked_for() -> None:
         ({"n": True}, "n is True; give a whole number", "query.address.count"),
         ({"n": "8"}, "n is '8'; give a whole number", "query.address.count"),
         ({"n": 2, "first_index": 2**64 - 1}, "n is 2; it must be at most 1", "query.address.count"),
+        ({"n": None}, "give n, the number of samples, or counts, or indices", "query.address.count"),
+        ({"indices": [1]}, "leave n and first_index out", "query.address.indices"),
+        ({"n": None, "indices": [1], "first_index": 1}, "leave n and first_index out", "query.address.indices"),
+        ({"n": None, "indices": []}, "give one or more in a list", "query.address.indices"),
+        ({"n": None, "indices": 3}, "give one or more in a list", "query.address.indices"),
+        ({"n": None, "indices": "12"}, "give one or more in a list", "query.address.indices"),
+        ({"n": None, "indices": np.array(3)}, "give one or more in a list", "query.address.indices"),
+        ({"n": None, "indices": [4, -1]}, "the index at position 1 is -1", "query.address.indices[1]"),
+        ({"n": None, "indices": [2**64]}, "the index at position 0 is", "query.address.indices[0]"),
+        ({"n": None, "indices": [1.5]}, "1.5; give a whole number", "query.address.indices[0]"),
+        ({"n": None, "indices": np.zeros(2)}, "0.0; give a whole number", "query.address.indices[0]"),
+        ({"n": None, "indices": np.zeros((2, 2), int)}, "give a whole number", "query.address.indices[0]"),
+        ({"n": None, "indices": [True]}, "give a whole number", "query.address.indices[0]"),
+        ({"n": None, "counts": {}}, "the counts add up to 0", "query.labels.blocks"),
+        ({"n": None, "counts": {"dog": 0}}, "the counts add up to 0", "query.labels.blocks"),
+        ({"n": None, "counts": {1: 2**63, 2: 2**63}}, "add up to 18446744073709551616", "query.labels.blocks"),
+        ({"n": None, "counts": {"dog": -1}}, "the count of class 'dog' is -1", "query.labels.blocks.blocks[0].count"),
+        ({"n": None, "counts": {"dog": 0.5}}, "give a whole number", "query.labels.blocks.blocks[0].count"),
+        ({"n": None, "counts": ["dog"]}, "give a mapping", "query.labels.blocks"),
+        ({"counts": {"dog": 1}, "labels": "dog"}, "labels and counts both", "query.labels"),
         ({"seed": -1}, "seed is -1", "query.address.seed"),
         ({"seed": 2**64}, "seed is 18446744073709551616", "query.address.seed"),
         ({"seed": 1.5}, "seed is 1.5", "query.address.seed"),
@@ -73,6 +121,26 @@ def test_a_model_has_to_be_named() -> None:
         address_query(
             model_selector(None, None, ""), 1, seed=1, first_index=0, labels=None, truncation=None, encoding=RAW
         )
+
+
+def test_a_model_may_be_named_with_its_version() -> None:
+    selector = model_selector("digits:12", None, "")
+    assert (selector.name, selector.version) == ("digits", 12)
+    assert model_selector("digits:12", 12, "").version == 12
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "says"),
+    [
+        ("digits:2", 3, "differ"),
+        ("digits:new", None, "such as digits:1"),
+        ("digits:", None, "such as digits:1"),
+        ("digits:0", None, "version is 0"),
+    ],
+)
+def test_a_version_in_a_name_has_to_be_one(model: str, version: int | None, says: str) -> None:
+    with pytest.raises(InvalidRequestError, match=says):
+        model_selector(model, version, "")
 
 
 @pytest.mark.parametrize("version", [0, -1, 2**32, "1", 1.0, True])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganserve.client import ArtifactError, Samples, ServerError
+from ganserve.client import ArtifactError, ConfigError, Samples, ServerError
+from ganserve.client._captions import caption
 from ganserve.client._replies import whole_reply
 from ganserve.contract.images import encode
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, SampleAddress, SampleBatch, SampleQuery
@@ -24,6 +25,7 @@ def batch(**changes: Any) -> SampleBatch:
         "seed": 7,
         "first_index": 10,
         "labels": [2, 0, 1],
+        "class_names": ["emu", "cat", "dog"],
         "format": ImageFormat.IMAGE_FORMAT_RAW,
         "pixels": PIXELS.tobytes(),
     }
@@ -52,7 +54,39 @@ def test_the_address_of_a_reply() -> None:
     assert samples.indices.tolist() == [10, 11, 12]
     assert samples.labels is not None
     assert samples.labels.tolist() == [2, 0, 1]
-    assert repr(samples) == "<Samples 10–12 of seed 7, 4×5×3, by cats:3@0123456789ab>"
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, "seed 7, indices 10–12, 4×5×3, classes 'emu', 'cat', 'dog'"),
+        ({"class_names": ["dog"] * 3}, "seed 7, indices 10–12, 4×5×3, class 'dog'"),
+        ({"class_names": []}, "seed 7, indices 10–12, 4×5×3, classes 2, 0, 1"),
+        ({"labels": [], "class_names": []}, "seed 7, indices 10–12, 4×5×3"),
+        ({"indices": [5, 3, 5]}, "seed 7, indices 5, 3, …, 4×5×3, classes 'emu', 'cat', 'dog'"),
+    ],
+)
+def test_samples_say_what_they_are(changes: dict[str, Any], shown: str) -> None:
+    assert repr(Samples.from_batch(batch(**changes))) == f"<3 samples of cats:3@0123456789ab: {shown}>"
+
+
+def test_many_classes_are_counted() -> None:
+    samples = Samples.join([Samples.from_batch(batch(class_names=[f"{i}{j}" for j in range(3)])) for i in range(3)])
+    assert "9 classes" in repr(samples)
+
+
+def test_class_names_pick_images() -> None:
+    samples = Samples.from_batch(batch())
+    assert samples.class_names is not None
+    assert samples.class_names.tolist() == ["emu", "cat", "dog"]
+    np.testing.assert_array_equal(samples[samples.class_names == "dog"], PIXELS[2:])
+
+
+def test_scattered_indices_come_as_they_were_asked_for() -> None:
+    samples = Samples.from_batch(batch(indices=[2**64 - 1, 3, 3], first_index=2**64 - 1))
+    assert samples.indices.tolist() == [2**64 - 1, 3, 3]
+    assert samples.first_index == 2**64 - 1
+    assert Samples.join([samples.between(2, 3), samples.between(0, 2)]).indices.tolist() == [3, 2**64 - 1, 3]
 
 
 def test_the_highest_indices_are_exact() -> None:
@@ -66,7 +100,11 @@ def test_arrays_are_the_readers_to_change() -> None:
 
 
 def test_an_unconditional_generator_has_no_labels() -> None:
-    assert Samples.from_batch(batch(labels=[])).labels is None
+    samples = Samples.from_batch(batch(labels=[], class_names=[]))
+    assert samples.labels is None
+    assert samples.class_names is None
+    with pytest.raises(ConfigError, match="unconditional"):
+        samples.grid(captions=True)
 
 
 def test_explicit_latents_have_no_seed() -> None:
@@ -84,6 +122,8 @@ def test_parts_join_and_come_apart(reply: SampleBatch) -> None:
     np.testing.assert_array_equal(joined.numpy(), PIXELS)
     assert joined.labels is not None
     assert joined.labels.tolist() == [2, 0, 1]
+    assert joined.class_names is not None
+    assert joined.class_names.tolist() == ["emu", "cat", "dog"]
     assert joined.indices.tolist() == [10, 11, 12]
 
 
@@ -93,9 +133,34 @@ def test_a_notebook_shows_a_grid() -> None:
     assert Samples.from_batch(batch()).grid(columns=3).size == ((3 * 5 + 4) * 10, 4 * 10)
 
 
+def test_captions_stand_below_the_samples() -> None:
+    samples = Samples.from_batch(batch())
+    plain = np.asarray(samples.between(0, 1).grid())
+    captioned = np.asarray(samples.between(0, 1).grid(captions=True))
+    np.testing.assert_array_equal(captioned[: len(plain)], plain)
+    strip = captioned[len(plain) :]
+    assert strip.max() > 200
+    assert len(strip) < 20
+    other = np.asarray(samples.between(1, 2).grid(captions=True))[len(plain) :]
+    assert not np.array_equal(strip, other)
+
+
+@pytest.mark.parametrize("name", ["", "猫", "line\nbreak"])
+def test_a_name_that_cannot_be_drawn_gives_its_label(name: str) -> None:
+    assert caption(4, name) == "label 4"
+    assert caption(4, "cat") == "cat"
+
+
 @pytest.mark.parametrize(
     "changes",
-    [{"pixels": b"123"}, {"labels": [1]}, {"count": 4}, {"format": ImageFormat.IMAGE_FORMAT_PNG, "files": [b""]}],
+    [
+        {"pixels": b"123"},
+        {"labels": [1]},
+        {"class_names": ["cat"]},
+        {"indices": [1]},
+        {"count": 4},
+        {"format": ImageFormat.IMAGE_FORMAT_PNG, "files": [b""]},
+    ],
 )
 def test_replies_whose_parts_do_not_fit_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ServerError, match="the reply holds"):
@@ -107,6 +172,21 @@ def test_a_torn_file_is_no_image() -> None:
     reply.files[0] = reply.files[0][:40]
     with pytest.raises(ArtifactError, match="not a readable image"):
         Samples.from_batch(reply).numpy()
+
+
+def test_a_file_of_another_size_is_refused() -> None:
+    reply = png_batch()
+    reply.files[1] = encode(PIXELS[1, :3], ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG))
+    with pytest.raises(ArtifactError, match="a file of 3×5×3 pixels where its images are 4×5×3"):
+        Samples.from_batch(reply).numpy()
+
+
+def test_other_indices_than_asked_for_are_refused() -> None:
+    query = SampleQuery(address=SampleAddress(seed=7, indices=[10, 4, 5]))
+    assert len(whole_reply(query, batch(indices=[10, 4, 5]))) == 3
+    for reply in (batch(), batch(indices=[10, 5, 4])):
+        with pytest.raises(ServerError, match="other indices"):
+            whole_reply(query, reply)
 
 
 @pytest.mark.parametrize(("first_index", "count"), [(9, 3), (10, 4)])

@@ -63,6 +63,15 @@ def test_without_n_there_is_no_end(connect: Connect, server: ScriptedServer, scr
     assert request.query.address.count == 2**64 - 2**40
 
 
+def test_counts_end_a_stream_and_travel_in_few_bytes(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    script.stream_batch = 700
+    script.stream.append((2, UNAVAILABLE))
+    batches = list(connect(server.address).stream(counts={"two": 1100, "zero": 1400}, seed=1))
+    names = [name for batch in batches if batch.class_names is not None for name in batch.class_names]
+    assert names == ["two"] * 1100 + ["zero"] * 1400
+    assert all(request.ByteSize() < 200 for request in script.asked(StreamSamplesRequest))
+
+
 def test_the_last_index_ends_it(connect: Connect, server: ScriptedServer) -> None:
     assert indices_of(list(connect(server.address).stream(first_index=2**64 - 6))) == list(range(2**64 - 6, 2**64))
 

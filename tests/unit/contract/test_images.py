@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
+from contextlib import suppress
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,6 +24,24 @@ from ganserve.v1.generator_pb2 import (
 
 LOSSLESS = [IMAGE_FORMAT_PNG, IMAGE_FORMAT_WEBP]
 FILES = [*LOSSLESS, IMAGE_FORMAT_JPEG]
+
+
+METADATA = (
+    "eXIf",
+    "iCCP",
+    "tEXt",
+    "zTXt",
+    "iTXt",
+    "pHYs",
+    "gAMA",
+    "cHRM",
+    "sRGB",
+    "tRNS",
+    "acTL",
+    "fcTL",
+    "fdAT",
+    "caBX",
+)
 
 
 def noise(channels: int, count: int = 1) -> images.Images:
@@ -68,6 +90,85 @@ def test_torn_files_are_refused(data: bytes | None) -> None:
     torn = images.encode(noise(3)[0], ImageEncoding(format=IMAGE_FORMAT_PNG))[:200] if data is None else data
     with pytest.raises(ArtifactError, match="not a readable image"):
         images.decode(torn, 3)
+
+
+def test_the_table_holds_every_format_of_the_protocol() -> None:
+    assert set(images.FORMAT_NUMBERS.values()) == set(ImageFormat.values()) - {IMAGE_FORMAT_UNSPECIFIED}
+    assert tuple(images.FORMAT_NUMBERS) == get_args(images.ImageFormatName)
+    assert tuple(form.name for form in images.FILE_FORMATS) == get_args(images.FileFormatName)
+
+
+@pytest.mark.parametrize("form", images.FILE_FORMATS, ids=lambda form: form.name)
+def test_a_format_is_known_by_its_name_and_by_every_suffix(form: images.FileFormat) -> None:
+    assert images.file_format(form.name) is form
+    assert all(images.file_format_of(suffix) is form for suffix in (*form.suffixes, form.suffixes[0].upper()))
+    assert images.file_format_of(".eps") is None
+
+
+def random_bytes(size: int) -> bytes:
+    return np.random.default_rng(size).bytes(size)
+
+
+def png_chunk(kind: str, content: bytes) -> bytes:
+    body = kind.encode() + content
+    return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def jpeg_segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def with_metadata(image_format: ImageFormat.ValueType, metadata: bytes) -> bytes:
+    file = images.encode(noise(3)[0], ImageEncoding(format=image_format))
+    start = 33 if image_format == IMAGE_FORMAT_PNG else 2
+    return file[:start] + metadata + file[start:]
+
+
+@pytest.mark.parametrize("kind", METADATA)
+@pytest.mark.parametrize("size", [0, 1, 5, 8, 26, 300])
+def test_metadata_of_a_png_never_matters(kind: str, size: int) -> None:
+    chunk = png_chunk(kind, random_bytes(size))
+    np.testing.assert_array_equal(images.decode(with_metadata(IMAGE_FORMAT_PNG, chunk), 3), noise(3)[0])
+
+
+def test_a_profile_of_many_megabytes_never_matters() -> None:
+    profile = b"name\0\0" + zlib.compress(bytes(5 * 2**20))
+    large = png_chunk("iCCP", profile) + png_chunk("zTXt", profile)
+    np.testing.assert_array_equal(images.decode(with_metadata(IMAGE_FORMAT_PNG, large), 3), noise(3)[0])
+
+
+@pytest.mark.parametrize("marker", [*range(0xE0, 0xEE), 0xEF, 0xFE])
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"JFIF\0", b"Exif\0\0II*\0\x08\0\0\0", b"MPF\0II*\0\x08\0\0\0\x03\0", b"Photoshop 3.0\x008BIM\x03\xed\0"],
+)
+def test_metadata_of_a_jpeg_never_matters(marker: int, head: bytes) -> None:
+    plain = images.decode(with_metadata(IMAGE_FORMAT_JPEG, b""), 3)
+    for size in (0, 1, 9, 40):
+        segment = jpeg_segment(marker, head + random_bytes(size))
+        np.testing.assert_array_equal(images.decode(with_metadata(IMAGE_FORMAT_JPEG, segment), 3), plain)
+
+
+@pytest.mark.parametrize("format", ["EPS", "TIFF", "GIF", "BMP"])
+def test_other_files_are_never_opened(format: str) -> None:  # noqa: A002
+    buffer = io.BytesIO()
+    images.to_pil(noise(3)[0]).save(buffer, format)
+    with pytest.raises(ArtifactError, match="none of PNG, JPEG, WEBP") as caught:
+        images.decode(buffer.getvalue(), 3)
+    assert "\n" not in str(caught.value)
+    assert " at 0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("image_format", FILES)
+def test_altered_files_are_refused_or_read(image_format: ImageFormat.ValueType) -> None:
+    file = images.encode(noise(3)[0], ImageEncoding(format=image_format))
+    dice = np.random.default_rng(0)
+    for length in dice.integers(1, len(file) + 1, 300):
+        altered = bytearray(file[: length if length % 2 else len(file)])
+        for place in dice.integers(0, len(altered), length % 4):
+            altered[place] ^= 1 + length % 255
+        with suppress(ArtifactError):
+            images.decode(bytes(altered), 3)
 
 
 @pytest.mark.parametrize(("side", "factor"), [(1, 48), (8, 6), (28, 2), (48, 1), (100, 1)])

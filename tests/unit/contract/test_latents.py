@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.latents import (
+    IndexList,
     IndexRange,
     central_probability,
+    draw_latents,
     draw_words,
     inverse_normal_cdf,
     sample_latents,
@@ -62,6 +64,26 @@ def test_a_latent_does_not_depend_on_the_range_it_is_drawn_in(
     together = sample_latents(seed, first, count, dim)
     alone = sample_latents(seed, first + offset, 1, dim)
     np.testing.assert_array_equal(together[offset], alone[0])
+
+
+EDGES = st.sampled_from([0, 1, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1])
+
+
+@given(SEEDS, st.lists(st.integers(0, 12) | EDGES, min_size=1, max_size=20), st.integers(1, 37), st.data())
+def test_indices_in_any_order_give_the_latents_of_each(
+    seed: int, values: list[int], dim: int, data: st.DataObject
+) -> None:
+    start = data.draw(st.integers(0, len(values) - 1))
+    indices = IndexList(seed, np.array(values, np.uint64))
+    ranges = indices.part(start, len(values) - start)
+    together = draw_latents(ranges, dim, [None] * len(ranges))
+    alone = [sample_latents(seed, index, 1, dim)[0] for index in values[start:]]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_indices_that_follow_one_another_are_one_draw() -> None:
+    values = np.array([5, 6, 7, 7, 2**64 - 1, 0, 1, 9], np.uint64)
+    assert IndexList(3, values).part(1, 7) == [(3, 6, 2), (3, 7, 1), (3, 2**64 - 1, 1), (3, 0, 2), (3, 9, 1)]
 
 
 def test_seeds_are_taken_modulo_two_to_the_64() -> None:

@@ -40,6 +40,20 @@ def test_framed_replies_equal_protobufs_own_encoding(
     np.testing.assert_array_equal(unpack_pixels(response_type.FromString(framed).batch), pixels)
 
 
+def test_fields_behind_the_pixels_keep_their_values() -> None:
+    pixels = np.arange(8, dtype=np.uint8).reshape(2, 2, 2, 1)
+    batch = SampleBatch(
+        count=2,
+        image=ImageShape(height=2, width=2, channels=1),
+        labels=[1, 0],
+        indices=[2**64 - 1, 5],
+        class_names=["dog", "cat"],
+    )
+    framed = frame_reply(batch, pixels)
+    batch.pixels = pixels.tobytes()
+    assert GenerateResponse.FromString(framed) == GenerateResponse(batch=batch)
+
+
 def test_pixels_of_another_size_than_their_shape_are_refused() -> None:
     batch = SampleBatch(count=2, image=ImageShape(height=2, width=2, channels=1), pixels=b"1234567")
     with pytest.raises(ServerError, match="7 bytes of pixels"):

@@ -10,6 +10,8 @@ from ganserve.contract.tensors import pack_latents
 from ganserve.runtime.sources import Source, Span, draw_rows, open_source
 from ganserve.v1.generator_pb2 import (
     Balanced,
+    ClassBlock,
+    ClassBlocks,
     ClassReference,
     ClassWeight,
     LabelPolicy,
@@ -60,6 +62,45 @@ def test_explicit_latents_are_passed_through(tiny_card: ModelCard) -> None:
     assert (source.seed, source.first_index, source.count) == (None, 0, 3)
 
 
+COUNTED = LabelPolicy(
+    blocks=ClassBlocks(
+        blocks=[
+            ClassBlock(class_reference=ClassReference(name="emu"), count=4),
+            ClassBlock(class_reference=ClassReference(label=0), count=7),
+        ]
+    )
+)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        None,
+        COUNTED,
+        LabelPolicy(uniform=Uniform()),
+        LabelPolicy(one=ClassReference(name="dog")),
+        LabelPolicy(weighted=Weighted(weights=[ClassWeight(class_reference=ClassReference(label=2), weight=1.0)])),
+    ],
+)
+def test_indices_in_any_order_give_the_rows_of_the_range(policy: LabelPolicy | None, tiny_card: ModelCard) -> None:
+    order = [9, 3, 4, 5, 5, 0, 19, 3]
+    range_of_20 = SampleAddress(seed=7, truncation=1.5, count=20)
+    some = SampleAddress(seed=7, truncation=1.5, indices=order)
+    whole = open_source(SampleQuery(address=range_of_20, labels=policy), tiny_card)
+    picked = open_source(SampleQuery(address=some, labels=policy), tiny_card)
+    assert (picked.seed, picked.first_index, picked.count) == (7, 9, 8)
+    expected = drawn(whole, 0, 20)[np.array(order)]
+    for start, count in ((0, 8), (2, 5)):
+        rows = drawn(picked, start, count)
+        for name in ("latents", "labels"):
+            np.testing.assert_array_equal(rows.columns[name], expected.columns[name][start : start + count])
+
+
+def test_explicit_latents_may_be_counted(tiny_card: ModelCard) -> None:
+    source = open_source(SampleQuery(latents=pack_latents(np.zeros((6, 7))), labels=COUNTED), tiny_card)
+    assert drawn(source, 0, 6).columns["labels"].tolist() == [2, 2, 2, 2, 0, 0]
+
+
 def test_an_unconditional_generator_gets_no_labels(unconditional: ModelCard) -> None:
     source = open_source(SampleQuery(address=SampleAddress(count=2)), unconditional)
     assert drawn(source, 0, 2).columns.keys() == {"latents"}
@@ -72,7 +113,9 @@ def test_rows_of_many_sources_are_drawn_as_each_would_be_alone(tiny_card: ModelC
         LabelPolicy(one=ClassReference(name="dog")),
         LabelPolicy(uniform=Uniform()),
         LabelPolicy(weighted=Weighted(weights=[ClassWeight(class_reference=ClassReference(label=2), weight=1.0)])),
+        COUNTED,
     ]
+    scattered = SampleQuery(address=SampleAddress(seed=8, indices=[4, 2**64 - 1, 4]))
     addressed = [
         SampleQuery(
             address=SampleAddress(
@@ -83,7 +126,7 @@ def test_rows_of_many_sources_are_drawn_as_each_would_be_alone(tiny_card: ModelC
         for seed, policy in enumerate(policies)
     ]
     given = SampleQuery(latents=pack_latents(LATENTS), labels=LabelPolicy(one=ClassReference(name="emu")))
-    sources = [open_source(query, tiny_card) for query in (*addressed[:2], given, *addressed[2:])]
+    sources = [open_source(query, tiny_card) for query in (*addressed[:2], given, scattered, *addressed[2:])]
     spans = [Span(source, 1, 2) for source in sources] + [Span(sources[0], 0, 1)]
     together = draw_rows(spans)
     alone = Rows.concatenate([draw_rows([span]) for span in spans])
@@ -101,6 +144,9 @@ def test_rows_of_many_sources_are_drawn_as_each_would_be_alone(tiny_card: ModelC
             "query.address.first_index",
             "go beyond the last one",
         ),
+        (SampleQuery(address=SampleAddress(indices=[1], count=1)), "query.address.indices", "leave first_index"),
+        (SampleQuery(address=SampleAddress(indices=[1], first_index=1)), "query.address.indices", "leave first_index"),
+        (SampleQuery(address=SampleAddress(indices=[1], truncation=-1)), "query.address.truncation", "above 0"),
         (SampleQuery(address=SampleAddress(count=1, truncation=-1)), "query.address.truncation", "above 0"),
         (
             SampleQuery(address=SampleAddress(count=1), labels=LabelPolicy()),

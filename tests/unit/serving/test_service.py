@@ -70,6 +70,39 @@ def test_every_method_of_the_contract_is_routed(play: Play) -> None:
     play(story)
 
 
+def test_scattered_indices_come_in_their_order_in_replies_and_streams(play: Play) -> None:
+    order = [3, 2**64 - 1, 3, 0, 7]
+    query = SampleQuery(model=TINY, address=SampleAddress(seed=1, indices=order))
+
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+        service.state = ModelState.MODEL_STATE_SERVING
+        whole = (await stub.Generate(GenerateRequest(query=query))).batch
+        assert (whole.count, whole.first_index, list(whole.indices)) == (5, 3, order)
+        assert list(whole.class_names) == [["cat", "dog", "emu"][label] for label in whole.labels]
+        parts = [reply.batch async for reply in stub.StreamSamples(StreamSamplesRequest(query=query, max_batch_size=2))]
+        assert [list(part.indices) for part in parts] == [order[:2], order[2:4], order[4:]]
+        assert [part.first_index for part in parts] == [3, 3, 7]
+        assert b"".join(part.pixels for part in parts) == whole.pixels
+        alone = SampleAddress(seed=1, first_index=2**64 - 1, count=1)
+        one = (await stub.Generate(GenerateRequest(query=SampleQuery(model=TINY, address=alone)))).batch
+        assert one.pixels == parts[0].pixels[len(one.pixels) :]
+        assert not one.indices
+
+    play(story)
+
+
+def test_too_many_indices_for_one_reply(play: Play) -> None:
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+        service.state = ModelState.MODEL_STATE_SERVING
+        address = SampleAddress(seed=1, indices=range(10_000))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Generate(GenerateRequest(query=SampleQuery(model=TINY, address=address)))
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert "do not fit one reply" in (caught.value.details() or "")
+
+    play(story)
+
+
 class _CallDetails(grpc.HandlerCallDetails):
     def __init__(self, method: str) -> None:
         self.method = method

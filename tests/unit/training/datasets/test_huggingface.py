@@ -117,7 +117,7 @@ def test_a_torn_folder(tmp_path: Path) -> None:
 def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = saved(rows([0, 1]), tmp_path / "pets")
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(ConfigError, match=r"pip install 'ganserve\[huggingface\]'"):
+    with pytest.raises(ConfigError, match=r"pip install .* '\.\[huggingface\]'"):
         load(source)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ganserve.contract.errors import ConfigError
+from ganserve.contract.extras import install_advice
 
 from .dataset import ImageDataset
 
@@ -14,7 +15,7 @@ def load_digits() -> ImageDataset:
     try:
         from sklearn import datasets
     except ImportError as error:
-        raise ConfigError("the digits need scikit-learn: pip install 'ganserve[train]'") from error
+        raise ConfigError(f"the digits need scikit-learn; {install_advice('train')}") from error
     bunch = datasets.load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
     return ImageDataset(

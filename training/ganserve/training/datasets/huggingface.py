@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganserve.contract.errors import ConfigError, DatasetError
+from ganserve.contract.extras import install_advice
 
 from . import fingerprints
 from .dataset import Split
@@ -75,7 +76,7 @@ def _import() -> Any:
         import datasets
     except ImportError as error:
         raise ConfigError(
-            f"datasets of Hugging Face need its library ({error}): pip install 'ganserve[huggingface]'"
+            f"datasets of Hugging Face need its library ({error}); {install_advice('huggingface')}"
         ) from error
     return datasets
 

@@ -1,0 +1,45 @@
+"""Which classes a command's samples are of, in a line for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MOST_LISTED: Final = 20
+
+
+def class_counts(labels: NDArray[np.int64], class_names: Sequence[str]) -> NDArray[np.int64]:
+    """How many samples each class has, int64 (number of classes,)."""
+    return np.bincount(labels, minlength=len(class_names))
+
+
+def describe_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> str:
+    """Such as ``classes: 7 cat, 6 dog``; empty without classes."""
+    present = np.flatnonzero(counts).tolist()
+    if not present:
+        return ""
+    if len(present) <= _MOST_LISTED:
+        return "classes: " + ", ".join(f"{counts[label]:,} {class_names[label]}" for label in present)
+    fewest, most = counts[present].min(), counts[present].max()
+    each = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    return f"classes: {len(present):,} of {len(class_names):,}, {each} samples each"
+
+
+def describe_grid(labels: NDArray[np.int64], class_names: Sequence[str], columns: int) -> str:
+    """Such as ``columns: cat, dog``, where each column or row has one class; otherwise as `describe_counts`."""
+    by_column = {place: _only(labels[place::columns]) for place in range(min(columns, len(labels)))}
+    by_row = {start: _only(labels[start : start + columns]) for start in range(0, len(labels), columns)}
+    for kind, found in (("columns", by_column), ("rows", by_row)):
+        held = [label for label in found.values() if label is not None]
+        tells = len(set(held)) > 1 and len(found) < len(labels)
+        if tells and len(held) == len(found) <= _MOST_LISTED:
+            return f"{kind}: " + ", ".join(class_names[label] for label in held)
+    return describe_counts(class_counts(labels, class_names), class_names)
+
+
+def _only(labels: NDArray[np.int64]) -> int | None:
+    """The label that all of them are; None where they differ."""
+    return int(labels[0]) if (labels == labels[0]).all() else None
