@@ -27,6 +27,7 @@ CLIENT_NAMES = [
     "IndicesLike",
     "InvalidRequestError",
     "LabelsLike",
+    "LocalGenerator",
     "NotFoundError",
     "OverloadedError",
     "PreconditionError",

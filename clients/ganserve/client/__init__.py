@@ -10,7 +10,8 @@ A sample is an address: the same model, seed, index, labels and truncation give 
 often. So calls are repeated safely, and a seed that nobody gave is drawn by the client before its first attempt.
 
 `Client` is for threads and processes, `AsyncClient` for asyncio. In a forked process, such as a `DataLoader` worker,
-only `Client` works: it opens a channel of its own in every process.
+only `Client` works: it opens a channel of its own in every process. `LocalGenerator` makes the same samples in this
+process, from a bundle and without a server.
 """
 
 from ganserve.contract.errors import (
@@ -34,6 +35,7 @@ from ganserve.contract.images import ImageFormatName
 from ._async_client import AsyncClient
 from ._client import Client
 from ._labels import CountsLike, LabelsLike
+from ._local import LocalGenerator
 from ._requests import IndicesLike
 from ._samples import Samples
 
@@ -51,6 +53,7 @@ __all__ = [
     "IndicesLike",
     "InvalidRequestError",
     "LabelsLike",
+    "LocalGenerator",
     "NotFoundError",
     "OverloadedError",
     "PreconditionError",

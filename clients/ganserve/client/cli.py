@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
@@ -22,6 +23,7 @@ from ganserve.v1.model_pb2 import ServedModel
 from ._client import Client
 from ._label_text import explain, parse_counts, parse_labels
 from ._labels import ClassKey
+from ._local import LocalGenerator
 from ._outputs import OutputOptions, open_output
 from ._sample_folder import Recipe
 from ._samples import Samples
@@ -42,8 +44,9 @@ Servers = Annotated[
 
 def generate(
     *,
-    model: Annotated[str, Parameter(group=_MODEL)],
     out: Annotated[str, Parameter(name=("--out", "-o"), group=_OUTPUT)],
+    model: Annotated[str | None, Parameter(group=_MODEL)] = None,
+    bundle: Annotated[Path | None, Parameter(group=_MODEL)] = None,
     server: Servers = (_DEFAULT_SERVER,),
     version: Annotated[int | None, Parameter(group=_MODEL)] = None,
     digest: Annotated[str, Parameter(group=_MODEL, show_default=False)] = "",
@@ -61,7 +64,7 @@ def generate(
     overwrite: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     timeout: Annotated[float, Parameter(group=_MODEL)] = 30.0,
 ) -> None:
-    """Fetch samples from a server.
+    """Fetch samples from a server, or make them here from a bundle.
 
     The same model, seed, index, labels and truncation always give the same image. What is written is there in full or
     not at all.
@@ -72,9 +75,11 @@ def generate(
         ganserve generate --model digits -n 10000 --labels 0,1,2 --out samples/
         ganserve generate --model pets --counts dog=1100,frog=1400 --out more/ --class-folders
         ganserve generate --model digits -n 500 --labels 0=0.9,1=0.1 --out arrays.npz
+        ganserve generate --bundle models/digits/1 -n 64 --seed 7 --out grid.png
 
     Args:
         model: Name of the model, or name:version, as `ganserve models` lists them.
+        bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
         out: A .png, .jpg or .webp file for one grid; .npz for arrays (images, labels, class_names, indices, seed,
             digest); or a folder such as samples/ for one file a sample beside labels.csv and samples.json.
         server: Address of a server, host:port. Give it several times for several servers.
@@ -105,14 +110,12 @@ def generate(
         overwrite=overwrite,
     )
     output = open_output(out, options)
-    name, pinned = _split_digest(model)
-    with Client(server, model=name, version=version, digest=digest, timeout_s=timeout) as client:
-        served = client.get_model()
-        _check_digest(served, pinned)
+    with _open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
+        served = source.get_model()
         class_names = tuple(served.card.class_names)
         counted = parse_counts(counts, class_names)
         num = _num_samples(n, counted)
-        stream = client.stream(
+        stream = source.stream(
             num,
             seed=seed,
             first_index=first_index,
@@ -176,6 +179,31 @@ def models(
         print(message)
     else:
         Console().print(shown)
+
+
+@contextmanager
+def _open_source(
+    model: str | None,
+    bundle: Path | None,
+    server: tuple[str, ...],
+    *,
+    version: int | None,
+    digest: str,
+    timeout_s: float,
+) -> Iterator[Client | LocalGenerator]:
+    """Where samples come from: a server's model, or a bundle that is run here."""
+    if (model is None) == (bundle is None):
+        raise ConfigError("give --model, for a server's model, or --bundle, for a bundle to run here")
+    if bundle is not None:
+        if version is not None or digest or server != (_DEFAULT_SERVER,):
+            raise ConfigError("--bundle is run here; --server, --version and --digest go with --model")
+        with LocalGenerator(bundle) as generator:
+            yield generator
+        return
+    name, pinned = _split_digest(model or "")
+    with Client(server, model=name, version=version, digest=digest, timeout_s=timeout_s) as client:
+        _check_digest(client.get_model(), pinned)
+        yield client
 
 
 def _num_samples(n: int | None, counts: dict[ClassKey, int] | None) -> int:

@@ -42,6 +42,7 @@ def test_help_lists_the_commands_and_imports_none() -> None:
         "bench",
         "export",
         "import",
+        "rename",
         "inspect",
         "serve",
         "generate",

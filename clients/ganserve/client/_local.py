@@ -1,0 +1,167 @@
+"""The samples of a bundle in this process, with the methods of a client and without a server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from numpy.typing import ArrayLike
+
+from ganserve.contract.errors import ConfigError
+from ganserve.contract.extras import install_advice
+from ganserve.contract.images import ImageFormatName
+from ganserve.v1.generator_pb2 import ModelSelector
+from ganserve.v1.model_pb2 import ServedModel
+
+from ._checks import whole_number
+from ._labels import CountsLike, LabelsLike
+from ._requests import IndicesLike, address_query, image_encoding, latents_query
+from ._samples import Samples
+
+if TYPE_CHECKING:
+    from ganserve.runtime.local import LocalModel
+
+
+class LocalGenerator:
+    """Makes the samples of one bundle in this process: the same methods and the same bytes as `Client`.
+
+    For notebooks, tests and bulk work on many machines. The bundle is read, verified and warmed up when it is first
+    used, as a server does it, once in every process: a forked `DataLoader` worker loads it anew, and a spawned one gets
+    a copy that does the same. Any number of threads may share one. Needs the extra `serve`.
+
+    Every method raises `InvalidRequestError` where an argument cannot be used, and `ArtifactError` where the bundle
+    cannot be served.
+    """
+
+    def __init__(self, bundle: str | Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> None:
+        """Reads nothing yet.
+
+        Args:
+            bundle: its folder, `MODELS/NAME/VERSION`.
+            device: what to run on; `auto` is CUDA where there is a GPU, else the CPU.
+        """
+        self._bundle = Path(bundle)
+        self._device = device
+        self._closed = False
+        self._by_process: dict[int, LocalModel] = {}
+
+    def generate(
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        first_index: int = 0,
+        indices: IndicesLike | None = None,
+        labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
+        truncation: float | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+    ) -> Samples:
+        """As `Client.generate`."""
+        query = address_query(
+            self._selector(),
+            n,
+            seed=seed,
+            first_index=first_index,
+            indices=indices,
+            labels=labels,
+            counts=counts,
+            truncation=truncation,
+            encoding=image_encoding(format, quality),
+        )
+        return Samples.from_batch(self._model().answer(query))
+
+    def generate_from(
+        self,
+        latents: ArrayLike,
+        *,
+        labels: LabelsLike | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+    ) -> Samples:
+        """As `Client.generate_from`."""
+        query = latents_query(self._selector(), latents, labels=labels, encoding=image_encoding(format, quality))
+        return Samples.from_batch(self._model().answer(query))
+
+    def stream(
+        self,
+        n: int | None = None,
+        *,
+        batch_size: int | None = None,
+        seed: int | None = None,
+        first_index: int = 0,
+        labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
+        truncation: float | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+    ) -> Iterator[Samples]:
+        """As `Client.stream`."""
+        if batch_size is not None:
+            batch_size = whole_number(batch_size, "batch_size", low=1, high=2**32 - 1, field="max_batch_size")
+        query = address_query(
+            self._selector(),
+            n,
+            seed=seed,
+            first_index=first_index,
+            labels=labels,
+            counts=counts,
+            truncation=truncation,
+            endless=True,
+            encoding=image_encoding(format, quality),
+        )
+        return (Samples.from_batch(batch) for batch in self._model().answer_in_parts(query, batch_size))
+
+    def get_model(self) -> ServedModel:
+        """What a server would tell of the model: identity, card and what it runs on."""
+        return self._model().describe()
+
+    def close(self) -> None:
+        """Frees this process's model, for good."""
+        self._closed = True
+        if model := self._by_process.pop(os.getpid(), None):
+            model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"LocalGenerator({str(self._bundle)!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_by_process": {}}
+
+    def _selector(self) -> ModelSelector:
+        return ModelSelector(name=self._bundle.absolute().parent.name)
+
+    def _model(self) -> LocalModel:
+        """This process's model, which is loaded at need."""
+        if self._closed:
+            raise RuntimeError("this generator is closed; make another")
+        model = self._by_process.get(os.getpid())
+        if model is None:
+            loaded = _load(self._bundle, self._device)
+            # No lock: a child could inherit it locked. Where threads race, the first one's model stays.
+            model = self._by_process.setdefault(os.getpid(), loaded)
+            if model is not loaded:
+                loaded.close()
+        return model
+
+
+def _load(bundle: Path, device: Literal["auto", "cpu", "cuda"]) -> LocalModel:
+    try:
+        from ganserve.runtime.local import LocalModel
+    except ImportError as error:
+        raise ConfigError(
+            f"a bundle cannot be run here, because {error.name} is not installed; {install_advice('serve')}"
+        ) from error
+    return LocalModel(bundle, device=device)
