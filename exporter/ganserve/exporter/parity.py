@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,13 +26,12 @@ from ganserve.v1.bundle_pb2 import Parity, Signature, TensorSpec
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_graph import FLOATS_OUTPUT, OnnxGraph, PixelGenerator
+from .tolerance import LEVELS_A_UNIT, Tolerance
 
 BATCH_SIZES: Final = (1, 2, 7, 64)
 
 _SEED: Final = 0
 _MOST_LABELS_ALONE: Final = 100
-_WHOLE_RANGE: Final = 2
-_LEVELS_A_UNIT: Final = 127.5
 _WELL_BEYOND: Final = 1.5
 _NEARLY_GREY: Final = 0.02
 
@@ -42,42 +40,6 @@ Reference = Callable[[Inputs], tuple[NDArray[np.uint8], NDArray[np.float32]]]
 """From inputs to images uint8 (N, H, W, C) and the floats that they come from, of any shape."""
 OnProgress = Callable[[int, int], None]
 """Told how many comparisons are done, and of how many."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tolerance:
-    """How far an exported graph may be from its generator."""
-
-    floats: float
-    """Largest difference of a float, where images lie in [-1, 1]."""
-    share_off: float
-    """Largest share of all values that differ at all."""
-    levels_between_batches: int
-    """Largest difference of a value, in 8-bit levels, between one batch size and another."""
-
-    @classmethod
-    def within(cls, floats: float, dtype: Dtype) -> Tolerance:
-        """The usual tolerance with another bound on floats. Raises ConfigError where it is none."""
-        if not 0 < floats < _WHOLE_RANGE:
-            raise ConfigError(f"--atol is {floats}; it must be positive and below {_WHOLE_RANGE}, the whole range")
-        usual = TOLERANCES[dtype]
-        share_off = usual.share_off if floats <= usual.floats else min(1.0, floats * _LEVELS_A_UNIT)
-        return dataclasses.replace(usual, floats=floats, share_off=share_off)
-
-    @property
-    def levels(self) -> int:
-        """Largest difference of a value in 8-bit levels: what such a float moves it by, and one for rounding."""
-        return 1 + int(self.floats * _LEVELS_A_UNIT)
-
-    def taking(self, share_off: float) -> float:
-        """A bound on floats, somewhat wider than this one, with which so large a share of values may differ."""
-        return float(f"{max(1.25 * self.floats, 1.1 * share_off / _LEVELS_A_UNIT):.1e}")
-
-
-TOLERANCES: Final[dict[Dtype, Tolerance]] = {
-    "fp32": Tolerance(floats=1e-4, share_off=1e-3, levels_between_batches=1),
-    "fp16": Tolerance(floats=2e-2, share_off=0.05, levels_between_batches=3),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +228,7 @@ def _check_share(comparisons: list[Comparison], tolerance: Tolerance) -> None:
         f"{num_values_off:,} of {num_values:,} values differ by a level or more: {share_off:.2%}, and at most "
         f"{tolerance.share_off:.1%} may; floats differ by {max_float_error:.2g} at most"
     )
-    if share_off > max_float_error * _LEVELS_A_UNIT:
+    if share_off > max_float_error * LEVELS_A_UNIT:
         raise ParityError(f"{found}, which does not explain it: the step to pixels is another one")
     atol = tolerance.taking(share_off)
     raise ParityError(f"{found}, so it is rounding: take it with --atol {atol:g}, or export with --dtype fp32")

@@ -24,17 +24,8 @@ from ganserve.v1.model_pb2 import ModelCard
 from .bundle import Target, write_bundle
 from .checkpoint_choice import choose
 from .onnx_graph import OPSET, OnnxGraph, to_onnx
-from .parity import (
-    TOLERANCES,
-    Comparison,
-    OnProgress,
-    Reference,
-    Tolerance,
-    check_parity,
-    doubt_of_range,
-    reference_of,
-    summarise,
-)
+from .parity import Comparison, OnProgress, Reference, check_parity, doubt_of_range, reference_of, summarise
+from .tolerance import TOLERANCES, Tolerance
 from .trial import check_generator
 
 

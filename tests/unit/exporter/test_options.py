@@ -19,7 +19,7 @@ from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.manifest import read_manifest
 from ganserve.exporter import Export, Target, export, export_run, pipeline
 from ganserve.exporter.onnx_graph import to_onnx
-from ganserve.exporter.parity import TOLERANCES, Tolerance
+from ganserve.exporter.tolerance import TOLERANCES, Tolerance
 from ganserve.runtime.device import Device
 from ganserve.training import TrainingConfig, training_from_config
 from ganserve.training.config import Architecture

@@ -10,7 +10,8 @@ import torch
 
 from ganserve.contract.card import LATENT_SCHEME
 from ganserve.exporter.onnx_graph import to_onnx
-from ganserve.exporter.parity import TOLERANCES, check_parity, reference_of
+from ganserve.exporter.parity import check_parity, reference_of
+from ganserve.exporter.tolerance import TOLERANCES
 from ganserve.training.config import Architecture
 from ganserve.training.networks import ImageShape, build_generator
 from ganserve.v1 import model_pb2
