@@ -14,7 +14,7 @@ from ganserve.v1.model_pb2 import ModelCard
 
 from . import checkpoint
 from .config import TrainingConfig
-from .datasets import ImageDataset, Resize, absolute, load
+from .datasets import ImageDataset, Resize, absolute, load, refuse_inside
 from .device import choose_device
 from .interrupt import StopSignal
 from .ranks import Ranks
@@ -46,6 +46,7 @@ def training_from_config(config: TrainingConfig, *, console: Console | None = No
     ranks = Ranks.from_environment()
     console = _console_of(ranks, console)
     config = dataclasses.replace(config, data=absolute(config.data))
+    refuse_inside(config.out, config.data, "--out")
     ranks.share_of(config.batch_size)
     device = choose_device(config.device, ranks)
     if ranks.is_first:
@@ -83,6 +84,7 @@ def resume_training(run: Path, *, console: Console | None = None, **changes: Any
             f"--steps {config.steps}: {config.out} has done {saved.step} steps; give a larger total to go on"
         )
     config = dataclasses.replace(config, data=absolute(config.data))
+    refuse_inside(run, config.data, "--resume")
     ranks.share_of(config.batch_size)
     device = choose_device(config.device, ranks)
     with ranks.joined(device):
@@ -108,6 +110,8 @@ def load_dataset(config: TrainingConfig, console: Console) -> ImageDataset:
             skip_bad=config.skip_bad,
             on_progress=lambda num_done, total: progress.update(task, completed=num_done, total=total),
         )
+    for note in dataset.notes:
+        console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
     if dataset.skipped:
         console.print(
             f"warning: {len(dataset.skipped):,} images left out, such as {dataset.skipped[0]}",

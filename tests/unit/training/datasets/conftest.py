@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ganserve.training.datasets import image_files
 
@@ -50,11 +51,11 @@ def zip_folder() -> Callable[..., str]:
 def num_decoded(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """Counts the images that are opened."""
     opened: list[str] = []
-    original = image_files._opened
+    original = image_files._read
 
-    def counting(file: image_files.ImageFile) -> object:
+    def counting(file: image_files.ImageFile, look: Callable[[Image.Image], object]) -> object:
         opened.append(file.path)
-        return original(file)
+        return original(file, look)
 
-    monkeypatch.setattr(image_files, "_opened", counting)
+    monkeypatch.setattr(image_files, "_read", counting)
     return lambda: len(opened)

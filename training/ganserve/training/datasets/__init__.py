@@ -2,6 +2,6 @@
 
 from .dataset import ImageDataset, Split
 from .resizing import Resize
-from .sources import absolute, load, load_test
+from .sources import absolute, load, load_test, refuse_inside
 
-__all__ = ["ImageDataset", "Resize", "Split", "absolute", "load", "load_test"]
+__all__ = ["ImageDataset", "Resize", "Split", "absolute", "load", "load_test", "refuse_inside"]

@@ -39,7 +39,7 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
 
 def is_folder(entry: zipfile.ZipInfo) -> bool:
     """Whether an entry is a folder's; its name may be empty, for which `ZipInfo.is_dir` fails."""
-    return entry.filename.endswith("/")
+    return entry.filename.endswith(("/", "\\"))
 
 
 def open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_bytes: int | None = None) -> IO[bytes]:

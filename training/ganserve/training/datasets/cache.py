@@ -20,7 +20,7 @@ from ganserve.contract.files import new_folder, sync
 from .dataset import ImageDataset
 from .decoding import Decoded, WritePixels
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Part of every key. It goes up whenever the same files would give other pixels, labels or names."""
 
 Make = Callable[[WritePixels], Decoded]
@@ -89,6 +89,7 @@ def _open(entry: Path, name: str) -> ImageDataset | None:
             labels=labels,
             class_names=tuple(index["class_names"]),
             skipped=tuple(index["skipped"]),
+            notes=tuple(index["notes"]),
         )
         images = _map(entry / _PIXELS, decoded)
         if len(images) != index["num_images"] or not re.fullmatch("[0-9a-f]{64}", index["digest"]):
@@ -106,6 +107,7 @@ def _to_index(dataset: ImageDataset) -> dict[str, object]:
         "has_labels": dataset.labels is not None,
         "class_names": dataset.class_names,
         "skipped": dataset.skipped,
+        "notes": dataset.notes,
         "digest": dataset.digest,
     }
 
@@ -124,4 +126,4 @@ def _in_memory(name: str, make: Make) -> ImageDataset:
 
 
 def _dataset(name: str, images: npt.NDArray[np.uint8], decoded: Decoded) -> ImageDataset:
-    return ImageDataset(images, decoded.labels, decoded.class_names, name, decoded.skipped)
+    return ImageDataset(images, decoded.labels, decoded.class_names, name, decoded.skipped, decoded.notes)

@@ -1,15 +1,16 @@
 """CIFAR-10 and CIFAR-100 in the Python version of https://www.cs.toronto.edu/~kriz/cifar.html.
 
-The tarball holds pickles, which may hold code. They are read by an unpickler that knows three names, none of which
-runs anything, and no file is extracted.
+The tarball, or the folder that was unpacked from it, holds pickles, which may hold code. They are read by an unpickler
+that knows three names, none of which runs anything, and no file is extracted.
 """
 
 from __future__ import annotations
 
+import os
 import pickle  # noqa: TID251 — the format is pickle; `_Unpickler` below runs nothing of it.
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, ClassVar
 
@@ -23,12 +24,19 @@ from .archives import BROKEN
 from .cache import cached
 from .dataset import ImageDataset, Split
 from .decoding import Decoded, WritePixels
+from .image_files import open_regular
 
 _MAX_MEMBERS = 64
 _MAX_MEMBER_BYTES = 512 * 2**20
 _SIDE = 32
 _FILES: dict[Split, str] = {"train": r"data_batch_\d+|train", "test": r"test_batch|test"}
 _NAMES = r"batches\.meta|meta"
+_FOLDER_MARKS = (
+    ("batches.meta", "data_batch_1"),
+    ("batches.meta", "test_batch"),
+    ("meta", "train"),
+    ("meta", "test"),
+)
 _LABEL_KEYS = (b"fine_labels", b"labels")
 _NAME_KEYS = (b"fine_label_names", b"label_names")
 _UNPICKLABLE = (
@@ -44,14 +52,22 @@ _UNPICKLABLE = (
 )
 
 
-def load_cifar(path: Path, split: Split) -> ImageDataset | None:
-    """The images of the split, with the fine labels of CIFAR-100; None where the tarball has no such split.
+def holds_cifar(folder: Path) -> bool:
+    """Whether `folder` is what CIFAR's tarball unpacks to, such as `cifar-10-batches-py`."""
+    return any(all((folder / name).is_file() for name in names) for names in _FOLDER_MARKS)
 
-    The cache is keyed by the tarball's real path, size and times. Raises DatasetError.
+
+def load_cifar(path: Path, split: Split) -> ImageDataset | None:
+    """The images of the split, with the fine labels of CIFAR-100; None where there is no such split.
+
+    The cache is keyed by the real path, size and times of the tarball, or of the files in the folder. Raises
+    DatasetError.
     """
-    key = fingerprints.of_text("cifar", split, fingerprints.of_files(path.parent, [path]))
+    files = [path] if path.is_file() else _files_of(path, split)
+    name = path.name.partition(".")[0] or path.resolve().name
+    key = fingerprints.of_text("cifar", split, fingerprints.of_files(path.parent, files))
     try:
-        return cached(key, path.name.partition(".")[0], lambda write: _decode(path, split, write))
+        return cached(key, name, lambda write: _decode(path, split, write))
     except _NoSuchSplitError:
         return None
 
@@ -79,22 +95,41 @@ def _decode(path: Path, split: Split, write: WritePixels) -> Decoded:
 
 def _read_members(path: Path, split: Split) -> dict[str, dict[Any, Any]]:
     """The unpickled files that matter, by name, read in the order in which they lie."""
-    contents: dict[str, dict[Any, Any]] = {}
+    members = _in_tarball(path, split) if path.is_file() else _in_folder(path, split)
     try:
-        with tarfile.open(path) as tar:
-            for index, member in enumerate(tar):
-                if index >= _MAX_MEMBERS or member.size > _MAX_MEMBER_BYTES:
-                    raise DatasetError(f"{path}: not CIFAR's tarball, {member.name} is too large or one too many")
-                name = PurePosixPath(member.name).name
-                if member.isreg() and re.fullmatch(f"{_FILES[split]}|{_NAMES}", name):
-                    file = tar.extractfile(member)
-                    if file is not None:
-                        contents[name] = _unpickle(file, f"{path}: {member.name}")
+        contents = {PurePosixPath(name).name: _unpickle(file, f"{path}: {name}") for name, file in members}
     except (tarfile.TarError, *BROKEN) as error:
         raise DatasetError(f"{path}: cannot be read ({error}); fetch it again") from error
     if not contents:
         raise DatasetError(f"{path}: a tarball, but not CIFAR's Python version; unpack it and give the folder")
     return contents
+
+
+def _in_tarball(path: Path, split: Split) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(path) as tar:
+        for index, member in enumerate(tar):
+            if index >= _MAX_MEMBERS or member.size > _MAX_MEMBER_BYTES:
+                raise DatasetError(f"{path}: not CIFAR's tarball, {member.name} is too large or one too many")
+            if member.isreg() and _is_of(split, PurePosixPath(member.name).name):
+                file = tar.extractfile(member)
+                if file is not None:
+                    yield member.name, file
+
+
+def _in_folder(folder: Path, split: Split) -> Iterator[tuple[str, IO[bytes]]]:
+    for path in _files_of(folder, split):
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _MAX_MEMBER_BYTES:
+                raise DatasetError(f"{path}: not one of CIFAR's files, it is too large; fetch the original")
+            yield path.name, file
+
+
+def _files_of(folder: Path, split: Split) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and _is_of(split, path.name))
+
+
+def _is_of(split: Split, name: str) -> bool:
+    return re.fullmatch(f"{_FILES[split]}|{_NAMES}", name) is not None
 
 
 def _unpickle(file: IO[bytes], what: str) -> dict[Any, Any]:

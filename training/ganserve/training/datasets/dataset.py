@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Self
 
@@ -47,6 +47,7 @@ class ImageDataset:
         class_names: one name a class, in label order; empty where `labels` is None.
         name: short name of the source, such as `digits`.
         skipped: the bad files that were left out, each with the reason; empty unless that was asked for.
+        notes: what people should know of how the source was read, such as what was passed over; one line each.
     """
 
     images: npt.NDArray[np.uint8]
@@ -54,6 +55,7 @@ class ImageDataset:
     class_names: tuple[str, ...]
     name: str
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[3] not in (1, 3):
@@ -81,6 +83,10 @@ class ImageDataset:
         digest = RunningDigest(self.images.shape)
         digest.add(self.images)
         return digest.finish(self.labels)
+
+    def with_notes(self, notes: tuple[str, ...]) -> Self:
+        """This dataset with `notes` before its own, and its digest."""
+        return replace(self, notes=(*notes, *self.notes)).with_known_digest(self.digest)
 
     def with_known_digest(self, digest: str) -> Self:
         """This dataset, which will not compute its digest because it is known to be `digest`."""

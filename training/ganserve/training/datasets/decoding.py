@@ -31,6 +31,7 @@ class Decoded:
     labels: npt.NDArray[np.int64] | None
     class_names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def decode(
@@ -62,6 +63,7 @@ def decode(
         labels=labels,
         class_names=listing.class_names,
         skipped=tuple(map(str, faults)),
+        notes=found.notes,
     )
 
 
@@ -87,11 +89,19 @@ def read_all(
         except BadImageError as error:
             faults.append(Fault(file.path, str(error)))
         else:
-            write(pixels)
-            labels.append(file.label)
+            if pixels.shape[:2] == (found.height, found.width):
+                write(pixels)
+                labels.append(file.label)
+            else:
+                faults.append(Fault(file.path, _turned(pixels), is_size=True))
         if on_progress is not None:
             on_progress(total - num_left, total)
     return np.array(labels, dtype=np.int64) if listing.class_names else None, faults
+
+
+def _turned(pixels: npt.NDArray[np.uint8]) -> str:
+    """Why an image is of another size than its header says."""
+    return f"{pixels.shape[1]}×{pixels.shape[0]} once it is turned as the EXIF behind its pixels says"
 
 
 def _refuse(listing: Listing, faults: Sequence[Fault]) -> None:

@@ -1,9 +1,9 @@
-"""A folder of images: in class folders, in `train/` and `test/`, flat, or beside a `dataset.json`."""
+"""The files below a folder."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,38 +11,27 @@ from ganserve.contract.errors import DatasetError
 from ganserve.contract.files import read_regular_file
 
 from . import fingerprints
-from .dataset import Split
-from .image_files import ImageFile, open_regular
-from .layouts import images_among, inner_path, lay_out
-from .listing import Listing
-from .stylegan import INDEX_NAME, max_index_bytes, parse_index
+from .image_files import open_regular
+from .layouts import Inner, inner_path
+from .trees import Tree
 
 
-def list_folder(folder: Path, split: Split) -> Listing | None:
-    """Every image of the split under `folder`, however deep; None where it has no such split.
+def folder_tree(folder: Path) -> Tree:
+    """Every file under `folder`, however deep.
 
-    Its fingerprint covers the folder's real path, the path, size and times of every image, and `dataset.json`.
-    Raises DatasetError and OSError.
+    Its fingerprints cover the folder's real path, and the path, size and times of each file. Raises DatasetError.
     """
-    source = str(folder)
-    images = images_among((inner_path(path.relative_to(folder).as_posix()) for path in walk(folder)), source)
-    index_path = folder / INDEX_NAME
-    data = read_regular_file(index_path, max_index_bytes(len(images))) if index_path.is_file() else b""
-    index = parse_index(data, source) if data else None
-    layout = index.lay_out(images, source) if index and images else lay_out(images, source)
-    if split not in layout.splits:
-        return None
-    paths = [folder.joinpath(*path) for path in images] + ([index_path] if index else [])
-    return Listing(
-        source=source,
+    files = {inner_path(path.relative_to(folder).as_posix()): path for path in walk(folder)}
+
+    def fingerprint_of(paths: Sequence[Inner]) -> str:
+        return fingerprints.of_files(folder, [files[path] for path in paths])
+
+    return Tree(
+        source=str(folder),
         name=folder.resolve().name,
-        files=[
-            ImageFile("/".join(path), label, partial(open_regular, folder.joinpath(*path)))
-            for path, label in layout.splits[split]
-        ],
-        class_names=layout.class_names,
-        fingerprint=fingerprints.of_text("folder", split, fingerprints.of_files(folder, paths)),
-        digest=index.digest if index else "",
+        openers={inner: partial(open_regular, path) for inner, path in files.items()},
+        fingerprint_of=fingerprint_of,
+        read=lambda inner, max_bytes: read_regular_file(files[inner], max_bytes),
     )
 
 

@@ -1,24 +1,29 @@
-"""Datasets of the Hugging Face `datasets` library: folders that `save_to_disk` wrote, and the Hub's by name."""
+"""Tables of images that the Hugging Face `datasets` library reads.
+
+They are folders that `save_to_disk` wrote, Parquet files, and the Hub's by name.
+"""
 
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from ganserve.contract.errors import ConfigError, DatasetError
-from ganserve.contract.extras import install_advice
 
 from . import fingerprints
+from .cache import cache_folder
 from .dataset import Split
+from .huggingface_columns import find_image_column, find_label_column, import_library, read_labels
 from .image_files import ImageFile, open_regular
-from .layouts import require_text
 from .listing import Listing
+from .splits import choose_splits, divides, is_split_name
 
+PARQUET_SUFFIX = ".parquet"
 _SCHEME = "hf://"
-_IMAGE_COLUMNS = ("image", "img")
-_LABEL_COLUMNS = ("label", "labels", "fine_label")
 
 
 def holds_huggingface(folder: Path) -> bool:
@@ -34,13 +39,13 @@ def list_saved(folder: Path, split: Split) -> Listing | None:
     The fingerprint covers the folder's real path and the path, size and times of every file in it. Raises DatasetError,
     and ConfigError where the library is missing.
     """
-    library = _import()
+    library = import_library()
     try:
         found = library.load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, TypeError, library.exceptions.DatasetsError) as error:
         raise DatasetError(f"{folder}: cannot be read ({_line(error)}); save it again") from error
     files = [path for path in folder.rglob("*") if path.is_file()]
-    return _list(found, split, str(folder), folder.resolve().name, fingerprints.of_files(folder, files))
+    return _list(_parts(found), split, str(folder), folder.resolve().name, fingerprints.of_files(folder, files))
 
 
 def is_hub_name(source: str) -> bool:
@@ -54,7 +59,7 @@ def list_hub(source: str, split: Split) -> Listing | None:
     The library downloads what it has not kept from the last time. The fingerprint covers the files that it made, as
     above. Raises DatasetError, and ConfigError where the library is missing or the name is wrong.
     """
-    library = _import()
+    library = import_library()
     name, _, revision = source.removeprefix(_SCHEME).partition("@")
     if not 1 <= len(name.split("/")) <= 2 or not all(name.split("/")):
         raise ConfigError(f"{source}: the Hub's names are hf://user/name, with @revision after it if you like")
@@ -68,32 +73,57 @@ def list_hub(source: str, split: Split) -> Listing | None:
         raise DatasetError(f"{source}: cannot be fetched ({_line(error)}); check the name and the network") from error
     files = [Path(file["filename"]) for part in found.values() for file in part.cache_files]
     prints = [fingerprints.of_files(file.parent, [file]) for file in sorted(files)]
-    return _list(found, split, source, name.rpartition("/")[2], fingerprints.of_text(*prints))
+    return _list(_parts(found), split, source, name.rpartition("/")[2], fingerprints.of_text(*prints))
 
 
-def _import() -> Any:
+def list_parquet(path: Path, files: Sequence[Path], split: Split) -> Listing | None:
+    """The images in Parquet files, all of them below or at `path`. None where they have no such split.
+
+    A file's split is what its name begins with, as in `train-00000-of-00002.parquet`, or the name of a folder that it
+    lies in; without any, all are training. The library keeps what it unpacks in the cache. The fingerprint covers the
+    path, size and times of each file. Raises DatasetError, and ConfigError where the library is missing.
+    """
+    library = import_library()
+    by_name: dict[str, list[str]] = {}
+    for file in sorted(files):
+        by_name.setdefault(_split_name(file, path), []).append(str(file))
+    if not divides(by_name) and not all(map(is_split_name, by_name)):
+        by_name = {"train": [file for names in by_name.values() for file in names]}
     try:
-        import datasets
-    except ImportError as error:
-        raise ConfigError(
-            f"datasets of Hugging Face need its library ({error}); {install_advice('huggingface')}"
-        ) from error
-    return datasets
+        parts = {
+            name: library.Dataset.from_parquet(names, cache_dir=str(cache_folder() / "parquet"))
+            for name, names in by_name.items()
+        }
+    except (OSError, ValueError, RuntimeError, TypeError, library.exceptions.DatasetsError) as error:
+        raise DatasetError(f"{path}: cannot be read ({_line(error)}); fetch its Parquet files again") from error
+    root = path if path.is_dir() else path.parent
+    return _list(parts, split, str(path), path.resolve().stem, fingerprints.of_files(root, files))
+
+
+def _split_name(file: Path, path: Path) -> str:
+    first = re.split(r"[-_.]", file.name)[0]
+    folders = file.relative_to(path).parts[:-1] if file != path else ()
+    return next((name for name in (first, *folders) if is_split_name(name)), "")
+
+
+def _parts(found: Any) -> dict[str, Any]:
+    return dict(found) if isinstance(found, dict) else {"train": found}
 
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _list(found: Any, split: Split, source: str, name: str, fingerprint: str) -> Listing | None:
-    parts = found if isinstance(found, dict) else {"train": found}
-    if split not in parts:
+def _list(parts: Mapping[str, Any], split: Split, source: str, name: str, fingerprint: str) -> Listing | None:
+    chosen = choose_splits(parts, source)
+    if split not in chosen:
         return None
-    rows = parts[split]
-    image_column = _image_column(rows.features, source)
-    label_column = _label_column(rows.features, source)
-    labels, class_names = _labels(parts, split, label_column, source) if label_column else ([], ())
-    rows = rows.select_columns([image_column]).cast_column(image_column, _import().Image(decode=False))
+    rows = parts[chosen[split]]
+    image_column, image_feature = find_image_column(rows.features, source)
+    label_column, notes = find_label_column(rows, image_column, source)
+    train = parts[chosen.get("train", chosen[split])]
+    labels, class_names = read_labels(rows, train, label_column, f"{source}: {{}} in a row of {split}")
+    rows = rows.select_columns([image_column]).cast_column(image_column, image_feature)
     return Listing(
         source=source,
         name=name,
@@ -106,56 +136,21 @@ def _list(found: Any, split: Split, source: str, name: str, fingerprint: str) ->
             for index in range(len(rows))
         ],
         class_names=class_names,
-        fingerprint=fingerprints.of_text("huggingface", split, fingerprint),
+        fingerprint=fingerprints.of_text("huggingface", split, image_column, label_column, fingerprint),
+        notes=(*_say_splits(parts, chosen), *notes),
     )
 
 
-def _image_column(features: Any, source: str) -> str:
-    columns = [name for name, feature in features.items() if isinstance(feature, _import().Image)]
-    column = _chosen(columns, _IMAGE_COLUMNS, f"{source}: columns of images")
-    if column is None:
-        raise DatasetError(f"{source}: no column of images among {', '.join(features)}; cast one to datasets.Image()")
-    return column
-
-
-def _label_column(features: Any, source: str) -> str | None:
-    """A column of classes, or one of whole numbers that is named as labels are."""
-    library = _import()
-    classes = [name for name, feature in features.items() if isinstance(feature, library.ClassLabel)]
-    if classes:
-        return _chosen(classes, _LABEL_COLUMNS, f"{source}: columns of classes")
-    numbers = (
-        name
-        for name, feature in features.items()
-        if isinstance(feature, library.Value) and feature.dtype.lstrip("u").startswith("int") and name in _LABEL_COLUMNS
-    )
-    return next(numbers, None)
-
-
-def _chosen(columns: list[str], preferred: tuple[str, ...], what: str) -> str | None:
-    if len(columns) < 2:
-        return next(iter(columns), None)
-    named = [name for name in preferred if name in columns]
-    if not named:
-        raise DatasetError(f"{what} {', '.join(columns)}; keep one, or name it {preferred[0]}")
-    return named[0]
-
-
-def _labels(parts: Any, split: Split, column: str, source: str) -> tuple[list[int], tuple[str, ...]]:
-    """The label of each row of the split, and the class names, which are those of the training rows."""
-    feature = parts[split].features[column]
-    values = list(parts[split][column])
-    if isinstance(feature, _import().ClassLabel):
-        names = require_text(feature.names, f"{source}: the class name")
-        label_of = {number: number for number in range(len(names))}
-    else:
-        known = values if "train" not in parts else parts["train"][column]
-        label_of = {number: label for label, number in enumerate(sorted(set(known) - {None}))}
-        names = tuple(map(str, label_of))
-    foreign = set(values) - set(label_of)
-    if foreign:
-        raise DatasetError(f"{source}: {column} is {foreign.pop()} in a row of {split}, which is no class")
-    return [label_of[value] for value in values], names
+def _say_splits(parts: Mapping[str, Any], chosen: Mapping[Split, str]) -> tuple[str, ...]:
+    """Which split is which, where that is not plain, and which are not used."""
+    said = [
+        f"{split} images are those in {name} ({len(parts[name]):,})" for split, name in chosen.items() if split != name
+    ]
+    unused = [
+        f"left out beside the splits: {name} ({len(parts[name]):,})"
+        for name in sorted(set(parts) - set(chosen.values()))
+    ]
+    return (*([", ".join(said)] if said else []), *unused)
 
 
 def _open_row(rows: Any, index: int, column: str) -> IO[bytes]:

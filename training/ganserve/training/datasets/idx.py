@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import math
+import re
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -19,51 +22,98 @@ from .archives import BROKEN, max_unpacked_bytes
 from .cache import cached
 from .dataset import ImageDataset, Split
 from .decoding import Decoded, WritePixels
+from .emnist import character_names, is_emnist
+from .splits import SPLITS
 from .values import labelled_by_value
 
-_PREFIXES: dict[Split, str] = {"train": "train", "test": "t10k"}
+_SPLIT_NAMES: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": ("t10k", "test")}
 _IMAGES = "images-idx3-ubyte"
 _LABELS = "labels-idx1-ubyte"
+# MNIST's names begin with the split, EMNIST's with a name such as `emnist-letters-`; some write `images.idx3-ubyte`.
+_IMAGES_FILE = re.compile(r"(?P<prefix>(?:.+-)?)(?P<split>train|t10k|test)-images[-.]idx3-ubyte(?:\.gz)?")
 _UNSIGNED_BYTE = 0x08
 _PIECE_BYTES = 64 * 2**20
 
 
-def holds_idx(folder: Path) -> bool:
-    """Whether `folder` has the images file of an IDX dataset, of either split."""
-    return any(_find(folder, f"{prefix}-{_IMAGES}") for prefix in _PREFIXES.values())
+@dataclass(frozen=True)
+class IdxFiles:
+    """The files of one dataset: those in `folder` whose names begin with `prefix`."""
+
+    folder: Path
+    prefix: str = ""
+
+    @property
+    def name(self) -> str:
+        """Short name of the dataset."""
+        return self.prefix.rstrip("-") or self.folder.resolve().name
+
+    @property
+    def images_path(self) -> Path:
+        """The file of images that stands for all of them: that to train on, where there is one."""
+        found = (self.find(split, _IMAGES) for split in SPLITS)
+        return next((path for path in found if path is not None), self.folder)
+
+    def find(self, split: Split, kind: str) -> Path | None:
+        """The file of images or labels of a split, in either spelling, gzipped or not."""
+        names = (f"{self.prefix}{word}-{kind}" for word in _SPLIT_NAMES[split])
+        spellings = (spelling for name in names for spelling in (name, name.replace("-idx", ".idx")))
+        paths = (self.folder / f"{spelling}{suffix}" for spelling in spellings for suffix in ("", ".gz"))
+        return next((path for path in paths if path.is_file()), None)
 
 
-def load_idx(folder: Path, split: Split = "train") -> ImageDataset | None:
+def find_idx(folder: Path) -> list[IdxFiles]:
+    """The IDX datasets whose files lie in `folder`, of either split."""
+    matches = (_IMAGES_FILE.fullmatch(path.name) for path in folder.iterdir())
+    return [IdxFiles(folder, prefix) for prefix in sorted({match["prefix"] for match in matches if match})]
+
+
+def idx_of_file(path: Path) -> IdxFiles | None:
+    """The dataset that a file of images belongs to; None where it is not named like one."""
+    match = _IMAGES_FILE.fullmatch(path.name)
+    return None if match is None else IdxFiles(path.parent, match["prefix"])
+
+
+def load_idx(files: IdxFiles, split: Split = "train") -> ImageDataset | None:
     """The images of the split and, where there is a labels file, their labels; None where it has no such split.
 
-    A class is a value that occurs among the training labels. The cache is keyed by the folder's real path and the
-    names, sizes and times of its IDX files. Raises DatasetError.
+    A class is a value that occurs among the training labels. EMNIST's images, which are stored column by column, are
+    turned upright, and its classes have the characters that they stand for as names. The cache is keyed by the folder's
+    real path and the names, sizes and times of the files. Raises DatasetError.
     """
-    images_path = _find(folder, f"{_PREFIXES[split]}-{_IMAGES}")
+    images_path = files.find(split, _IMAGES)
     if images_path is None:
         return None
-    labels_paths = [_find(folder, f"{prefix}-{_LABELS}") for prefix in _PREFIXES.values()]
-    files = [path for path in (images_path, *labels_paths) if path is not None]
-    key = fingerprints.of_text("idx", split, fingerprints.of_files(folder, files))
-    return cached(key, folder.resolve().name, lambda write: _decode(folder, images_path, split, write))
+    labels_paths = [files.find(one, _LABELS) for one in SPLITS]
+    paths = [path for path in (images_path, *labels_paths) if path is not None]
+    key = fingerprints.of_text("idx", split, fingerprints.of_files(files.folder, paths))
+    return cached(key, files.name, lambda write: _decode(files, images_path, split, write))
 
 
-def _decode(folder: Path, images_path: Path, split: Split, write: WritePixels) -> Decoded:
+def _decode(files: IdxFiles, images_path: Path, split: Split, write: WritePixels) -> Decoded:
     images = read_idx(images_path, num_dimensions=3)[..., np.newaxis]
-    values = _read_labels(folder, split)
+    values = _read_labels(files, split)
     if values is not None and len(values) != len(images):
         raise DatasetError(
-            f"{folder}: its {split} labels file holds {len(values)} labels but {images_path.name} holds "
+            f"{files.folder}: its {split} labels file holds {len(values)} labels but {images_path.name} holds "
             f"{len(images)} images; take both from one download"
         )
-    train_values = values if split == "train" else _read_labels(folder, "train")
-    decoded = labelled_by_value(images.shape, values, train_values, str(folder))
+    train_values = values if split == "train" else _read_labels(files, "train")
+    decoded = labelled_by_value(images.shape, values, train_values, str(files.folder))
+    if is_emnist(files.prefix):
+        images = images.transpose(0, 2, 1, 3)
+        decoded = dataclasses.replace(
+            decoded,
+            height=decoded.width,
+            width=decoded.height,
+            class_names=character_names(files.prefix, decoded.class_names),
+            notes=("EMNIST stores its images column by column; they are turned upright",),
+        )
     write(images)
     return decoded
 
 
-def _read_labels(folder: Path, split: Split) -> npt.NDArray[np.uint8] | None:
-    path = _find(folder, f"{_PREFIXES[split]}-{_LABELS}")
+def _read_labels(files: IdxFiles, split: Split) -> npt.NDArray[np.uint8] | None:
+    path = files.find(split, _LABELS)
     return None if path is None else read_idx(path, num_dimensions=1)
 
 
@@ -114,13 +164,6 @@ def _read_at_most(file: BinaryIO, num_bytes: int) -> bytearray:
     while len(body) < num_bytes and (piece := file.read(min(num_bytes - len(body), _PIECE_BYTES))):
         body += piece
     return body
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    """The file of that name, or of the other spelling in use (`train-images.idx3-ubyte`), gzipped or not."""
-    spellings = (name, name.replace("-idx", ".idx"))
-    paths = (folder / f"{spelling}{suffix}" for spelling in spellings for suffix in ("", ".gz"))
-    return next((path for path in paths if path.is_file()), None)
 
 
 def _open(path: Path) -> BinaryIO:

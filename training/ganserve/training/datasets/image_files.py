@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import os
 import stat
-import struct
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from .archives import BROKEN
+from .image_formats import FORMATS
+from .metadata import orientation, turned_upright, upright_size, without_metadata
 from .resizing import Resize
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 MAX_PIXELS = 4096 * 4096
+"""Of an image that is decoded as it is."""
+
+MAX_PIXELS_TO_RESIZE = 8192 * 8192
+"""Of an image that is made smaller: cameras of 60 megapixels are below it."""
+
 MAX_FILE_BYTES = 256 * 2**20
 _GREY_MODES = frozenset({"1", "L", "LA"})
 _COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"})
-# What Pillow raises besides.
-_UNREADABLE = (*BROKEN, SyntaxError, struct.error)
-# EXIF 2.32, tag 0x0112: how the stored rows and columns lie in the scene.
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_ON_ITS_SIDE = frozenset({5, 6, 7, 8})
+_DEEP_GREY_MODES = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
+# Pillow opens greyscale PNM of more than 8 bits as whole numbers scaled to 16 bits, and Pillow 11 some PNGs so.
+_FORMATS_OF_DEEP_GREY_AS_NUMBERS = frozenset({"PPM", "PNG"})
+_JPEG_FORMATS = frozenset({"JPEG", "MPO"})
+
+T = TypeVar("T")
 
 
 class BadImageError(Exception):
@@ -59,11 +56,15 @@ class Header:
     width: int
     height: int
     mode: str
+    is_deep: bool
+    """Whether it has 16 bits a channel."""
+    has_frames: bool
+    """Whether it is an animation or holds several pages, of which the first is the image."""
 
     @property
     def is_grey(self) -> bool:
         """Whether one channel holds all of it."""
-        return self.mode in _GREY_MODES
+        return self.mode in _GREY_MODES or self.mode.startswith("I")
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -81,19 +82,14 @@ def _open_at_once(path: str, flags: int) -> int:
 
 def read_header(file: ImageFile) -> Header:
     """Reads size and mode without decoding. Raises BadImageError."""
-    with _opened(file) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise BadImageError(f"{width}×{height} pixels, more than {MAX_PIXELS:,}")
-        if image.mode not in _GREY_MODES | _COLOUR_MODES:
-            raise BadImageError(f"pixels of mode {image.mode}; save it with 8 bits a channel")
-        if _orientation(image) in _ON_ITS_SIDE:
-            width, height = height, width
-        return Header(width, height, image.mode)
+    return _read(file, _header)
 
 
 def read_pixels(file: ImageFile, num_channels: int, resize: Resize | None = None) -> npt.NDArray[np.uint8]:
     """Decodes an image: upright, on black where it is transparent, greyscale or RGB, resized where that is asked for.
+
+    Of 16 bits a channel the upper 8 are taken, of an animation the first frame. A JPEG of more than `MAX_PIXELS` that
+    is to be made smaller is decoded at a half, a quarter or an eighth of its size, still at least twice the one wanted.
 
     Returns:
         uint8 (H, W, num_channels), C-contiguous.
@@ -101,41 +97,72 @@ def read_pixels(file: ImageFile, num_channels: int, resize: Resize | None = None
     Raises:
         BadImageError: it is truncated or broken.
     """
-    with _opened(file) as image:
-        orientation = _orientation(image)
-        flat = _on_black(image).convert("L" if num_channels == 1 else "RGB")
-    if orientation in _UPRIGHT:
-        flat = flat.transpose(_UPRIGHT[orientation])
+    return _read(file, partial(_pixels, num_channels=num_channels, resize=resize))
+
+
+def _read(file: ImageFile, look: Callable[[Image.Image], T]) -> T:
+    """What `look` sees in the image, and without its metadata where those are in the way."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with file.open() as stream:
+                try:
+                    with Image.open(stream, formats=FORMATS) as image:
+                        return look(image)
+                except (BadImageError, Image.DecompressionBombError):
+                    raise
+                except Exception:
+                    bare = without_metadata(stream)
+                    if bare is None:
+                        raise
+                    with Image.open(bare[0], formats=FORMATS) as image:
+                        image.info["exif"] = bare[1]
+                        return look(image)
+        except BadImageError:
+            raise
+        except UnidentifiedImageError as error:
+            raise BadImageError("not an image") from error
+        except Image.DecompressionBombError as error:
+            raise BadImageError("so many pixels that it may be a decompression bomb") from error
+        except Exception as error:  # Pillow raises whatever its parsing of a broken file stumbles over.
+            raise BadImageError(str(error) or type(error).__name__) from error
+
+
+def _header(image: Image.Image) -> Header:
+    is_number = image.mode == "I" and image.format in _FORMATS_OF_DEEP_GREY_AS_NUMBERS
+    if not is_number and image.mode not in _GREY_MODES | _COLOUR_MODES | _DEEP_GREY_MODES:
+        raise BadImageError(f"pixels of mode {image.mode}; save it with 8 or 16 bits a channel, greyscale or RGB")
+    width, height = upright_size(image)
+    return Header(
+        width,
+        height,
+        image.mode,
+        is_deep=is_number or any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())),
+        has_frames=getattr(image, "is_animated", False) and image.format not in _JPEG_FORMATS,
+    )
+
+
+def _pixels(image: Image.Image, *, num_channels: int, resize: Resize | None) -> npt.NDArray[np.uint8]:
+    if resize is not None and image.format in _JPEG_FORMATS and image.width * image.height > MAX_PIXELS:
+        # Twice the longer side, however the image is turned.
+        image.draft(image.mode, (2 * max(resize.width, resize.height),) * 2)
+    image.load()
+    eight_bits = _upper_bits(image) if image.mode.startswith("I") else _on_black(image)
+    flat = turned_upright(eight_bits.convert("L" if num_channels == 1 else "RGB"), orientation(image))
     if resize is not None:
         flat = resize.apply(flat)
     pixels = np.asarray(flat, dtype=np.uint8).reshape(flat.height, flat.width, num_channels)
     return np.ascontiguousarray(pixels)
 
 
-@contextmanager
-def _opened(file: ImageFile) -> Iterator[Image.Image]:
-    """Opens an image without decoding it. Of Pillow's warnings the one of a decompression bomb is an error here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with file.open() as stream, Image.open(stream) as image:
-                yield image
-        except UnidentifiedImageError as error:
-            raise BadImageError("not an image") from error
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise BadImageError("so many pixels that it may be a decompression bomb") from error
-        except _UNREADABLE as error:
-            raise BadImageError(str(error) or type(error).__name__) from error
-
-
-def _orientation(image: Image.Image) -> int:
-    # Pillow decodes a PNG to look for EXIF after its pixels, where nobody writes it.
-    if image.format == "PNG" and "exif" not in image.info:
-        return 1
-    with suppress(*_UNREADABLE):
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return 1
+def _upper_bits(image: Image.Image) -> Image.Image:
+    """Greyscale of 16 bits as 8, and the level that is transparent as black."""
+    levels = np.asarray(image)
+    upper = (levels >> 8).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        upper[levels == transparent] = 0
+    return Image.fromarray(upper)
 
 
 def _on_black(image: Image.Image) -> Image.Image:

@@ -12,10 +12,10 @@ from ganserve.contract.errors import DatasetError
 
 from .dataset import ImageDataset, OnProgress, RunningDigest, Split
 from .decoding import read_all
-from .layouts import SPLITS
 from .listing import Fault, Listing, survey
 from .resizing import Resize
 from .sources import opened
+from .splits import SPLITS
 
 _MODE_OF_ARRAY = {1: "L", 3: "RGB"}
 

@@ -10,7 +10,7 @@ from ganserve.contract.card import MAX_IMAGE_SIDE
 from ganserve.contract.errors import DatasetError
 
 from .dataset import OnProgress
-from .image_files import BadImageError, Header, ImageFile, read_header
+from .image_files import MAX_PIXELS, MAX_PIXELS_TO_RESIZE, BadImageError, Header, ImageFile, read_header
 from .resizing import Resize
 
 
@@ -25,6 +25,7 @@ class Listing:
         class_names: one name a class, in label order; empty where the files have no labels.
         fingerprint: changes whenever the files may hold other images or have other labels.
         digest: what the images' digest has to be; empty where the source does not say.
+        notes: what people should know: which folders are splits, and what is left out; one line each.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Listing:
     class_names: tuple[str, ...]
     fingerprint: str
     digest: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.files:
@@ -92,9 +94,22 @@ class Survey:
     width: int
     num_channels: int
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What of the images' own is not used, one line each."""
+        num_deep = sum(header.is_deep for header in self.headers)
+        num_with_frames = sum(header.has_frames for header in self.headers)
+        lines = (
+            (num_deep, "16 bits a channel, of which the upper 8 are used"),
+            (num_with_frames, "several frames or pages, of which the first is used"),
+        )
+        return tuple(f"{count:,} images have {text}" for count, text in lines if count)
+
 
 def survey(listing: Listing, resize: Resize | None = None, on_progress: OnProgress | None = None) -> Survey:
     """Reads every header. Without a `resize`, the commonest size is right and every other one a fault.
+
+    Of images to be made smaller, only those are faults that would not fit into memory.
 
     Headers are the first half of what `on_progress` is told, `read_all` tells the other.
     """
@@ -108,10 +123,10 @@ def survey(listing: Listing, resize: Resize | None = None, on_progress: OnProgre
         if on_progress is not None:
             on_progress(index + 1, 2 * len(listing.files))
     height, width = (resize.height, resize.width) if resize else _commonest_size(headers.values())
-    if resize is None:
-        for index, header in headers.items():
-            if reason := _fault_of_size(header, height, width):
-                faults[index] = Fault(listing.files[index].path, reason, is_size=True)
+    for index, header in headers.items():
+        reason = _fault_of_size(header, height, width) if resize is None else _fault_of_resizing(header)
+        if reason:
+            faults[index] = Fault(listing.files[index].path, reason, is_size=resize is None)
     usable = [index for index in headers if index not in faults]
     return Survey(
         headers=list(headers.values()),
@@ -125,10 +140,19 @@ def survey(listing: Listing, resize: Resize | None = None, on_progress: OnProgre
 
 def _fault_of_size(header: Header, height: int, width: int) -> str:
     """Empty where there is none."""
+    if header.height * header.width > MAX_PIXELS:
+        return f"{header.width}×{header.height} pixels, more than {MAX_PIXELS:,}"
     if max(header.height, header.width) > MAX_IMAGE_SIDE:
         return f"{header.width}×{header.height}, more than {MAX_IMAGE_SIDE:,} pixels a side"
     if (header.height, header.width) != (height, width):
         return f"{header.width}×{header.height}, not {width}×{height}"
+    return ""
+
+
+def _fault_of_resizing(header: Header) -> str:
+    """Empty where there is none."""
+    if header.height * header.width > MAX_PIXELS_TO_RESIZE:
+        return f"{header.width}×{header.height} pixels, more than {MAX_PIXELS_TO_RESIZE:,}"
     return ""
 
 

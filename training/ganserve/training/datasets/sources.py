@@ -18,17 +18,18 @@ from .dataset import ImageDataset, OnProgress, Split
 from .decoding import Decoded, WritePixels, decode
 from .digits import load_digits
 from .downloads import fetched, is_url
-from .folders import list_folder
-from .huggingface import holds_huggingface, is_hub_name, list_hub, list_saved
-from .idx import holds_idx, load_idx
+from .folders import folder_tree
+from .huggingface import PARQUET_SUFFIX, is_hub_name, list_hub, list_parquet
+from .idx import idx_of_file, load_idx
 from .listing import Listing
 from .npz import holds_npz, load_npz
 from .resizing import Resize, resize_array
-from .zips import PAIR, open_pair, open_zip
+from .tables import find_tables, find_tables_below, only_table
+from .zips import find_pair, open_pair, open_zip
 
 ACCEPTED = (
-    "`digits`; a folder of images, of class folders, of IDX files, or that Hugging Face datasets saved; a zip of "
-    "images, an .npz or CIFAR's Python tarball; an https:// address of one of these; hf://user/name"
+    "`digits`; a folder of images, of class folders, of IDX or Parquet files, or that Hugging Face datasets saved; a "
+    "zip of images, an .npz or CIFAR's Python tarball; an https:// address of one of these; hf://user/name"
 )
 
 
@@ -77,6 +78,21 @@ def absolute(source: str) -> str:
     return str(Path(source).expanduser().absolute()) if is_path else source
 
 
+def refuse_inside(output: Path, source: str, flag: str) -> None:
+    """Raises ConfigError where `output`, given with `flag`, would lie in the folder that is the source.
+
+    What is written there would be images of the source the next time. Links are followed.
+    """
+    _refuse_empty(source)
+    if source == "digits" or is_url(source) or is_hub_name(source):
+        return
+    folder = Path(source).expanduser().resolve()
+    if folder.is_dir() and output.resolve().is_relative_to(folder):
+        raise ConfigError(
+            f"{flag} {output}: lies in {source}, whose images it would become; give a place outside of it"
+        )
+
+
 def _refuse_empty(source: str) -> None:
     """An empty text would be the working directory to `Path`."""
     if not source:
@@ -120,7 +136,7 @@ def _decoded(listing: Listing, resize: Resize | None, skip_bad: bool, on_progres
     is_whole = resize is None and not dataset.skipped
     if is_whole and (alteration := listing.alteration(dataset.digest)):
         raise DatasetError(f"{listing.source}: {alteration}")
-    return dataset
+    return dataset.with_notes(listing.notes)
 
 
 def _resized(dataset: ImageDataset, resize: Resize) -> ImageDataset:
@@ -130,25 +146,19 @@ def _resized(dataset: ImageDataset, resize: Resize) -> ImageDataset:
         for image in dataset.images:
             write(resize_array(image, resize))
         channels = dataset.images.shape[3]
-        return Decoded(resize.height, resize.width, channels, dataset.labels, dataset.class_names)
+        return Decoded(resize.height, resize.width, channels, dataset.labels, dataset.class_names, notes=dataset.notes)
 
     if dataset.images.shape[1:3] == (resize.height, resize.width):
         return dataset
-    return cached(fingerprints.of_text("resized", dataset.digest, dataset.class_names, resize), dataset.name, make)
+    key = fingerprints.of_text("resized", dataset.digest, dataset.class_names, dataset.notes, resize)
+    return cached(key, dataset.name, make)
 
 
 @contextmanager
 def _opened_path(path: Path, split: Split) -> Iterator[Listing | ImageDataset | None]:
     if path.is_dir():
-        if (path / PAIR["train"]).is_file():
-            with open_pair(path, split) as listing:
-                yield listing
-        elif holds_idx(path):
-            yield load_idx(path, split)
-        elif holds_huggingface(path):
-            yield list_saved(path, split)
-        else:
-            yield list_folder(path, split)
+        with _opened_folder(path, split) as found:
+            yield found
     elif not path.is_file():
         raise ConfigError(f"{path}: there is no such file or folder; give {ACCEPTED}")
     elif zipfile.is_zipfile(path):
@@ -157,10 +167,34 @@ def _opened_path(path: Path, split: Split) -> Iterator[Listing | ImageDataset | 
         else:
             with open_zip(path, split) as listing:
                 yield listing
+    elif (idx := idx_of_file(path)) is not None:
+        yield load_idx(idx, split)
+    elif path.suffix.lower() == PARQUET_SUFFIX:
+        yield list_parquet(path, [path], split)
     elif _is_tarball(path):
         yield load_cifar(path, split)
     else:
         raise DatasetError(f"{path}: none of what can be read, or a broken one; give {ACCEPTED}")
+
+
+@contextmanager
+def _opened_folder(folder: Path, split: Split) -> Iterator[Listing | ImageDataset | None]:
+    if find_pair(folder):
+        with open_pair(folder, split) as listing:
+            yield listing
+        return
+    tables = find_tables(folder)
+    tree = None if tables else folder_tree(folder)
+    if tree is not None and not tree.images:
+        parquet = [folder.joinpath(*path) for path in tree.paths if path[-1].lower().endswith(PARQUET_SUFFIX)]
+        if parquet:
+            yield list_parquet(folder, parquet, split)
+            return
+        tables = find_tables_below(folder.joinpath(*below) for below in tree.folders)
+    if tables:
+        yield only_table(tables, folder).load(split)
+    elif tree is not None:
+        yield tree.list_split(split)
 
 
 def _is_tarball(path: Path) -> bool:

@@ -1,10 +1,10 @@
-"""A zip of images, laid out like a folder of them, or as StyleGAN's. It is read in place and never extracted."""
+"""A zip of images, or two that are the splits of one source. They are read in place and never extracted."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,46 +14,86 @@ from ganserve.contract.errors import DatasetError
 from . import fingerprints
 from .archives import BROKEN, is_folder, open_archive, open_entry
 from .dataset import Split
-from .image_files import MAX_FILE_BYTES, ImageFile
-from .layouts import common_top, images_among, inner_path, lay_out
+from .image_files import MAX_FILE_BYTES
+from .layouts import Inner, inner_path
 from .listing import Listing
-from .stylegan import INDEX_NAME, LabelIndex, max_index_bytes, parse_index
-
-PAIR: dict[Split, str] = {"train": "train.zip", "test": "test.zip"}
-"""The names under which two zips in one folder are the two splits of one source."""
+from .splits import choose_splits
+from .stylegan import INDEX_NAME
+from .trees import Tree
 
 
 @contextmanager
 def open_zip(path: Path, split: Split) -> Iterator[Listing | None]:
     """Lists the images of the split, which can be read inside the `with`; None where it has no such split.
 
-    A single folder around all class folders or splits is looked through. The fingerprint covers the path, size, CRC-32
-    and place of every entry, and `dataset.json`; where the zip lies and when it was written do not count.
+    The fingerprint covers the path, size, CRC-32 and place of every entry that counts; where the zip lies and when it
+    was written do not count.
 
     Raises:
         DatasetError: it is broken, or its labels are.
     """
     with open_archive(path) as archive:
-        yield _list(archive, path, split)
+        yield zip_tree(archive, path).list_split(split)
+
+
+def zip_tree(archive: zipfile.ZipFile, path: Path) -> Tree:
+    """The files in an open zip that lies at `path`."""
+    entries = {inner_path(entry.filename): entry for entry in archive.infolist() if not is_folder(entry)}
+
+    def fingerprint_of(paths: Sequence[Inner]) -> str:
+        return fingerprints.of_text(*(_state(entries[inner]) for inner in paths))
+
+    def read(inner: Inner, max_bytes: int) -> bytes:
+        try:
+            with open_entry(archive, entries[inner], max_bytes) as file:
+                return file.read(entries[inner].file_size)
+        except BROKEN as error:
+            raise DatasetError(f"{path}: its {inner[-1]} cannot be read ({error})") from error
+
+    return Tree(
+        source=str(path),
+        name=path.stem,
+        openers={inner: partial(open_entry, archive, entry, MAX_FILE_BYTES) for inner, entry in entries.items()},
+        fingerprint_of=fingerprint_of,
+        read=read,
+    )
+
+
+def _state(entry: zipfile.ZipInfo) -> tuple[str, int, int, int]:
+    return entry.filename, entry.file_size, entry.CRC, entry.header_offset
+
+
+def find_pair(folder: Path) -> dict[Split, Path]:
+    """The zips in a folder that are its splits, such as `train.zip` and `test.zip`; empty where none is to train on."""
+    zips = {path.stem: path for path in folder.iterdir() if path.suffix.lower() == ".zip" and path.is_file()}
+    pair = {split: zips[name] for split, name in choose_splits(zips, str(folder)).items()}
+    return pair if "train" in pair else {}
 
 
 @contextmanager
 def open_pair(folder: Path, split: Split) -> Iterator[Listing | None]:
-    """Like `open_zip`, for a folder with `train.zip` and, perhaps, `test.zip`. Raises DatasetError."""
-    with open_zip(folder / PAIR["train"], "train") as train:
+    """Like `open_zip`, for a folder in which `find_pair` found zips. Raises DatasetError."""
+    pair = find_pair(folder)
+    with ExitStack() as stack:
+        train = stack.enter_context(open_zip(pair["train"], "train"))
         if train is None:
-            raise DatasetError(
-                f"{folder / PAIR['train']}: holds test images, by its {INDEX_NAME}; give it another name"
-            )
-        if split == "train":
-            yield replace(train, name=folder.resolve().name)
-            return
-        if not (folder / PAIR["test"]).is_file():
-            yield None
-            return
-        with open_zip(folder / PAIR["test"], "test") as packed, open_zip(folder / PAIR["test"], "train") as plain:
-            test = packed or plain
-            yield test and replace(_with_classes_of(train, test), name=folder.resolve().name)
+            raise DatasetError(f"{pair['train']}: holds test images, by its {INDEX_NAME}; give it another name")
+        found: Listing | None = replace(train, notes=(*_say_beside(folder, pair), *train.notes))
+        if split == "test":
+            found = None
+            if "test" in pair:
+                packed = stack.enter_context(open_zip(pair["test"], "test"))
+                test = packed or stack.enter_context(open_zip(pair["test"], "train"))
+                found = test and _with_classes_of(train, test)
+        yield found and replace(found, name=folder.resolve().name)
+
+
+def _say_beside(folder: Path, pair: dict[Split, Path]) -> tuple[str, ...]:
+    """Which zip is which split, and what else lies in the folder."""
+    used = ", ".join(f"{split} images are those in {path.name}" for split, path in pair.items())
+    paths = sorted(path.name for path in folder.iterdir() if path not in pair.values() and path.name[0] not in "@.")
+    more = f" and {len(paths) - 3:,} more" if len(paths) > 3 else ""
+    return (used, *([f"left out beside the zips: {', '.join(paths[:3])}{more}"] if paths else []))
 
 
 def _with_classes_of(train: Listing, test: Listing) -> Listing:
@@ -70,43 +110,3 @@ def _with_classes_of(train: Listing, test: Listing) -> Listing:
     fingerprint = fingerprints.of_text(test.fingerprint, *train.class_names)
     # The digest that the zip names covers its own labels.
     return replace(test, files=files, class_names=train.class_names, fingerprint=fingerprint, digest="")
-
-
-def _list(archive: zipfile.ZipFile, path: Path, split: Split) -> Listing | None:
-    source = str(path)
-    entries = {inner_path(entry.filename): entry for entry in archive.infolist() if not is_folder(entry)}
-    images = images_among(entries, source)
-    top = () if (INDEX_NAME,) in entries else common_top(images)
-    index = _read_index(archive, entries.get((*top, INDEX_NAME)), max_index_bytes(len(images)), source)
-    images = [image[len(top) :] for image in images]
-    layout = index.lay_out(images, source) if index and images else lay_out(images, source)
-    if split not in layout.splits:
-        return None
-    return Listing(
-        source=source,
-        name=path.stem,
-        files=[
-            ImageFile("/".join(inner), label, partial(open_entry, archive, entries[top + inner], MAX_FILE_BYTES))
-            for inner, label in layout.splits[split]
-        ],
-        class_names=layout.class_names,
-        fingerprint=fingerprints.of_text("zip", split, index, *map(_state, entries.values())),
-        digest=index.digest if index else "",
-    )
-
-
-def _read_index(
-    archive: zipfile.ZipFile, entry: zipfile.ZipInfo | None, max_bytes: int, source: str
-) -> LabelIndex | None:
-    if entry is None:
-        return None
-    try:
-        with open_entry(archive, entry, max_bytes) as file:
-            data = file.read(entry.file_size)
-    except BROKEN as error:
-        raise DatasetError(f"{source}: its {INDEX_NAME} cannot be read ({error})") from error
-    return parse_index(data, source)
-
-
-def _state(entry: zipfile.ZipInfo) -> tuple[str, int, int, int]:
-    return entry.filename, entry.file_size, entry.CRC, entry.header_offset

@@ -1,0 +1,89 @@
+"""What in a folder or zip of images is passed over, and what to say of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from .image_formats import IMAGE_SUFFIXES, UNREAD_IMAGE_SUFFIXES
+from .layouts import Inner
+
+# What file managers, network drives and interpreters put beside people's files, besides hidden files.
+_SIDE_NAMES: Final = frozenset(
+    {
+        "__macosx",
+        "@eadir",
+        "@recently-snapshot",
+        "#recycle",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "__pycache__",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "picasa.ini",
+    }
+)
+_ARCHIVE_SUFFIXES: Final = frozenset({".zip", ".npz", ".tar", ".tgz", ".gz", ".xz", ".bz2"})
+_CIFAR_BINARY: Final = re.compile(r"(data_batch_\d|test_batch|train|test)\.bin")
+_NUM_KINDS: Final = 8
+
+
+def is_aside(path: Inner) -> bool:
+    """Whether a file is hidden, or one that a system put there, or lies in such a folder."""
+    return any((part.startswith(".") and part != "..") or part.casefold() in _SIDE_NAMES for part in path)
+
+
+def is_image(path: Inner) -> bool:
+    """Whether a file is named like an image of a format that is read."""
+    return _suffix(path) in IMAGE_SUFFIXES
+
+
+def is_unread_image(path: Inner) -> bool:
+    """Whether a file is named like an image of a format that is not read."""
+    return _suffix(path) in UNREAD_IMAGE_SUFFIXES
+
+
+def say_left_out(paths: Sequence[Inner], known_names: frozenset[str]) -> tuple[str, ...]:
+    """One line for the images, and one for the other files, that are not read; those of `known_names` need none."""
+    others = [path for path in paths if not is_image(path) and path[-1] not in known_names]
+    unread = [path for path in others if is_unread_image(path)]
+    rest = [path for path in others if not is_unread_image(path)]
+    lines = (
+        (unread, "images of a format that is not read", "; save them as PNG or JPEG"),
+        (rest, "files that are no images", ""),
+    )
+    return tuple(
+        f"left out: {len(found):,} {what} ({kinds(found)}), such as {'/'.join(found[0])}{advice}"
+        for found, what, advice in lines
+        if found
+    )
+
+
+def say_no_images(paths: Sequence[Inner], source: str) -> str:
+    """Why a source without an image cannot be used, what lies there, and the way in."""
+    suffixes = " ".join(sorted(IMAGE_SUFFIXES))
+    sentences = [f"{source}: no images in it; put them ({suffixes}) into one folder for each class, or all into one"]
+    if paths:
+        sentences.append(f"it holds {len(paths):,} other files ({kinds(paths)})")
+    if archives := [path for path in paths if _suffix(path) in _ARCHIVE_SUFFIXES]:
+        sentences.append(f"to read one of its archives, give that, such as {source}/{'/'.join(archives[0])}")
+    if any(_CIFAR_BINARY.fullmatch(path[-1]) for path in paths):
+        sentences.append("these are of CIFAR's binary version, of which the Python version is read")
+    return "; ".join(sentences)
+
+
+def kinds(paths: Iterable[Inner]) -> str:
+    """How many files there are of each suffix, the commonest first."""
+    counts = Counter(_suffix(path) or "no suffix" for path in paths).most_common()
+    more = f" and {len(counts) - _NUM_KINDS:,} other kinds" if len(counts) > _NUM_KINDS else ""
+    return ", ".join(f"{suffix} {count:,}" for suffix, count in counts[:_NUM_KINDS]) + more
+
+
+def _suffix(path: Inner) -> str:
+    """In small letters, with its dot; empty where the name has none."""
+    _, dot, suffix = path[-1].rpartition(".")
+    return (dot + suffix).lower() if dot else ""
