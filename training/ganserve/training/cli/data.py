@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,19 +13,20 @@ from rich.table import Table
 from rich.text import Text
 
 from ganserve.contract.errors import DatasetError
-from ganserve.training.datasets import Resize, Split, load
+from ganserve.training.datasets import Resize, Split, load, refuse_inside
 from ganserve.training.datasets.inspection import Inspection, inspect_source
 from ganserve.training.datasets.packing import check_target, pack_dataset
 from ganserve.training.datasets.resizing import ResizeMode
 
 _MOST_VALUES: Final = 12
+_MOST_CLASSES: Final = 40
 _MOST_FAULTS: Final = 20
 
 
 def inspect(
     source: str, *, size: str | None = None, resize_mode: ResizeMode = "stretch", split: Split | None = None
 ) -> int | None:
-    """Show what a source of images holds, and every file in it that cannot be trained on.
+    """Show what a source of images holds, every file in it that cannot be used, and what would be trained on.
 
         ganserve data inspect photos/
 
@@ -45,10 +46,10 @@ def inspect(
     console = Console()
     with _progress(console, "looking") as on_progress:
         inspections = inspect_source(source, split=split, resize=_resize(size, resize_mode), on_progress=on_progress)
-    for index, inspection in enumerate(inspections):
-        if index:
-            console.print()
-        console.print(_table(inspection))
+    for inspection in inspections:
+        console.print(_table(_facts(inspection)))
+        console.print()
+    console.print(_table(_conclusion(inspections)))
     is_sound = not any(inspection.faults or inspection.obstacle for inspection in inspections)
     return None if is_sound else DatasetError.exit_code
 
@@ -83,6 +84,7 @@ def pack(
         The split to pack.
     """
     check_target(out)
+    refuse_inside(out, source, "--out")
     console = Console()
     with _progress(console, "reading") as on_progress:
         dataset = load(
@@ -95,6 +97,7 @@ def pack(
         f"packed   {num_images:,} images of {width}×{height}, {_colour(num_channels)}, {_classes(dataset.num_classes)}",
         f"digest   {dataset.digest}",
         f"file     {out}",
+        *(f"note     {note}" for note in dataset.notes),
     ]
     if dataset.skipped:
         lines.append(f"skipped  {len(dataset.skipped):,}: {_some(dataset.skipped)}")
@@ -114,12 +117,12 @@ def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], Non
         yield lambda num_done, total: progress.update(task, completed=num_done, total=total)
 
 
-def _table(inspection: Inspection) -> Table:
+def _table(facts: Iterable[tuple[str, str]]) -> Table:
     """One row a fact."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for fact, value in _facts(inspection):
+    for fact, value in facts:
         table.add_row(Text(fact), Text(value))
     return table
 
@@ -130,14 +133,33 @@ def _facts(inspection: Inspection) -> Iterator[tuple[str, str]]:
     yield "images", f"{inspection.num_images:,}"
     yield "sizes", _counts(sizes)
     yield "modes", _counts(inspection.modes)
-    yield "classes", _counts(inspection.class_counts) or "none"
     if inspection.faults:
         yield "bad files", f"{len(inspection.faults):,}"
         for fault in inspection.faults[:_MOST_FAULTS]:
             yield "", str(fault)
         if len(inspection.faults) > _MOST_FAULTS:
             yield "", f"and {len(inspection.faults) - _MOST_FAULTS:,} more"
-    yield "trainable", _verdict(inspection)
+    yield "usable", _verdict(inspection)
+
+
+def _conclusion(inspections: Sequence[Inspection]) -> Iterator[tuple[str, str]]:
+    """What training and evaluation would take, and what they would not."""
+    by_split = {inspection.split: inspection for inspection in inspections}
+    for split, title in (("train", "trains on"), ("test", "tests on")):
+        inspection = by_split.get(split)
+        if inspection is None:
+            yield title, f"no {split} images were looked at" if split == "train" else "no images of its own"
+            continue
+        height, width, num_channels = inspection.shape
+        num_classes = len(inspection.class_counts)
+        is_usable = not inspection.faults and not inspection.obstacle
+        form = f"{inspection.num_images:,} images of {width}×{height}, {_colour(num_channels)}, {_classes(num_classes)}"
+        yield title, form if is_usable else f"none of {inspection.num_images:,} images as they are; see `usable`"
+        if num_classes:
+            yield "", _counts(inspection.class_counts, _MOST_CLASSES)
+    notes = dict.fromkeys(note for inspection in inspections for note in inspection.notes)
+    for index, note in enumerate(notes):
+        yield "" if index else "notes", note
 
 
 def _verdict(inspection: Inspection) -> str:
@@ -152,14 +174,14 @@ def _verdict(inspection: Inspection) -> str:
     return f"yes, as {width}×{height}, {_colour(num_channels)}"
 
 
-def _counts(counts: Mapping[str, int]) -> str:
-    return _some([f"{value} ({count:,})" for value, count in counts.items()])
+def _counts(counts: Mapping[str, int], most: int = _MOST_VALUES) -> str:
+    return _some([f"{value} ({count:,})" for value, count in counts.items()], most)
 
 
-def _some(values: Iterable[str]) -> str:
+def _some(values: Iterable[str], most: int = _MOST_VALUES) -> str:
     listed = list(values)
-    more = f" and {len(listed) - _MOST_VALUES:,} more" if len(listed) > _MOST_VALUES else ""
-    return ", ".join(listed[:_MOST_VALUES]) + more
+    more = f" and {len(listed) - most:,} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
 
 
 def _colour(num_channels: int) -> str:

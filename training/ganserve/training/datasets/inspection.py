@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ganserve.contract.errors import DatasetError
 
 from .dataset import ImageDataset, OnProgress, RunningDigest, Split
 from .decoding import read_all
+from .layouts import UNUSABLE_TEST
 from .listing import Fault, Listing, survey
 from .resizing import Resize
 from .sources import opened
@@ -32,6 +33,7 @@ class Inspection:
         modes: how many images have a mode of Pillow's, such as L, RGB or RGBA, the commonest first.
         class_counts: images of each class, bad ones included, in label order; empty where there are none.
         faults: the bad files.
+        notes: which folders are splits, what is left out and the like; one line each.
         obstacle: why it cannot be trained on even if bad files are left out; empty where it can.
     """
 
@@ -42,6 +44,7 @@ class Inspection:
     modes: Mapping[str, int]
     class_counts: Mapping[str, int]
     faults: Sequence[Fault]
+    notes: Sequence[str]
     obstacle: str
 
 
@@ -54,20 +57,34 @@ def inspect_source(
 ) -> list[Inspection]:
     """Looks at every image of a split, or of all splits that there are, decoding each to see that it can be.
 
+    Where all are asked for and there is something to train on, test images that cannot be used are a note of it.
+
     Raises:
         ConfigError: there is no such source.
         DatasetError: it cannot be read at all, or has no images of that split.
     """
     inspections: list[Inspection] = []
     for one in SPLITS if split is None else (split,):
-        with opened(source, one, on_progress) as found:
-            if isinstance(found, Listing):
-                inspections.append(_of_listing(found, one, resize, on_progress))
-            elif found is not None:
-                inspections.append(_of_array(found, one, resize))
+        try:
+            with opened(source, one, on_progress) as found:
+                if isinstance(found, Listing):
+                    inspections.append(_of_listing(found, one, resize, on_progress))
+                elif found is not None:
+                    inspections.append(_of_array(found, one, resize))
+        except DatasetError as error:
+            if not inspections:
+                raise
+            inspections[0] = _with_note(inspections[0], f"{UNUSABLE_TEST}: {error}")
     if not inspections:
         raise DatasetError(f"{source}: has no {split or 'train'} images of its own")
     return inspections
+
+
+def _with_note(inspection: Inspection, note: str) -> Inspection:
+    """With a note of unusable test images, unless the listing has said so already."""
+    if any(old.startswith(UNUSABLE_TEST) for old in inspection.notes):
+        return inspection
+    return replace(inspection, notes=(*inspection.notes, note))
 
 
 def _of_listing(listing: Listing, split: Split, resize: Resize | None, on_progress: OnProgress | None) -> Inspection:
@@ -85,6 +102,7 @@ def _of_listing(listing: Listing, split: Split, resize: Resize | None, on_progre
         modes=dict(Counter(header.mode for header in found.headers).most_common()),
         class_counts={name: num_of_label[label] for label, name in enumerate(listing.class_names)},
         faults=faults,
+        notes=(*listing.notes, *found.notes),
         obstacle=listing.alteration(digest.finish(labels)) if is_whole else listing.shortage(faults),
     )
 
@@ -102,5 +120,6 @@ def _of_array(dataset: ImageDataset, split: Split, resize: Resize | None) -> Ins
         modes={_MODE_OF_ARRAY[num_channels]: num_images},
         class_counts=dict(zip(dataset.class_names, counts, strict=True)),
         faults=[],
+        notes=dataset.notes,
         obstacle="",
     )

@@ -20,6 +20,9 @@ from ganserve.contract.errors import DatasetError
 from .dataset import Split
 from .splits import SPLITS, choose_splits, divides, is_split_name
 
+UNUSABLE_TEST = "the test images cannot be used"
+"""How the note of that begins."""
+
 Inner = tuple[str, ...]
 """A path inside a source, as its parts."""
 
@@ -86,7 +89,7 @@ def lay_out(images: Sequence[Inner], split: Split, source: str) -> Layout:
         if split == "test":
             raise DatasetError(f"{source}: {fault}; give both or none")
         del by_split["test"]
-        notes = (*notes, f"the test images cannot be used: {fault}")
+        notes = (*notes, f"{UNUSABLE_TEST}: {fault}")
     label_of: dict[str | None, int] = {name: label for label, name in enumerate(class_names)}
     return Layout(
         splits={
@@ -128,11 +131,11 @@ def _divide(places: Sequence[Place], source: str) -> tuple[dict[Split, list[Plac
     }
     said = [f"{split} images are those in {name}/ ({counts[name]:,})" for split, name in chosen.items()]
     unused = [
-        f"{count:,} images {f'in {name}/' if name else 'in no folder'}"
+        f"{f'{name}/' if name else 'images in no folder'} ({count:,})"
         for name, count in sorted(counts.items())
         if name not in chosen.values()
     ]
-    return by_split, (", ".join(said), *(f"left out beside the splits: {what}" for what in unused))
+    return by_split, (", ".join(said), *([f"left out beside the splits: {', '.join(unused)}"] if unused else []))
 
 
 def _level_of_splits(places: Sequence[Place]) -> int | None:

@@ -53,11 +53,11 @@ def say_left_out(paths: Sequence[Inner], known_names: frozenset[str]) -> tuple[s
     unread = [path for path in others if is_unread_image(path)]
     rest = [path for path in others if not is_unread_image(path)]
     lines = (
-        (unread, "images of a format that is not read", "; save them as PNG or JPEG"),
-        (rest, "files that are no images", ""),
+        (unread, "of formats that are not read", "; save them as PNG or JPEG"),
+        (rest, "no images", ""),
     )
     return tuple(
-        f"left out: {len(found):,} {what} ({kinds(found)}), such as {'/'.join(found[0])}{advice}"
+        f"left out, {what}: {kinds(found)}, such as {'/'.join(found[0])}{advice}"
         for found, what, advice in lines
         if found
     )
@@ -68,7 +68,7 @@ def say_no_images(paths: Sequence[Inner], source: str) -> str:
     suffixes = " ".join(sorted(IMAGE_SUFFIXES))
     sentences = [f"{source}: no images in it; put them ({suffixes}) into one folder for each class, or all into one"]
     if paths:
-        sentences.append(f"it holds {len(paths):,} other files ({kinds(paths)})")
+        sentences.append(f"what it holds is {kinds(paths)}")
     if archives := [path for path in paths if _suffix(path) in _ARCHIVE_SUFFIXES]:
         sentences.append(f"to read one of its archives, give that, such as {source}/{'/'.join(archives[0])}")
     if any(_CIFAR_BINARY.fullmatch(path[-1]) for path in paths):
@@ -80,7 +80,7 @@ def kinds(paths: Iterable[Inner]) -> str:
     """How many files there are of each suffix, the commonest first."""
     counts = Counter(_suffix(path) or "no suffix" for path in paths).most_common()
     more = f" and {len(counts) - _NUM_KINDS:,} other kinds" if len(counts) > _NUM_KINDS else ""
-    return ", ".join(f"{suffix} {count:,}" for suffix, count in counts[:_NUM_KINDS]) + more
+    return ", ".join(f"{suffix} ({count:,})" for suffix, count in counts[:_NUM_KINDS]) + more
 
 
 def _suffix(path: Inner) -> str:

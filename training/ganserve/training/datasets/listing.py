@@ -100,10 +100,10 @@ class Survey:
         num_deep = sum(header.is_deep for header in self.headers)
         num_with_frames = sum(header.has_frames for header in self.headers)
         lines = (
-            (num_deep, "16 bits a channel, of which the upper 8 are used"),
-            (num_with_frames, "several frames or pages, of which the first is used"),
+            (num_deep, "images of 16 bits a channel, of which the upper 8 are used"),
+            (num_with_frames, "images of several frames or pages, of which the first is used"),
         )
-        return tuple(f"{count:,} images have {text}" for count, text in lines if count)
+        return tuple(f"{what}: {count:,}" for count, what in lines if count)
 
 
 def survey(listing: Listing, resize: Resize | None = None, on_progress: OnProgress | None = None) -> Survey:

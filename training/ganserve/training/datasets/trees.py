@@ -117,6 +117,5 @@ class Tree:
             if label not in labels:
                 lost = [path for path, of_class in places if of_class == label]
                 raise DatasetError(
-                    f"{self.source}: {name}/ holds {len(lost):,} images, none of a format that is read "
-                    f"({kinds(lost)}); save them as PNG or JPEG, remove the folder, or give one without it"
+                    f"{self.source}: the images in {name}/ are all of formats that are not read, {kinds(lost)}; save them as PNG or JPEG, remove the folder, or give one without it"
                 )
