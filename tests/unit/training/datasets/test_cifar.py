@@ -155,3 +155,32 @@ def test_a_second_start_reads_no_pickle(tmp_path: Path, monkeypatch: pytest.Monk
     load(source)
     monkeypatch.setattr("ganserve.training.datasets.cifar._decode", None)
     assert len(load(source).images) == 4
+
+
+@pytest.mark.parametrize("given", ["", "cifar-10-batches-py"])
+def test_the_folder_that_the_tarball_unpacks_to(tmp_path: Path, given: str) -> None:
+    """As torchvision leaves it, beside the tarball."""
+    root = tmp_path / "data"
+    root.mkdir()
+    digest = load(tarball(root / "cifar-10-python.tar.gz", cifar10())).digest
+    (root / "cifar-10-batches-py").mkdir()
+    for name, content in cifar10().items():
+        (root / name).write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, protocol=4))
+    dataset, test = load(str(root / given)), load_test(str(root / given))
+    assert dataset.digest == digest
+    assert dataset.class_names == ("airplane", "bird", "cat")
+    assert test is not None
+    assert len(test.images) == 2
+
+
+def test_code_in_a_folder_never_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name, content in (
+        ("batches.meta", {b"label_names": [b"a"]}),
+        ("data_batch_1", {b"data": Evil(os.system, "touch hacked")}),
+    ):
+        (tmp_path / "data" / name).write_bytes(pickle.dumps(content))
+    with pytest.raises(DatasetError, match=r"data_batch_1: not one of CIFAR's files \(it names "):
+        load("data")
+    assert not (tmp_path / "hacked").exists()

@@ -101,6 +101,59 @@ def test_inspect_with_a_size(spoilt: Path, capsys: pytest.CaptureFixture[str]) -
     assert "yes, as 8×8, RGB" in capsys.readouterr().out
 
 
+def test_an_inspection_ends_with_what_would_be_trained_on(
+    tmp_path: Path, write_image: WriteImage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("Train/cat/0.png", "Train/cat/1.png", "Train/dog/0.png", "val/dog/0.png", "extra/0.png"):
+        write_image(tmp_path / "pets" / path)
+    (tmp_path / "pets" / "Train" / "cat" / "2.heic").write_text("x")
+    assert inspect(str(tmp_path / "pets")) is None
+    lines = capsys.readouterr().out.splitlines()
+    (first,) = [index for index, line in enumerate(lines) if line.startswith("trains on")]
+    assert " ".join(" ".join(lines[first:]).split()) == (
+        "trains on 3 images of 6×5, greyscale, 2 classes cat (2), dog (1) "
+        "tests on 1 image of 6×5, greyscale, 2 classes cat (0), dog (1) "
+        "notes train images are those in Train/ (3), test images are those in val/ (1) "
+        "left out beside the splits: extra/ (1) "
+        "left out, of formats that are not read: .heic (1), such as Train/cat/2.heic; save them as PNG or JPEG"
+    )
+
+
+def test_test_images_that_cannot_be_used_are_a_note(
+    tmp_path: Path, write_image: WriteImage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in ("train/cat/0.png", "train/dog/0.png", "test/0.png"):
+        write_image(tmp_path / "pets" / path)
+    assert inspect(str(tmp_path / "pets")) is None
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "tests on no images of its own" in printed
+    assert printed.count("the test images cannot be used: test images of no class") == 1
+    with pytest.raises(DatasetError, match="test images of no class"):
+        inspect(str(tmp_path / "pets"), split="test")
+
+
+def test_a_broken_test_zip_is_a_note_too(
+    folder: Path, tmp_path: Path, zip_folder: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pair").mkdir()
+    zip_folder(folder, tmp_path / "pair" / "train.zip")
+    (tmp_path / "pair" / "test.zip").write_text("no zip")
+    assert inspect(str(tmp_path / "pair")) is None
+    printed = "".join(capsys.readouterr().out.split())
+    assert "thetestimagescannotbeused:" in printed
+    assert "test.zip:notazipfile" in printed
+
+
+@pytest.mark.parametrize("out", ["animals/a.zip", "animals/cat/a.zip", "link/a.zip", "animals/../animals/a.zip"])
+def test_a_pack_is_not_written_into_its_source(folder: Path, tmp_path: Path, out: str) -> None:
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ConfigError, match=r"a\.zip: lies in .*, whose images it would become; give a place outside"):
+        pack(str(folder), tmp_path / out)
+    with pytest.raises(ConfigError, match=r"lies in .*link, whose images it would become"):
+        pack(str(tmp_path / "link"), tmp_path / out)
+    assert not list(folder.rglob("*.zip"))
+
+
 def test_pack_and_read_back(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pack(str(folder), tmp_path / "animals.zip")
     dataset, back = load(str(folder)), load(str(tmp_path / "animals.zip"))

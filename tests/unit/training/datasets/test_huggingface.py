@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,108 @@ def test_whole_numbers_named_as_labels(tmp_path: Path) -> None:
 
 def test_numbers_of_another_name_are_no_labels(tmp_path: Path) -> None:
     assert load(saved(rows([7, 3], library.Value("int64"), "age"), tmp_path / "pets")).labels is None
+
+
+@pytest.mark.parametrize("column", ["label", "class", "category"])
+def test_texts_named_as_labels(tmp_path: Path, column: str) -> None:
+    text = library.Value("string")
+    parts = library.DatasetDict(train=rows(["dog", "cat"], text, column), test=rows(["dog"], text, column))
+    source = saved(parts, tmp_path / "pets")
+    test = load_test(source)
+    assert load(source).class_names == ("cat", "dog")
+    assert test is not None
+    assert test.labels is not None
+    assert test.labels.tolist() == [1]
+
+
+def test_truths_named_as_labels(tmp_path: Path) -> None:
+    dataset = load(saved(rows([True, False], library.Value("bool")), tmp_path / "pets"))
+    assert dataset.class_names == ("False", "True")
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(("values", "dtype"), [(["dog", "cat"] * 2, "string"), ([True, False] * 2, "bool")])
+def test_the_only_column_that_can_be_classes(tmp_path: Path, values: list[object], dtype: str) -> None:
+    dataset = load(saved(rows(values, library.Value(dtype), "animal"), tmp_path / "pets"))
+    assert dataset.num_classes == 2
+    assert dataset.notes == ("classes are the values of the column animal",)
+
+
+@pytest.mark.parametrize(("values", "dtype"), [(["a", "b", "c", "d"], "string"), ([7, 3, 7, 3], "int64")])
+def test_a_column_that_may_be_anything_is_named(tmp_path: Path, values: list[object], dtype: str) -> None:
+    dataset = load(saved(rows(values, library.Value(dtype), "note"), tmp_path / "pets"))
+    assert dataset.labels is None
+    assert dataset.notes == (
+        "none of the columns note is taken for labels; rename one `label` to train on its classes",
+    )
+
+
+def test_a_validation_split_is_the_test_split_where_there_is_no_other(tmp_path: Path) -> None:
+    parts = {"train": rows([1, 0]), "validation": rows([1])}
+    source = saved(library.DatasetDict(parts), tmp_path / "pets")
+    test = load_test(source)
+    assert test is not None
+    assert len(test.images) == 1
+    assert load(source).notes == ("test images are those in validation (1)",)
+    assert load(saved(library.DatasetDict(parts, test=rows([0])), tmp_path / "more")).notes == (
+        "left out beside the splits: validation (1)",
+    )
+
+
+class TestParquet:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """As the Hub keeps them."""
+        data = tmp_path / "pets" / "data"
+        data.mkdir(parents=True)
+        text = library.Value("string")
+        rows(["dog", "cat"], text).to_parquet(str(data / "train-00000-of-00002.parquet"))
+        rows(["dog"], text).to_parquet(str(data / "train-00001-of-00002.parquet"))
+        rows(["cat"], text).to_parquet(str(data / "validation-00000-of-00001.parquet"))
+        (tmp_path / "pets" / "README.md").write_text("x")
+        return tmp_path / "pets"
+
+    def test_a_folder_of_files(self, folder: Path, num_decoded: Callable[[], int]) -> None:
+        for source in (folder, folder / "data"):
+            dataset, test = load(str(source)), load_test(str(source))
+            assert dataset.class_names == ("cat", "dog")
+            assert dataset.labels is not None
+            assert dataset.labels.tolist() == [1, 0, 1]
+            assert dataset.images[:, 0, 0, 0].tolist() == [0, 1, 0]
+            assert test is not None
+            assert len(test.images) == 1
+        before = num_decoded()
+        load(str(folder))
+        assert num_decoded() == before
+
+    def test_one_file(self, folder: Path) -> None:
+        assert len(load(str(folder / "data" / "train-00000-of-00002.parquet")).images) == 2
+        (folder / "data" / "train-00000-of-00002.parquet").rename(folder / "pets.parquet")
+        assert len(load(str(folder / "pets.parquet")).images) == 2
+
+    def test_files_without_splits_are_all_training(self, folder: Path) -> None:
+        for index, path in enumerate(sorted((folder / "data").iterdir())):
+            path.rename(folder / "data" / f"{index:04}.parquet")
+        assert len(load(str(folder)).images) == 4
+
+    @pytest.mark.parametrize("form", ["bytes", "bytes and path"])
+    def test_bytes_that_are_named_image(self, tmp_path: Path, form: str) -> None:
+        file = io.BytesIO()
+        Image.new("L", (5, 4), 7).save(file, "PNG")
+        value: Any = file.getvalue()
+        feature: Any = library.Value("binary")
+        if form == "bytes and path":
+            value, feature = {"bytes": value, "path": "0.png"}, {"bytes": feature, "path": library.Value("string")}
+        features = library.Features({"image": feature})
+        library.Dataset.from_dict({"image": [value]}, features=features).to_parquet(str(tmp_path / "a.parquet"))
+        assert load(str(tmp_path / "a.parquet")).images[0, 0, 0, 0] == 7
+
+    def test_a_torn_file(self, folder: Path) -> None:
+        for path in (folder / "data").iterdir():
+            path.write_bytes(path.read_bytes()[:100])
+        with pytest.raises(DatasetError, match=r"pets: cannot be read .*fetch its Parquet files again"):
+            load(str(folder))
 
 
 def test_of_several_columns_of_classes_the_one_named_label(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ganserve.contract.errors import DatasetError
-from ganserve.training.datasets import load
+from ganserve.training.datasets import load, load_test
 
 IMAGES = np.arange(3 * 4 * 5, dtype=np.uint8).reshape(3, 4, 5)
 LABELS = np.array([1, 0, 2], dtype=np.uint8)
@@ -111,3 +111,62 @@ def test_a_second_start_maps_the_images(tmp_path: Path, monkeypatch: pytest.Monk
         assert load(str(tmp_path)).digest == first.digest
     write(tmp_path, labels=idx_bytes(LABELS[::-1].copy()))
     assert load(str(tmp_path)).digest != first.digest
+
+
+def emnist(folder: Path, variant: str, values: list[int], split: str = "train") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = np.array(values, dtype=np.uint8)
+    images = np.arange(len(values) * 20, dtype=np.uint8).reshape(-1, 4, 5)
+    for kind, array in (("images-idx3", images.transpose(0, 2, 1)), ("labels-idx1", labels)):
+        (folder / f"emnist-{variant}-{split}-{kind}-ubyte.gz").write_bytes(gzip.compress(idx_bytes(array)))
+
+
+@pytest.mark.parametrize(
+    ("variant", "values", "names"),
+    [
+        ("letters", [1, 26, 2], ("A", "B", "Z")),
+        ("letters", [0, 1, 2], ("0", "1", "2")),
+        ("digits", [9, 0, 3], ("0", "3", "9")),
+        ("balanced", [9, 35, 46], ("9", "Z", "t")),
+        ("bymerge", [10, 36, 38], ("A", "a", "d")),
+        ("byclass", [10, 35, 61], ("A", "Z", "z")),
+    ],
+)
+def test_emnist_stands_upright_and_its_classes_are_characters(
+    tmp_path: Path, variant: str, values: list[int], names: tuple[str, ...]
+) -> None:
+    emnist(tmp_path / "gzip", variant, values)
+    emnist(tmp_path / "gzip", variant, values[:1], "test")
+    dataset, test = load(str(tmp_path / "gzip")), load_test(str(tmp_path / "gzip"))
+    np.testing.assert_array_equal(dataset.images[..., 0], np.arange(60).reshape(3, 4, 5))
+    assert dataset.class_names == names
+    assert dataset.name == f"emnist-{variant}"
+    assert dataset.notes == ("EMNIST stores its images column by column; they are turned upright",)
+    assert test is not None
+    assert test.class_names == names
+
+
+def test_of_several_one_is_chosen_by_its_file(tmp_path: Path) -> None:
+    emnist(tmp_path, "letters", [1, 2])
+    emnist(tmp_path, "digits", [5, 6, 7])
+    with pytest.raises(DatasetError, match=r"holds 2 data sets; give one of them: .*emnist-digits-train-images.*, .*"):
+        load(str(tmp_path))
+    letters = load(str(tmp_path / "emnist-letters-train-images-idx3-ubyte.gz"))
+    assert letters.class_names == ("A", "B")
+
+
+@pytest.mark.parametrize("given", ["data", "data/MNIST", "data/MNIST/raw", "data/MNIST/raw/train-images-idx3-ubyte"])
+def test_the_folder_that_torchvision_makes(tmp_path: Path, given: str) -> None:
+    (tmp_path / "data" / "MNIST").mkdir(parents=True)
+    raw = Path(write(tmp_path / "data" / "MNIST" / "raw"))
+    for path in list(raw.iterdir()):
+        (raw / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    np.testing.assert_array_equal(load(str(tmp_path / given)).images, IMAGES[..., np.newaxis])
+
+
+def test_two_data_sets_in_one_folder_are_named(tmp_path: Path) -> None:
+    for name in ("MNIST", "KMNIST"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "raw")
+    with pytest.raises(DatasetError, match=r"give one of them: .*/KMNIST/raw/train-images-idx3-ubyte, .*/MNIST/raw/"):
+        load(str(tmp_path))

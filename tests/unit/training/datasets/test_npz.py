@@ -63,8 +63,11 @@ def test_keras_keys_are_splits(tmp_path: Path) -> None:
     ("arrays", "fault"),
     [
         ({"pictures": GREY}, r"no `images` and no `x_train` in it; rename pictures"),
-        ({"images": GREY / 255}, "images is of float64, not of whole numbers"),
-        ({"images": GREY.astype(np.int64)}, "images is of int64, not uint8"),
+        ({"images": GREY - 70.0}, "images has levels from -70 to -11, not from 0 to 1, -1 to 1 or 0 to 255"),
+        ({"images": GREY * np.nan}, "images has levels that are infinite or no numbers"),
+        ({"images": GREY.astype(np.int64) * 1000}, "images is of int64 with levels from 0 to 59000, not from 0 to 255"),
+        ({"images": GREY.astype(np.int64) % 2}, "images is of int64 with levels 0 and 1; multiply it with 255"),
+        ({"images": GREY.astype(str)}, "images is of <U3, not of numbers"),
         ({"images": GREY[0]}, r"has shape \(4, 5\), not"),
         ({"images": np.zeros((2, 4, 4, 4), np.uint8)}, r"has shape \(2, 4, 4, 4\), not"),
         ({"images": np.zeros((2, 0, 4), np.uint8)}, "images of 4×0 pixels"),
@@ -72,7 +75,10 @@ def test_keras_keys_are_splits(tmp_path: Path) -> None:
         ({"images": GREY, "labels": LABELS[:2]}, "2 labels but 3 images"),
         ({"images": GREY, "labels": np.eye(3, dtype=np.int64)}, r"labels has shape \(3, 3\), not \(N,\)"),
         ({"images": np.array([{"a": 1}], dtype=object)}, "images is of object"),
-        ({"images": GREY, "labels": np.array(["a", "b", "c"])}, "labels is of <U1"),
+        ({"images": GREY, "labels": np.array([0.5, 1, 2])}, "labels has classes that are no whole numbers"),
+        ({"images": GREY, "labels": np.array([b"a", b"b", b"\xff"])}, "labels holds texts that are not UTF-8"),
+        ({"images": GREY, "labels": LABELS, "class_names": np.array(["a", "b"])}, "labels are not numbers from 0 to 1"),
+        ({"images": GREY, "labels": LABELS, "class_names": np.array(["a", "a"])}, "class_names are not different"),
         ({"x_train": GREY, "y_train": LABELS, "x_test": GREY, "y_test": LABELS + 1}, ""),
     ],
 )
@@ -84,6 +90,73 @@ def test_arrays_that_are_no_images(tmp_path: Path, arrays: dict[str, Any], fault
     else:
         with pytest.raises(DatasetError, match=fault):
             load(source)
+
+
+@pytest.mark.parametrize(
+    ("images", "note"),
+    [
+        (GREY / np.float32(255), "images is of float32; levels from 0 to 1 are scaled to 0 to 255"),
+        (GREY / 255, "images is of float64; levels from 0 to 1 are scaled to 0 to 255"),
+        (GREY / 127.5 - 1, "images is of float64; levels from -1 to 1 are scaled to 0 to 255"),
+        (GREY.astype(np.float16), ""),
+        (GREY.astype(np.int64), ""),
+        (GREY.astype(np.uint16), ""),
+        (GREY.astype(np.uint16) * 256 + 77, "images is of uint16; levels from 0 to 65280 are scaled to 0 to 255"),
+    ],
+)
+def test_levels_of_every_clear_range(tmp_path: Path, images: np.ndarray, note: str) -> None:
+    dataset = load(write(tmp_path, images=images))
+    np.testing.assert_array_equal(dataset.images[..., 0], GREY)
+    assert dataset.notes == ((note,) if note else ())
+
+
+def test_truths_are_black_and_white(tmp_path: Path) -> None:
+    dataset = load(write(tmp_path, images=GREY > 30))
+    np.testing.assert_array_equal(dataset.images[..., 0], np.where(GREY > 30, 255, 0))
+
+
+def test_both_splits_have_the_range_of_the_training_images(tmp_path: Path) -> None:
+    source = write(tmp_path, x_train=GREY / 127.5 - 1, x_test=np.zeros((1, 4, 5)))
+    test = load_test(source)
+    assert test is not None
+    assert test.images[0, 0, 0, 0] == 128
+    with pytest.raises(DatasetError, match="x_test has levels outside of the training images' 0 to 59"):
+        load_test(write(tmp_path, x_train=GREY * 1.0, x_test=GREY * 10.0))
+
+
+@pytest.mark.parametrize("dtype", ["U", "S"])
+def test_texts_are_classes(tmp_path: Path, dtype: str) -> None:
+    source = write(tmp_path, images=GREY, labels=np.array(["dog", "cat", "dog"]).astype(dtype))
+    dataset = load(source)
+    assert dataset.class_names == ("cat", "dog")
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [1, 0, 1]
+
+
+def test_whole_floats_and_truths_are_classes(tmp_path: Path) -> None:
+    assert load(write(tmp_path, images=GREY, labels=LABELS * 1.0)).class_names == ("4", "9")
+    assert load(write(tmp_path, images=GREY, labels=LABELS > 5)).class_names == ("False", "True")
+
+
+def test_class_names_beside_the_labels(tmp_path: Path) -> None:
+    """As `ganserve generate --out samples.npz` writes them."""
+    names = np.array(["cat", "dog", "emu"])
+    dataset = load(write(tmp_path, images=GREY, labels=np.array([2, 0, 2]), class_names=names, seed=np.uint64(7)))
+    assert dataset.class_names == ("cat", "dog", "emu")
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [2, 0, 2]
+
+
+def test_validation_images_are_the_test_split_where_there_is_no_other(tmp_path: Path) -> None:
+    arrays = {"train_images": GREY, "train_labels": LABELS, "val_images": GREY[:1], "val_labels": LABELS[:1]}
+    test = load_test(write(tmp_path, **arrays))
+    assert test is not None
+    assert len(test.images) == 1
+    source = write(tmp_path, **arrays, test_images=GREY[:2], test_labels=LABELS[:2])
+    test = load_test(source)
+    assert test is not None
+    assert len(test.images) == 2
+    assert load(source).notes == ("left out beside the splits: val_images",)
 
 
 def test_a_promise_of_terabytes_costs_no_memory(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from ganserve.training.datasets.resizing import ResizeMode
 _MOST_VALUES: Final = 12
 _MOST_CLASSES: Final = 40
 _MOST_FAULTS: Final = 20
+_TITLES: Final[dict[Split, str]] = {"train": "trains on", "test": "tests on"}
 
 
 def inspect(
@@ -145,7 +146,7 @@ def _facts(inspection: Inspection) -> Iterator[tuple[str, str]]:
 def _conclusion(inspections: Sequence[Inspection]) -> Iterator[tuple[str, str]]:
     """What training and evaluation would take, and what they would not."""
     by_split = {inspection.split: inspection for inspection in inspections}
-    for split, title in (("train", "trains on"), ("test", "tests on")):
+    for split, title in _TITLES.items():
         inspection = by_split.get(split)
         if inspection is None:
             yield title, f"no {split} images were looked at" if split == "train" else "no images of its own"
@@ -153,8 +154,9 @@ def _conclusion(inspections: Sequence[Inspection]) -> Iterator[tuple[str, str]]:
         height, width, num_channels = inspection.shape
         num_classes = len(inspection.class_counts)
         is_usable = not inspection.faults and not inspection.obstacle
-        form = f"{inspection.num_images:,} images of {width}×{height}, {_colour(num_channels)}, {_classes(num_classes)}"
-        yield title, form if is_usable else f"none of {inspection.num_images:,} images as they are; see `usable`"
+        images = f"{inspection.num_images:,} image{'s' if inspection.num_images > 1 else ''}"
+        form = f"{images} of {width}×{height}, {_colour(num_channels)}, {_classes(num_classes)}"
+        yield title, form if is_usable else f"none of {images}, as they are; see `usable`"
         if num_classes:
             yield "", _counts(inspection.class_counts, _MOST_CLASSES)
     notes = dict.fromkeys(note for inspection in inspections for note in inspection.notes)

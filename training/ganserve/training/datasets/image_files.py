@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from .image_formats import FORMATS
-from .metadata import orientation, turned_upright, upright_size, without_metadata
+from .metadata import load, turned_upright, upright_size, without_metadata
 from .resizing import Resize
 
 MAX_PIXELS = 4096 * 4096
@@ -146,9 +146,9 @@ def _pixels(image: Image.Image, *, num_channels: int, resize: Resize | None) -> 
     if resize is not None and image.format in _JPEG_FORMATS and image.width * image.height > MAX_PIXELS:
         # Twice the longer side, however the image is turned.
         image.draft(image.mode, (2 * max(resize.width, resize.height),) * 2)
-    image.load()
+    number = load(image)
     eight_bits = _upper_bits(image) if image.mode.startswith("I") else _on_black(image)
-    flat = turned_upright(eight_bits.convert("L" if num_channels == 1 else "RGB"), orientation(image))
+    flat = turned_upright(eight_bits.convert("L" if num_channels == 1 else "RGB"), number)
     if resize is not None:
         flat = resize.apply(flat)
     pixels = np.asarray(flat, dtype=np.uint8).reshape(flat.height, flat.width, num_channels)

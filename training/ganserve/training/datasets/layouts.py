@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from ganserve.contract.errors import DatasetError
 
@@ -52,11 +53,11 @@ def inner_path(path: str) -> Inner:
     return ("/", *parts) if slashed.startswith("/") else parts
 
 
-def common_top(images: Iterable[Inner]) -> Inner:
+def common_top(images: Iterable[Inner], *, through_splits: bool = False) -> Inner:
     """The folders, one in the other, that all images lie in, up to one that has the name of a split.
 
-    A folder that holds images and one more folder is a class with some of its images further down, and is not looked
-    through.
+    With `through_splits` such a name is like any other. A folder that holds images and one more folder is a class with
+    some of its images further down, and is not looked through.
     """
     paths = list(images)
     top = paths[0][:-1] if paths else ()
@@ -65,8 +66,8 @@ def common_top(images: Iterable[Inner]) -> Inner:
         while shared < min(len(top), len(path) - 1) and top[shared] == path[shared]:
             shared += 1
         top = top[:shared]
-    first_split = next((index for index, name in enumerate(top) if is_split_name(name)), len(top))
-    top = top[:first_split]
+    if not through_splits:
+        top = tuple(takewhile(lambda name: not is_split_name(name), top))
     below = {path[len(top) : len(top) + 1] if len(path) > len(top) + 1 else () for path in paths}
     return top[:-1] if () in below and len(below) == 2 else top
 
@@ -159,10 +160,10 @@ def _doubts(rests: Sequence[Inner]) -> tuple[str, ...]:
 def _without_tops(by_split: Mapping[Split, list[Place]]) -> dict[Split, list[Place]]:
     """Looks through folders around all training images, and in the test images through as many."""
     reference = next(iter(by_split.values()))
-    depth = len(common_top(rest for _, rest in reference))
+    depth = len(common_top((rest for _, rest in reference), through_splits=True))
     trimmed = {}
     for split, places in by_split.items():
-        num_dropped = min(depth, len(common_top(rest for _, rest in places)))
+        num_dropped = min(depth, len(common_top((rest for _, rest in places), through_splits=True)))
         trimmed[split] = [(path, rest[num_dropped:]) for path, rest in places]
     return trimmed
 

@@ -29,7 +29,7 @@ _JPEG_JFIF, _MIN_JFIF_BYTES, _JPEG_ADOBE, _MIN_ADOBE_BYTES = 0xE0, 14, 0xEE, 12
 def orientation(image: Image.Image) -> int:
     """How the stored rows and columns lie in the scene, 1 to 8 as EXIF's tag 0x0112 has it; 1 where nothing says so.
 
-    A PNG may say it after its pixels, which is seen once they are loaded.
+    A PNG may say it after its pixels, which is seen once they are loaded. A TIFF is turned by Pillow.
     """
     try:
         # Pillow would decode a PNG to look there.
@@ -37,7 +37,19 @@ def orientation(image: Image.Image) -> int:
         value = exif.get(ExifTags.Base.Orientation, _UPRIGHT)
     except Exception:  # noqa: BLE001 — Pillow raises whatever its parsing of metadata stumbles over
         return _UPRIGHT
-    return value if type(value) is int and 1 <= value <= max(_ON_ITS_SIDE) else _UPRIGHT
+    is_to_turn = image.format != "TIFF" and type(value) is int and 1 <= value <= max(_ON_ITS_SIDE)
+    return value if is_to_turn else _UPRIGHT
+
+
+def load(image: Image.Image) -> int:
+    """Decodes an image. Returns its orientation."""
+    if image.format == "PNG":
+        image.load()
+        return orientation(image)
+    # First, because Pillow parses the metadata of a TIFF while it loads it, and does not parse them twice.
+    number = orientation(image)
+    image.load()
+    return number
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

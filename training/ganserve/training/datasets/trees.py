@@ -117,5 +117,6 @@ class Tree:
             if label not in labels:
                 lost = [path for path, of_class in places if of_class == label]
                 raise DatasetError(
-                    f"{self.source}: the images in {name}/ are all of formats that are not read, {kinds(lost)}; save them as PNG or JPEG, remove the folder, or give one without it"
+                    f"{self.source}: the images in {name}/ are all of formats that are not read, "
+                    f"{kinds(lost)}; save them as PNG or JPEG, remove the folder, or give one without it"
                 )

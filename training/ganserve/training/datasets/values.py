@@ -54,7 +54,7 @@ def to_pixels(
         pixels[part] = rounded
     if scale == 1:
         return pixels, ""
-    first, last = -offset / scale, (_MAX_LEVEL - offset) / scale
+    first, last = (0 - offset) / scale, (_MAX_LEVEL - offset) / scale
     return pixels, f"{what} is of {images.dtype}; levels from {first:g} to {last:g} are scaled to 0 to {_MAX_LEVEL}"
 
 
