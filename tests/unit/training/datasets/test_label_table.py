@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
+from ganserve.client._sample_folder import Recipe, writing_folder
 from ganserve.contract.errors import DatasetError
+from ganserve.contract.images import encode
 from ganserve.training.datasets import load
 from ganserve.training.datasets.inspection import inspect_source
+from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat
+from ganserve.v1.model_pb2 import ModelIdentity
 
 WriteImage = Callable[..., None]
 ROWS = ("7-000000.png,2,dog", "7-000001.png,0,cat", "7-000002.png,2,dog")
@@ -38,6 +44,32 @@ def test_a_folder_of_samples(samples: Callable[..., Path]) -> None:
     assert dataset.notes == ()
     (found,) = inspect_source(str(samples()))
     assert found.class_counts == {"cat": 1, "dog": 2}
+
+
+@pytest.mark.parametrize("class_folders", [False, True])
+def test_what_the_client_writes_is_read(tmp_path: Path, class_folders: bool) -> None:
+    """Class names that are no folder names, or are those of splits, included."""
+    folder = tmp_path / "samples"
+    recipe = Recipe(n=3, first_index=0, labels=None, counts=None, truncation=None)
+    class_names = ["train", "dog: a/b", "test"]
+    with writing_folder(folder, recipe, class_names, {"format": "png", "quality": None}, class_folders) as writer:
+        pixels = np.full((3, 5, 6, 1), [[[[1]]], [[[2]]], [[[3]]]], dtype=np.uint8)
+        encoding = ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG)
+        writer.add(
+            SimpleNamespace(  # type: ignore[arg-type]
+                model=ModelIdentity(name="pets", version=1),
+                seed=7,
+                indices=np.arange(3),
+                labels=np.array([2, 0, 1]),
+                files=[encode(image, encoding) for image in pixels],
+            )
+        )
+    dataset = load(str(folder))
+    assert dataset.class_names == tuple(class_names)
+    assert dataset.labels is not None
+    levels = dataset.images[:, 0, 0, 0].tolist()
+    assert dict(zip(levels, dataset.labels.tolist(), strict=True)) == {1: 2, 2: 0, 3: 1}
+    assert dataset.notes == ()
 
 
 def test_classes_have_the_order_of_their_numbers(samples: Callable[..., Path]) -> None:
