@@ -30,6 +30,8 @@ _WEIGHTS_OF: Final = {
 """The inputs of operators that one run takes one of, however many rows it has."""
 _SHAPES_OF: Final = {"Reshape": 1, "Expand": 1, "Resize": 3, "Slice": 2}
 """The input that may hold the size of the batch."""
+_ROW_BY_ROW: Final = frozenset({"Add", "Concat", "Div", "Max", "Min", "Mul", "Pow", "Sub", "Sum", "Where"})
+"""Operators that bring rows together with constants, which may have been written out once a row."""
 _BATCH: Final = "ganserve/batch"
 _TO_THE_END: Final = np.iinfo(np.int64).max
 
@@ -106,8 +108,7 @@ def _wanted(nodes: Iterable[onnx.NodeProto], varying: set[str]) -> Iterator[str]
             yield node.output[0]
         if node.op_type == "Slice":
             yield from (name for name in node.input[1:4] if name and name not in varying)
-        if node.op_type == "Concat" and varying.intersection(node.input):
-            yield from (name for name in node.input if name not in varying)
+        yield from _constants_beside_rows(node, varying)
 
 
 def _fixed_shape(node: onnx.NodeProto, varying: set[str]) -> str:
@@ -116,6 +117,13 @@ def _fixed_shape(node: onnx.NodeProto, varying: set[str]) -> str:
     if at is None or len(node.input) <= at or node.input[0] not in varying or node.input[at] in varying:
         return ""
     return str(node.input[at])
+
+
+def _constants_beside_rows(node: onnx.NodeProto, varying: set[str]) -> list[str]:
+    """The inputs that are the same for all rows, where others are not."""
+    if node.op_type not in _ROW_BY_ROW or not varying.intersection(node.input):
+        return []
+    return [name for name in node.input if name and name not in varying]
 
 
 def _values(
@@ -158,8 +166,8 @@ class _Mender:
 
     def nodes_before(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         """Mends a node in place, and gives the nodes that it now needs."""
-        if node.op_type == "Concat" and self.varying.intersection(node.input):
-            return self._expanded_inputs(node)
+        if constants := _constants_beside_rows(node, self.varying):
+            return [new for name in constants for new in self._free_constant(node, name)]
         name = _fixed_shape(node, self.varying)
         if not name:
             return []
@@ -192,17 +200,27 @@ class _Mender:
             ends[of_batch] = np.iinfo(ends.dtype).max
             node.input[2] = self._constant(f"{node.output[0]}/ends", ends)
 
-    def _expanded_inputs(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """What is joined to rows must have as many of them."""
+    def _free_constant(self, node: onnx.NodeProto, name: str) -> list[onnx.NodeProto]:
+        """Of a constant with one row written out for each image, one will do; to be joined, as many as there are."""
+        value, is_joined = self.seen[name], node.op_type == "Concat"
+        if (
+            value.ndim < 2
+            or len(value) != self.batch_size
+            or not np.array_equal(value, np.broadcast_to(value[:1], value.shape))
+        ):
+            return []
         nodes: list[onnx.NodeProto] = []
-        axis = attribute_of(node, "axis").i
-        for at, name in enumerate(node.input):
-            shape = self.seen[name].shape if name not in self.varying else ()
-            if len(shape) < 2 or axis in (0, -len(shape)) or not shape[0] == self.batch_size == 1:
-                continue
-            expand = helper.make_node("Expand", [name, ""], [f"{node.output[0]}/rows_{at}"])
-            nodes += [*self._with_batch(expand, 1, f"{node.output[0]}/shape_{at}", np.array(shape[1:])), expand]
-            node.input[at] = expand.output[0]
+        row, at = name, list(node.input).index(name)
+        if self.batch_size > 1:
+            row = f"ganserve/{node.output[0]}/row_{at}"
+            nodes.append(
+                helper.make_node("Gather", [name, self._constant(f"{node.output[0]}/first_{at}", np.array([0]))], [row])
+            )
+        if is_joined and attribute_of(node, "axis").i not in (0, -value.ndim):
+            expand = helper.make_node("Expand", [row, ""], [f"ganserve/{node.output[0]}/rows_{at}"])
+            nodes += [*self._with_batch(expand, 1, f"{node.output[0]}/shape_{at}", np.array(value.shape[1:])), expand]
+            row = expand.output[0]
+        node.input[at] = row
         return nodes
 
     def _with_batch(self, node: onnx.NodeProto, at: int, name: str, row_shape: NDArray[Any]) -> list[onnx.NodeProto]:

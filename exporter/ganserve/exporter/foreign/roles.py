@@ -31,14 +31,13 @@ def find_roles(graph: onnx.GraphProto, convention: Convention) -> tuple[Roles | 
     latents = named if convention.latents else [port for port in rest if port.element in FLOATS]
     rest = [port for port in rest if port not in latents]
     images = [port for port in outputs if port.name == convention.output or not convention.output]
-    faults: list[Fault] = [
-        *_name_faults(inputs, convention),
+    input_faults: list[Fault] = list(_name_faults(inputs, convention)) or [
         *_labels_faults(labels, inputs, convention),
-        *_latents_faults(latents, inputs, convention),
+        *_latents_faults(latents, labels, inputs, convention),
         *_rest_faults(rest),
         *_constants_faults(constants),
-        *_images_faults(images, outputs, convention),
     ]
+    faults = [*input_faults, *_images_faults(images, outputs, convention)]
     sizes = batch_sizes([*latents, *([] if labels is None else [labels])])
     if len(sizes) > 1:
         faults.append(ArtifactError(f"has inputs of the batch sizes {', '.join(map(str, sizes))}; all must have one"))
@@ -96,29 +95,37 @@ def _labels_faults(labels: Port | None, inputs: Sequence[Port], convention: Conv
         )
 
 
-def _latents_faults(latents: Sequence[Port], inputs: Sequence[Port], convention: Convention) -> Iterator[Fault]:
+def _latents_faults(
+    latents: Sequence[Port], labels: Port | None, inputs: Sequence[Port], convention: Convention
+) -> Iterator[Fault]:
+    is_sorted_out = convention.latents or (convention.labels_as == "one-hot" and labels is None)
     if not latents and not convention.latents:
         yield ArtifactError(f"takes {listed(inputs)}; a generator takes latents, one tensor of floats")
-    if len(latents) > 1 and not convention.latents:
+    if len(latents) > 1 and not is_sorted_out:
         yield ConfigError(
             f"takes {listed(latents)}; a generator takes latents, one tensor of floats. Say what each is: --latents "
             f"{','.join(port.name for port in latents)} for parts of one latent, --labels-as one-hot for a class as a "
             f"vector, or --constant {latents[-1].name}=0 for what always has one value"
         )
-    for port in latents:
-        if not convention.latents and sum(size != 1 for size in port.axes[1:]) > 1:
-            yield ArtifactError(
-                f"takes {port.text}, which is {'images' if len(port.axes) > 3 else 'images or sequences'} and not one "
-                "latent vector; models from images to images are not served yet, and this one would be run on noise. "
-                f"If these are latents, say so with --latents {port.name}"
-            )
-        elif port.element not in FLOATS or len(port.axes) < 2 or not port.has_rows:
-            yield ArtifactError(
-                f"takes the latents {port.text}; latents are floats, and all their axes but the batch must have a size"
-            )
+    shape_faults = [fault for port in latents for fault in _shape_faults(port, is_named=bool(convention.latents))]
+    yield from shape_faults
     num_values = sum(port.row_size for port in latents)
-    if num_values > MAX_LATENT_DIM:
+    if num_values > MAX_LATENT_DIM and not shape_faults:
         yield ArtifactError(f"takes latents of {num_values:,} values; more than {MAX_LATENT_DIM:,} are not served")
+
+
+def _shape_faults(port: Port, *, is_named: bool) -> Iterator[Fault]:
+    """Of one input that is latents, perhaps because the user names it so."""
+    if not is_named and sum(size != 1 for size in port.axes[1:]) > 1:
+        yield ArtifactError(
+            f"takes {port.text}, which is {'images' if len(port.axes) > 3 else 'images or sequences'} and not one "
+            "latent vector; models from images to images are not served yet, and this one would be run on noise. If "
+            f"these are latents, say so with --latents {port.name}"
+        )
+    elif port.element not in FLOATS or len(port.axes) < 2 or not port.has_rows:
+        yield ArtifactError(
+            f"takes the latents {port.text}; latents are floats, and all their axes but the batch must have a size"
+        )
 
 
 def _rest_faults(rest: Sequence[Port]) -> Iterator[Fault]:
