@@ -137,6 +137,19 @@ CLASSES_AS_VECTORS = Convention(class_names=CLASSES, labels_as="one-hot")
             Convention(constants={"psi": 0.75, "training": 1}),
             {"z": Z7, "psi": np.full((NUM, 1), 0.75, np.float16), "training": np.ones((NUM, 1), bool)},
         ),
+        (
+            Mixed(inputs=(("z", (4, 7)), ("psi", (4, 1)))),
+            Convention(constants={"psi": 0.5}),
+            {"z": Z7, "psi": np.full((NUM, 1), 0.5, np.float32)},
+        ),
+        (
+            Mixed(
+                inputs=(("z", (1, 7)), ("y", (1,)), ("map", (1, 2, 3, 1))),
+                types=(TensorProto.FLOAT, TensorProto.INT8, 1),
+            ),
+            Convention(class_names=CLASSES, constants={"map": -1.0}),
+            {"z": Z7, "y": LABELS.astype(np.int8), "map": np.full((NUM, 2, 3, 1), -1.0, np.float32)},
+        ),
         (Mixed(), Convention(uniform_latents=(-1.0, 1.0)), {"z": uniform(Z7, -1, 1)}),
         (Mixed(), Convention(uniform_latents=(0.0, 3.0)), {"z": uniform(Z7, 0, 3)}),
         (Mixed(also="tanh"), Convention(output="images"), {"z": Z7}),
@@ -275,6 +288,12 @@ def test_all_that_speaks_against_a_file_is_told_at_once(tmp_path: Path) -> None:
             Convention(class_names=CLASSES),
             ArtifactError,
             "batch sizes 2, 3",
+        ),
+        (
+            Mixed(inputs=(("z", ("N", 7)), ("y", ("N",))), types=(TensorProto.FLOAT, TensorProto.INT8)),
+            Convention(class_names=tuple(map(str, range(200)))),
+            ConfigError,
+            "too small a type for 200 classes",
         ),
         (Mixed(also="tanh"), Convention(), ConfigError, "has the outputs tanh .*, images .*--output tanh"),
         (Mixed(), Convention(output="pixels"), ConfigError, "no output 'pixels'; its outputs are images"),

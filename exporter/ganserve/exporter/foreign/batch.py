@@ -44,7 +44,7 @@ def batch_faults(proto: onnx.ModelProto, roles: Roles, batch_size: int) -> list[
         return []
     return [
         ArtifactError(
-            f"takes {batch_size} latents at once, and cannot be given others: it has {fixed[0]} with weights that are "
+            f"has a batch that is fixed at {batch_size}, and cannot be freed: it has {fixed[0]} with weights that are "
             "made of the latents, as StyleGAN2 has where groups = batch. Export it again with the modulation outside "
             f"the weights (fused_modconv=False in NVIDIA's code, fused=False in others) and {how_to_export(roles)}"
         )
@@ -132,7 +132,8 @@ def _values(
     """What those tensors are when the file is run at its own batch."""
     constants = {tensor.name: tensor for tensor in proto.graph.initializer}
     values = {name: numpy_helper.to_array(constants[name]) for name in names if name in constants}
-    computed = list(dict.fromkeys(name for name in names if name not in constants))
+    values |= {name: feed[name] for name in names if name in feed}
+    computed = list(dict.fromkeys(name for name in names if name not in values))
     if computed:
         twin = onnx.ModelProto()
         twin.CopyFrom(proto)

@@ -77,8 +77,8 @@ def import_onnx(
         if original.batch_size is None:
             raise
         raise type(error)(
-            f"{error}. The file takes {original.batch_size} latents at once, and that cannot be freed here, it seems; "
-            f"export it again {how_to_export(roles)}"
+            f"{error}. The file's batch is fixed at {original.batch_size}, and that could not be freed here; export it "
+            f"again {how_to_export(roles)}"
         ) from error
 
 

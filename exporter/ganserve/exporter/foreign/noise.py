@@ -9,6 +9,8 @@ from onnx import TensorProto, helper, shape_inference
 
 from ganserve.runtime.onnx_faults import attribute_of
 
+from .ports import FLOATS
+
 NOISE_OPERATORS: Final = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"})
 
 
@@ -19,18 +21,24 @@ def take_out_noise(proto: onnx.ModelProto) -> list[str]:
         The operators that are gone, one entry each.
     """
     graph = proto.graph
-    noise = [node for node in graph.node if node.op_type in NOISE_OPERATORS]
-    dtypes = _dtypes(proto) if noise else {}
+    if not any(node.op_type in NOISE_OPERATORS for node in graph.node):
+        return []
+    dtypes = _dtypes(proto)
     nodes: list[onnx.NodeProto] = []
+    names = []
     for node in graph.node:
-        nodes += _constant(node, dtypes) if node.op_type in NOISE_OPERATORS else [node]
+        constant = _constant(node, dtypes) if node.op_type in NOISE_OPERATORS else []
+        nodes += constant or [node]
+        names += [node.op_type] if constant else []
     del graph.node[:]
     graph.node.extend(nodes)
-    return [node.op_type for node in noise]
+    return names
 
 
 def _constant(node: onnx.NodeProto, dtypes: dict[str, int]) -> list[onnx.NodeProto]:
-    """Nodes that give the mean of a random node, in its shape and type."""
+    """Nodes that give the mean of a random node, in its shape and type; none where it is not a proper one."""
+    if len(node.output) != 1 or len(node.input) != node.op_type.endswith("Like"):
+        return []
     output = node.output[0]
     shape = f"{output}/shape"
     if node.op_type.endswith("Like"):
@@ -41,6 +49,8 @@ def _constant(node: onnx.NodeProto, dtypes: dict[str, int]) -> list[onnx.NodePro
         sizes = list(attribute_of(node, "shape").ints)
         value = helper.make_tensor("", TensorProto.INT64, [len(sizes)], sizes)
         shape_node = helper.make_node("Constant", [], [shape], value=value)
+    if dtype not in FLOATS:
+        return []
     mean = helper.make_tensor("", dtype, [1], [_mean(node)])
     return [shape_node, helper.make_node("ConstantOfShape", [shape], [output], value=mean)]
 
@@ -54,6 +64,9 @@ def _mean(node: onnx.NodeProto) -> float:
 
 def _dtypes(proto: onnx.ModelProto) -> dict[str, int]:
     """Types of the graph's tensors, as far as they can be told."""
-    graph = shape_inference.infer_shapes(proto).graph
+    try:
+        graph = shape_inference.infer_shapes(proto).graph
+    except (RuntimeError, ValueError, shape_inference.InferenceError):
+        graph = proto.graph  # of a file that is refused for other reasons, or too large to look at twice
     values = (*graph.input, *graph.value_info)
     return {value.name: value.type.tensor_type.elem_type for value in values}

@@ -93,6 +93,15 @@ def _labels_faults(labels: Port | None, inputs: Sequence[Port], convention: Conv
             f"takes labels that are {labels.text}, not (N,) or (N, 1); where they are vectors of zeros and a one, say "
             "--labels-as one-hot"
         )
+    elif labels is not None and convention.labels_as == "index" and num_classes > _num_exact(labels):
+        yield ConfigError(f"takes labels that are {labels.text}, too small a type for {num_classes:,} classes")
+
+
+def _num_exact(port: Port) -> int:
+    """How many whole numbers from 0 on its type holds."""
+    if port.element in INTEGERS:
+        return int(np.iinfo(port.dtype).max) + 1
+    return int(2 ** (np.finfo(port.dtype).nmant + 1))
 
 
 def _latents_faults(
