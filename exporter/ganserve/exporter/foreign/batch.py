@@ -46,7 +46,7 @@ def batch_faults(proto: onnx.ModelProto, roles: Roles, batch_size: int) -> list[
         ArtifactError(
             f"has a batch that is fixed at {batch_size}, and cannot be freed: it has {fixed[0]} with weights that are "
             "made of the latents, as StyleGAN2 has where groups = batch. Export it again with the modulation outside "
-            f"the weights (fused_modconv=False in NVIDIA's code, fused=False in others) and {how_to_export(roles)}"
+            f"the weights (in NVIDIA's code fused_modconv=False, in rosinality's fused=False) {how_to_export(roles)}"
         )
     ]
 
