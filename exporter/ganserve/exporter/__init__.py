@@ -3,10 +3,9 @@
 from ganserve.v1.bundle_pb2 import Licences
 
 from .bundle import Target
-from .foreign import import_onnx
+from .foreign import Convention, import_onnx
 from .pipeline import Export, ExportWarning, export, export_run
 from .renaming import rename
-from .wrapping import Convention
 
 __all__ = [
     "Convention",

@@ -1,0 +1,190 @@
+"""The foreign file itself in ONNX Runtime, fed with our latents and labels: what its bundle must equal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT, generator_rows
+from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.text import one_line
+from ganserve.exporter.parity import Inputs, open_session
+
+from .convention import Convention
+from .ports import Roles
+
+_PROBED_ROWS: Final = 2
+_RGB: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageForm:
+    """What the file's images are like."""
+
+    axes: tuple[int, int, int]
+    """Of one image as the file has it, channels that are not served included."""
+    is_flat: bool
+    """Whether the file's own axes are others."""
+    is_uint8: bool
+    """Whether they are pixels already."""
+
+
+class Original:
+    """Runs the file on any number of rows: as many at once as it takes.
+
+    Attributes:
+        batch_size: rows that it takes at once; None where any number will do.
+        images: what it makes.
+    """
+
+    def __init__(self, proto: onnx.ModelProto, roles: Roles, convention: Convention, source: str) -> None:
+        """Loads it, and runs it on two rows.
+
+        Raises:
+            ArtifactError: ONNX Runtime cannot load or run it, or it makes no images.
+            ConfigError: the convention does not fit what it makes.
+        """
+        self._roles = roles
+        self._convention = convention
+        self._source = source
+        self._session = open_session(proto.SerializeToString(), source=source)
+        self.batch_size = roles.batch_size
+        made = self._probe()
+        self.images = _image_form(made, convention, source)
+
+    def run(self, inputs: Inputs) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Its images as pixels (N, H, W, C), and as the floats that they come from, in its own layout, in [-1, 1]."""
+        images = self._run_all(inputs).reshape(-1, *self.images.axes)
+        channels_axis = 1 if self._convention.layout == "nchw" else 3
+        if self._convention.channels == "rgb":
+            images = np.take(images, range(_RGB), axis=channels_axis)
+        scale, offset = self._convention.level_scale(is_uint8=self.images.is_uint8)
+        moved = images.astype(np.float32) * scale + offset
+        if not self.images.is_uint8:
+            with np.errstate(invalid="ignore"):  # numbers that are not finite are found and told of by the comparison
+                images = np.clip(moved, 0, 255).astype(np.uint8)
+        floats = (moved - np.float32(128)) / np.float32(127.5)
+        return np.moveaxis(images, channels_axis, 3), floats
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image as it is served."""
+        first, second, third = self.images.axes
+        height, width, channels = (second, third, first) if self._convention.layout == "nchw" else self.images.axes
+        return height, width, _RGB if self._convention.channels == "rgb" else channels
+
+    def example(self) -> dict[str, NDArray[Any]]:
+        """What the file is fed for as many rows as it takes at once."""
+        last = len(self._convention.class_names) - 1
+        return self._feed(self._probe_inputs(self.batch_size or _PROBED_ROWS, last))
+
+    def _feed(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+        """What the file is fed for our latents (N, latent_dim) and labels (N,)."""
+        latents = inputs[LATENTS_INPUT]
+        if self._convention.uniform_latents is not None:
+            middle, half = self._convention.latent_middle_and_half()
+            shares = torch.special.ndtr(torch.from_numpy(latents).double()).numpy()
+            latents = middle + half * (2 * shares - 1)
+        feed: dict[str, NDArray[Any]] = {}
+        for port in self._roles.latents:
+            own, latents = latents[:, : port.row_size], latents[:, port.row_size :]
+            feed[port.name] = own.reshape(-1, *port.row_shape).astype(port.dtype)
+        if self._roles.labels is not None:
+            labels = inputs[LABELS_INPUT]
+            if self._convention.labels_as == "one-hot":
+                labels = np.eye(len(self._convention.class_names))[labels]
+            own_shape, dtype = self._roles.labels.row_shape, self._roles.labels.dtype
+            feed[self._roles.labels.name] = labels.reshape(-1, *own_shape).astype(dtype)
+        for port, value in self._roles.constants:
+            shape = [len(inputs[LATENTS_INPUT]) if size is None else size for size in port.axes]
+            feed[port.name] = np.full(shape, value, port.dtype)
+        return feed
+
+    def _run_all(self, inputs: Inputs) -> NDArray[Any]:
+        """Its images of all rows. Where it takes a fixed number, the last rows are filled up with the very last one."""
+        if self.batch_size is None:
+            return self._run(inputs)
+        num_rows = len(inputs[LATENTS_INPUT])
+        rows = np.minimum(np.arange(-(-num_rows // self.batch_size) * self.batch_size), num_rows - 1)
+        chunks = rows.reshape(-1, self.batch_size)
+        images = [self._run({name: value[chunk] for name, value in inputs.items()}) for chunk in chunks]
+        return np.concatenate(images)[:num_rows]
+
+    def _run(self, inputs: Inputs) -> NDArray[Any]:
+        num_rows = len(inputs[LATENTS_INPUT])
+        try:
+            images: NDArray[Any] = self._session.run([self._roles.images.name], self._feed(inputs))[0]
+        except Exception as error:  # ONNX Runtime's errors have no common base but Exception
+            raise ArtifactError(f"{self._source} cannot be run on {num_rows} latents: {one_line(error)}") from error
+        if images.ndim == 0 or len(images) != num_rows:
+            raise ArtifactError(
+                f"{self._source} makes {images.dtype} {images.shape} of {num_rows} latents, not one each"
+            )
+        return images
+
+    def _probe(self) -> NDArray[Any]:
+        """What it makes of the last class and the first. Finds out, too, whether its batch is fixed inside."""
+        last = len(self._convention.class_names) - 1
+        if self.batch_size is None:
+            runs = [self._can_run(self._probe_inputs(num_rows, last)) for num_rows in (1, 2)]
+            if runs.count(True) == 1:
+                self.batch_size = 1 + runs.index(True)
+        try:
+            return self._run_all(self._probe_inputs(_PROBED_ROWS, last))
+        except ArtifactError as error:
+            if last > 0 and self._can_run(self._probe_inputs(self.batch_size or 1, 0)):
+                raise ConfigError(f"--classes: {self._source} knows no class number {last}; it has fewer") from error
+            raise
+
+    def _probe_inputs(self, num_rows: int, last: int) -> Inputs:
+        latents = np.zeros((num_rows, self._roles.latent_dim), np.float32)
+        return dict(generator_rows(latents, np.resize([last, 0], num_rows) if last >= 0 else None).columns)
+
+    def _can_run(self, inputs: Inputs) -> bool:
+        try:
+            self._run(inputs)
+        except ArtifactError:
+            return False
+        return True
+
+
+def _image_form(made: NDArray[Any], convention: Convention, source: str) -> ImageForm:
+    """What images the file has, told from what it made; files often leave their shape open."""
+    described = f"{source} makes {made.dtype} {made.shape} of {len(made)} latents"
+    if made.dtype not in (np.uint8, np.float32, np.float16, np.float64):
+        raise ArtifactError(f"{described}; images are floats or uint8")
+    own = made.shape[1:]
+    axes = own
+    if convention.image is not None:
+        height, width, num_channels = convention.image
+        axes = (num_channels, height, width) if convention.layout == "nchw" else convention.image
+        if made[0].size != np.prod(axes) or (len(own) == len(axes) and own != axes):
+            raise ConfigError(
+                f"--image {height}x{width}x{num_channels}: {described}, in the layout {convention.layout}"
+            )
+    if len(axes) in (1, 2):
+        shape = "x".join(map(str, (*own, 1))) if len(own) == 2 else "28x28x1"
+        raise ConfigError(f"{described}; say what shape these images have, as in --image {shape}")
+    if len(axes) != 3:
+        raise ArtifactError(f"{described}; an image has three axes, or is flat")
+    _check_channels(axes, convention, described)
+    return ImageForm(axes=axes, is_flat=axes != own, is_uint8=made.dtype == np.uint8)
+
+
+def _check_channels(axes: tuple[int, ...], convention: Convention, described: str) -> None:
+    of_layout = {"nchw": axes[0], "nhwc": axes[2]}
+    num_channels = of_layout.pop(convention.layout)
+    ((other, num_other),) = of_layout.items()
+    if convention.channels == "rgb":
+        if num_channels != _RGB + 1:
+            raise ConfigError(f"--channels rgb: {described}, and RGBA has 4 channels where these have {num_channels}")
+    elif num_channels not in (1, _RGB):
+        cure = "where they are RGBA, --channels rgb serves them without the fourth"
+        if num_channels != _RGB + 1 or num_other in (1, _RGB):
+            cure = f"are they {other}?" if num_other in (1, _RGB, _RGB + 1) else "images have 1 or 3"
+        raise ConfigError(f"--layout {convention.layout}: {described}, which would be {num_channels} channels; {cure}")

@@ -1,0 +1,169 @@
+"""Finds out which input of a foreign graph is what, and says all that speaks against them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import onnx
+
+from ganserve.contract.card import MAX_LATENT_DIM
+from ganserve.contract.errors import ArtifactError, ConfigError
+
+from .convention import Convention
+from .ports import FLOATS, INTEGERS, NUMBERS, Port, Roles, batch_sizes, listed
+
+Fault = ArtifactError | ConfigError
+"""What speaks against a file, told as what the file does; a ConfigError where a flag would mend it."""
+
+
+def find_roles(graph: onnx.GraphProto, convention: Convention) -> tuple[Roles | None, list[Fault]]:
+    """Which input and output is what, or all that speaks against them."""
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [Port.of(value) for value in graph.input if value.name not in weights]
+    outputs = [Port.of(value) for value in graph.output]
+    by_name = {port.name: port for port in inputs}
+    constants = [(by_name[name], value) for name, value in convention.constants.items() if name in by_name]
+    named = [by_name[name] for name in convention.latents if name in by_name]
+    rest = [port for port in inputs if port.name not in {*convention.latents, *convention.constants}]
+    labels = _labels(rest, convention)
+    rest = [port for port in rest if port is not labels]
+    latents = named if convention.latents else [port for port in rest if port.element in FLOATS]
+    rest = [port for port in rest if port not in latents]
+    images = [port for port in outputs if port.name == convention.output or not convention.output]
+    input_faults: list[Fault] = list(_name_faults(inputs, convention)) or [
+        *_labels_faults(labels, inputs, convention),
+        *_latents_faults(latents, labels, inputs, convention),
+        *_rest_faults(rest),
+        *_constants_faults(constants),
+    ]
+    faults = [*input_faults, *_images_faults(images, outputs, convention)]
+    sizes = batch_sizes([*latents, *([] if labels is None else [labels])])
+    if len(sizes) > 1:
+        faults.append(ArtifactError(f"has inputs of the batch sizes {', '.join(map(str, sizes))}; all must have one"))
+    if faults:
+        return None, faults
+    return Roles(latents=tuple(latents), labels=labels, constants=tuple(constants), images=images[0]), []
+
+
+def _name_faults(inputs: Sequence[Port], convention: Convention) -> Iterator[Fault]:
+    names = [port.name for port in inputs]
+    for flag, told in (("--latents", convention.latents), ("--constant", tuple(convention.constants))):
+        if missing := [name for name in told if name not in names]:
+            yield ConfigError(f"has no input {missing[0]!r}, which {flag} names; its inputs are {listed(inputs)}")
+    told = (*convention.latents, *convention.constants)
+    if twice := [name for name in dict.fromkeys(told) if told.count(name) > 1]:
+        yield ConfigError(f"has one input {twice[0]!r}; --latents and --constant name it twice")
+
+
+def _labels(ports: Sequence[Port], convention: Convention) -> Port | None:
+    """The input that is the labels, if there is just one that can be."""
+    if convention.labels_as == "one-hot":
+        fitting = [port for port in ports if _is_one_hot(port, convention)]
+        return fitting[0] if len(fitting) == 1 else None
+    integers = [port for port in ports if port.element in INTEGERS]
+    if integers or not convention.class_names:
+        return integers[0] if integers else None
+    # as Keras has it, where the input of an embedding is a float unless told otherwise
+    floats = [port for port in ports if port.element in FLOATS and port.has_rows and port.row_size == 1]
+    return floats[0] if len(floats) == 1 else None
+
+
+def _is_one_hot(port: Port, convention: Convention) -> bool:
+    num_classes = len(convention.class_names)
+    return port.element in (*FLOATS, *INTEGERS) and port.has_rows and port.row_size == num_classes > 0
+
+
+def _labels_faults(labels: Port | None, inputs: Sequence[Port], convention: Convention) -> Iterator[Fault]:
+    num_classes = len(convention.class_names)
+    if convention.labels_as == "one-hot" and not num_classes:
+        yield ConfigError("takes labels as vectors, by --labels-as; say with --classes how many classes there are")
+    elif convention.labels_as == "one-hot" and labels is None:
+        fitting = [port for port in inputs if _is_one_hot(port, convention)]
+        if fitting:
+            yield ConfigError(f"takes {listed(fitting)}, any of which may be the labels; name the others in --latents")
+        else:
+            yield ConfigError(f"takes {listed(inputs)}, and no labels of {num_classes} values; is --classes right?")
+    elif labels is None and num_classes:
+        yield ConfigError(f"takes no labels, and --classes names some; it takes {listed(inputs)}")
+    elif labels is not None and not num_classes:
+        yield ConfigError(f"takes labels, {labels.text}; say with --classes how many classes there are, or their names")
+    elif labels is not None and convention.labels_as == "index" and not (labels.has_rows and labels.row_size == 1):
+        yield ArtifactError(
+            f"takes labels that are {labels.text}, not (N,) or (N, 1); where they are vectors of zeros and a one, say "
+            "--labels-as one-hot"
+        )
+    elif labels is not None and convention.labels_as == "index" and num_classes > _num_exact(labels):
+        yield ConfigError(f"takes labels that are {labels.text}, too small a type for {num_classes:,} classes")
+
+
+def _num_exact(port: Port) -> int:
+    """How many whole numbers from 0 on its type holds."""
+    if port.element in INTEGERS:
+        return int(np.iinfo(port.dtype).max) + 1
+    return int(2 ** (np.finfo(port.dtype).nmant + 1))
+
+
+def _latents_faults(
+    latents: Sequence[Port], labels: Port | None, inputs: Sequence[Port], convention: Convention
+) -> Iterator[Fault]:
+    is_sorted_out = convention.latents or (convention.labels_as == "one-hot" and labels is None)
+    if not latents and not convention.latents:
+        yield ArtifactError(f"takes {listed(inputs)}; a generator takes latents, one tensor of floats")
+    if len(latents) > 1 and not is_sorted_out:
+        yield ConfigError(
+            f"takes {listed(latents)}; a generator takes latents, one tensor of floats. Say what each is: --latents "
+            f"{','.join(port.name for port in latents)} for parts of one latent, --labels-as one-hot for a class as a "
+            f"vector, or --constant {latents[-1].name}=0 for what always has one value"
+        )
+    shape_faults = [fault for port in latents for fault in _shape_faults(port, is_named=bool(convention.latents))]
+    yield from shape_faults
+    num_values = sum(port.row_size for port in latents)
+    if num_values > MAX_LATENT_DIM and not shape_faults:
+        yield ArtifactError(f"takes latents of {num_values:,} values; more than {MAX_LATENT_DIM:,} are not served")
+
+
+def _shape_faults(port: Port, *, is_named: bool) -> Iterator[Fault]:
+    """Of one input that is latents, perhaps because the user names it so."""
+    if not is_named and sum(size != 1 for size in port.axes[1:]) > 1:
+        yield ArtifactError(
+            f"takes {port.text}, which is {'images' if len(port.axes) > 3 else 'images or sequences'} and not one "
+            "latent vector; models from images to images are not served yet, and this one would be run on noise. If "
+            f"these are latents, say so with --latents {port.name}"
+        )
+    elif port.element not in FLOATS or len(port.axes) < 2 or not port.has_rows:
+        yield ArtifactError(
+            f"takes the latents {port.text}; latents are floats, and all their axes but the batch must have a size"
+        )
+
+
+def _rest_faults(rest: Sequence[Port]) -> Iterator[Fault]:
+    for port in rest:
+        if port.element in FLOATS:
+            yield ConfigError(
+                f"takes {port.text} too; name it in --latents, take it for labels with --labels-as one-hot, or give it "
+                f"a value, as in --constant {port.name}=0"
+            )
+        elif port.element in NUMBERS:
+            yield ConfigError(f"takes {port.text} too; give it a value, as in --constant {port.name}=0")
+        else:
+            yield ArtifactError(f"takes {port.text}, which is neither latents nor labels")
+
+
+def _constants_faults(constants: Sequence[tuple[Port, float]]) -> Iterator[Fault]:
+    for port, value in constants:
+        if port.element not in NUMBERS or None in port.axes[1:]:
+            yield ArtifactError(f"takes {port.text}; only numbers of a known size can be given a value")
+        elif not np.isfinite(value) or (port.element not in FLOATS and not float(value).is_integer()):
+            yield ConfigError(f"takes {port.text}, which cannot be {value:g}, as --constant has it")
+
+
+def _images_faults(images: Sequence[Port], outputs: Sequence[Port], convention: Convention) -> Iterator[Fault]:
+    if not outputs:
+        yield ArtifactError("has no outputs; a generator has one, its images")
+    elif not images:
+        yield ConfigError(f"has no output {convention.output!r}; its outputs are {listed(outputs)}")
+    elif len(images) > 1:
+        yield ConfigError(
+            f"has the outputs {listed(outputs)}; say which is the images, as in --output {images[0].name}"
+        )
