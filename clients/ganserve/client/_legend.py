@@ -17,12 +17,12 @@ def class_counts(labels: NDArray[np.int64], class_names: Sequence[str]) -> NDArr
 
 
 def describe_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> str:
-    """Such as ``classes: 7 cat, 6 dog``; empty without classes."""
+    """Such as ``classes: cat (7), dog (6)``; empty without classes."""
     present = np.flatnonzero(counts).tolist()
     if not present:
         return ""
     if len(present) <= _MOST_LISTED:
-        return "classes: " + ", ".join(f"{counts[label]:,} {class_names[label]}" for label in present)
+        return "classes: " + ", ".join(f"{class_names[label]} ({counts[label]:,})" for label in present)
     fewest, most = counts[present].min(), counts[present].max()
     each = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
     return f"classes: {len(present):,} of {len(class_names):,}, {each} samples each"

@@ -149,9 +149,8 @@ class Samples:
     def __repr__(self) -> str:
         count = "1 sample" if len(self) == 1 else f"{len(self):,} samples"
         model = f"{self.model.name}:{self.model.version}@{self.model.digest[:12]}"
-        seed = "explicit latents, rows" if self.seed is None else f"seed {self.seed}, indices"
-        facts = [f"{seed} {_span(self.indices)}", _by(self.shape), *self._classes()]
-        return f"<{count} of {model}: {', '.join(facts)}>"
+        origin = "explicit latents" if self.seed is None else f"seed {self.seed}, {_span(self.indices)}"
+        return f"<{count} of {model}: {', '.join((origin, _by(self.shape), *self._classes()))}>"
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the first samples as a grid."""
@@ -201,11 +200,12 @@ def _joined(parts: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
 
 
 def _span(indices: NDArray[np.uint64]) -> str:
+    """Such as ``indices 3–7``."""
     first, last = int(indices[0]), int(indices[-1])
     if len(indices) == 1:
-        return str(first)
+        return f"index {first}"
     consecutive = last == first + len(indices) - 1 and (np.diff(indices) == 1).all()
-    return f"{first}–{last}" if consecutive else f"{first}, {int(indices[1])}, …"
+    return f"indices {first}–{last}" if consecutive else f"indices {first}, {int(indices[1])}, …"
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -142,7 +142,7 @@ def test_exact_counts(generate: Any, capsys: pytest.CaptureFixture[str]) -> None
     assert [row["class"] for row in rows] == ["two"] * 7 + ["zero"] * 4
     recipe = json.loads(Path("samples/samples.json").read_text(encoding="utf-8"))
     assert (recipe["n"], recipe["counts"], recipe["labels"]) == (11, "two=7,zero=4", None)
-    assert capsys.readouterr().out.splitlines()[1] == "classes: 4 zero, 7 two"
+    assert capsys.readouterr().out.splitlines()[1] == "classes: zero (4), two (7)"
 
 
 @pytest.mark.parametrize(
@@ -150,9 +150,9 @@ def test_exact_counts(generate: Any, capsys: pytest.CaptureFixture[str]) -> None
     [
         (["-n", 6, "--labels", "0,1,2"], "columns: zero, one, two"),
         (["--counts", "two=3,zero=3"], "rows: two, zero"),
-        (["--counts", "two=5,zero=1"], "classes: 1 zero, 5 two"),
-        (["-n", 3, "--labels", "0,1,2"], "classes: 1 zero, 1 one, 1 two"),
-        (["-n", 6, "--labels", "one"], "classes: 6 one"),
+        (["--counts", "two=5,zero=1"], "classes: zero (1), two (5)"),
+        (["-n", 3, "--labels", "0,1,2"], "classes: zero (1), one (1), two (1)"),
+        (["-n", 6, "--labels", "one"], "classes: one (6)"),
     ],
 )
 def test_a_grid_tells_which_class_is_where(
@@ -186,7 +186,7 @@ def test_numbers_that_can_be_read_in_two_ways_are_explained(
     assert generate("-n", 2, "--labels", "1", "--out", "samples/") == 0
     said = capsys.readouterr()
     assert said.err == "ganserve: took 1 for the class named '1' (label 0)\n"
-    assert said.out.splitlines()[1] == "classes: 2 1"
+    assert said.out.splitlines()[1] == "classes: 1 (2)"
     assert generate("--counts", "0=2", "--out", "a.npz") == 0
     assert capsys.readouterr().err == "ganserve: took 0 for label 0 (the class named '1')\n"
 

@@ -70,6 +70,14 @@ def test_samples_say_what_they_are(changes: dict[str, Any], shown: str) -> None:
     assert repr(Samples.from_batch(batch(**changes))) == f"<3 samples of cats:3@0123456789ab: {shown}>"
 
 
+def test_one_sample_and_explicit_latents_say_so() -> None:
+    one = repr(Samples.from_batch(batch()).between(1, 2))
+    assert one == "<1 sample of cats:3@0123456789ab: seed 7, index 11, 4×5×3, class 'cat'>"
+    reply = batch(labels=[], class_names=[])
+    reply.ClearField("seed")
+    assert repr(Samples.from_batch(reply)) == "<3 samples of cats:3@0123456789ab: explicit latents, 4×5×3>"
+
+
 def test_many_classes_are_counted() -> None:
     samples = Samples.join([Samples.from_batch(batch(class_names=[f"{i}{j}" for j in range(3)])) for i in range(3)])
     assert "9 classes" in repr(samples)
