@@ -7,7 +7,7 @@ its largest bucket. It is not told of queues, threads or gRPC.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import onnxruntime
@@ -20,6 +20,8 @@ from ganserve.contract.text import one_line
 from ganserve.v1.bundle_pb2 import Signature
 
 from .device import Device
+
+_SILENT: Final = 4
 
 
 class Runner(Protocol):
@@ -59,6 +61,8 @@ class CudaRunner:
 
     def __init__(self, model: bytes, signature: Signature, buckets: Sequence[int]) -> None:
         onnxruntime.preload_dlls()
+        # cuDNN's plans that do not suit are reported as errors, also where another one is found.
+        onnxruntime.set_default_logger_severity(_SILENT)
         options = _session_options()
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         provider_options = {
@@ -126,7 +130,7 @@ def open_runner(model: bytes, signature: Signature, device: Device, buckets: Seq
 
 def _session_options() -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is raised need not be printed too
+    options.log_severity_level = _SILENT  # what is raised need not be printed too
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
 

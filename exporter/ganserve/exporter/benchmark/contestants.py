@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Final, Protocol
 
 import torch
@@ -67,7 +68,7 @@ class PyTorch:
         allow_tf32(False)
         self._device = torch.device(device)
         self._num_threads = num_threads
-        pixels = PixelGenerator(generator, dtype).eval()
+        pixels = PixelGenerator(copy.deepcopy(generator), dtype).eval()
         pixels = pixels.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._generator = torch.compile(pixels, mode="reduce-overhead") if compiled else pixels
         rows = golden_rows(card, _SEED, batch_size)
