@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -9,6 +10,7 @@ from typing import Self
 
 from rich.console import Console
 
+from ganserve.contract.errors import ArtifactError
 from ganserve.v1.model_pb2 import ModelCard
 
 from . import checkpoint
@@ -23,8 +25,8 @@ from .previews import Preview, calibration_batches, write_png
 from .progress import ProgressView
 from .report import Report
 from .rundir import CheckpointName, RunDir
-from .selection import select
-from .state import TrainingState
+from .selection import is_new_best
+from .state import Best, TrainingState
 
 
 class Recorder:
@@ -61,6 +63,7 @@ class Recorder:
         self._calibrated_step: int | None = None
         self._evaluated_step = state.step
         self._open = ExitStack()
+        state.best = self._kept_best()
 
     def __enter__(self) -> Self:
         self._open.enter_context(self._report)
@@ -122,9 +125,13 @@ class Recorder:
         self._report.restart_clock()
         self._progress.on_scores(scores, step=state.step)
         self._warn(self._health.check_scores(scores))
-        state.best = select(state.best, scores, self._config.best_metric, step=state.step, judge=judge.digest)
-        if state.best.step == state.step:
+        metric = self._config.best_metric
+        candidate = Best(value=getattr(scores, metric), step=state.step, judge=judge.digest)
+        if state.best is None or is_new_best(candidate, state.best, metric):
+            state.best = candidate
             self._save("best", scores)
+        elif state.step > state.best.step:
+            state.best = dataclasses.replace(state.best, num_since=state.best.num_since + 1)
 
     def _write_samples(self) -> None:
         self._calibrate()
@@ -137,7 +144,7 @@ class Recorder:
         self._write_figures()
         self._calibrate()
         self._state.check_finite()
-        if self._state.step > self._first_step:
+        if name == "last" and self._state.step > self._first_step:
             self._state.num_rollbacks = 0
         card = ModelCard()
         card.CopyFrom(self._card)
@@ -153,6 +160,23 @@ class Recorder:
         self._calibrated_step = self._state.step
         batches = calibration_batches(self._batches, self._config.latent_dim, seed=self._config.seed)
         estimate_batch_norm(self._state.ema, batches)
+
+    def _kept_best(self) -> Best | None:
+        """The evaluation of the weights in checkpoint `best`, whatever `last` knows of it.
+
+        It is of a later step than the state's where steps were lost: to a rollback, or to what ended the process.
+        """
+        path, known = self._run_dir.checkpoint("best"), self._state.best
+        if not path.is_file():
+            return None
+        try:
+            kept = checkpoint.load(path).progress.best
+        except ArtifactError as error:
+            self._warn([f"{error}; the next evaluation takes its place"])
+            return None
+        if known is not None and kept == dataclasses.replace(known, num_since=0):
+            return known
+        return kept
 
     def _warn(self, warnings: Iterable[str]) -> None:
         for warning in warnings:

@@ -50,10 +50,13 @@ class Report:
     """Collects the losses of each step, and turns them into `Figures` when asked."""
 
     def __init__(self, run_dir: RunDir, *, step: int, images_seen: int, num_skipped: Tensor) -> None:
-        """Goes on after `step`; lines and events of later steps, from a run that was cut off, are dropped."""
+        """Goes on after `step`; lines, grids and events of later steps, which were lost, are dropped."""
         self._run_dir = run_dir
         for lines in (run_dir.stats, run_dir.evaluations):
             _keep_until(lines, step)
+        for step_of_grid, grid in run_dir.sample_grids():
+            if step_of_grid > step:
+                grid.unlink()
         self._first_step = self._last_step = step
         self._last_images = images_seen
         self._last_skipped = num_skipped.clone()

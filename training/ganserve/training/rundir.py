@@ -11,6 +11,7 @@ tensorboard/                   the same figures and grids for TensorBoard
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -56,6 +57,13 @@ class RunDir:
     def sample_grid(self, step: int) -> Path:
         """The sample grid drawn after `step`."""
         return self.root / "samples" / f"step-{step:06d}.png"
+
+    def sample_grids(self) -> Iterator[tuple[int, Path]]:
+        """The sample grids that there are, each with its step, in no order."""
+        for path in self.sample_grid(0).parent.glob("step-*.png"):
+            step = path.stem.removeprefix("step-")
+            if step.isdecimal():
+                yield int(step), path
 
     @classmethod
     def create(cls, config: TrainingConfig) -> RunDir:

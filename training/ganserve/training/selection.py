@@ -1,24 +1,23 @@
-"""Which checkpoint is the best, and when to stop waiting for a better one. GAN training often gets worse late."""
+"""Which checkpoint is the best. GAN training often gets worse late."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 from .config import BestMetric
-from .evaluation import Scores
 from .state import Best
 
 _LOWER_IS_BETTER: frozenset[BestMetric] = frozenset({"fid_domain", "kid"})
 
 
-def select(best: Best | None, scores: Scores, metric: BestMetric, *, step: int, judge: str) -> Best:
-    """The best evaluation after one more at `step`; it is the new one where `.step` is `step`.
+def is_new_best(candidate: Best, best: Best | None, metric: BestMetric) -> bool:
+    """Whether a fresh evaluation takes the place of the best so far.
 
-    So it is after a change of `judge`, the feature extractor's digest, because values of two judges cannot be compared.
+    After a change of the judge it always does, because values of two judges cannot be compared. So does the best itself
+    when it comes again: a run that was cut off repeats steps, and then goes on as if it had not been.
     """
-    value = getattr(scores, metric)
+    if best is None or best.judge != candidate.judge or math.isnan(best.value):
+        return True
     sign = 1 if metric in _LOWER_IS_BETTER else -1
-    if best is None or best.judge != judge or math.isnan(best.value) or sign * value < sign * best.value:
-        return Best(value=value, step=step, judge=judge)
-    return dataclasses.replace(best, num_since=best.num_since + 1)
+    is_repeated = (candidate.value, candidate.step) == (best.value, best.step)
+    return is_repeated or sign * candidate.value < sign * best.value

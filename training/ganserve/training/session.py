@@ -174,7 +174,7 @@ class Session:
 
     def _roll_back(self, error: DivergenceError) -> None:
         """Brings the last good state back with half the learning rates. Raises DivergenceError after too many times."""
-        num_rollbacks, lr_scale, best = self.state.num_rollbacks, self.state.lr_scale, self.state.best
+        num_rollbacks, lr_scale = self.state.num_rollbacks, self.state.lr_scale
         if num_rollbacks == _MAX_ROLLBACKS:
             raise DivergenceError(
                 f"{error}, and going back to the last good checkpoint with half the learning rates did not help "
@@ -182,7 +182,7 @@ class Session:
                 "--generator-lr and --discriminator-lr, --clip-grad-norm 1, or another --loss"
             ) from error
         checkpoint.load(self.run_dir.checkpoint()).restore(self.state)
-        self.state.num_rollbacks, self.state.lr_scale, self.state.best = num_rollbacks + 1, lr_scale / 2, best
+        self.state.num_rollbacks, self.state.lr_scale = num_rollbacks + 1, lr_scale / 2
         self._save()
         self._say(
             f"warning: {error}; going on from step {self.state.step:,} with learning rates × {self.state.lr_scale:g}"

@@ -28,7 +28,7 @@ class Best:
     judge: str = ""
     """Digest of the feature extractor that judged. Another one's values cannot be compared with it."""
     num_since: int = 0
-    """Evaluations since then, none of them better."""
+    """Evaluations of later steps, none of them better. Steps that are repeated after a rollback do not count."""
 
 
 @dataclass
