@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
@@ -59,3 +61,11 @@ def test_estimated_statistics_are_those_of_the_batches_together() -> None:
     torch.testing.assert_close(norm.running_var, torch.stack([z.var(dim=0) for z in batches]).mean(dim=0))
     assert norm.momentum == 0.1
     assert not norm.training
+
+
+def test_a_network_without_batch_norm_takes_no_batches() -> None:
+    def batches() -> Iterator[tuple[torch.Tensor, None]]:
+        raise AssertionError("drawn for nothing")
+        yield
+
+    estimate_batch_norm(averaged_copy(nn.Linear(2, 2)), batches())

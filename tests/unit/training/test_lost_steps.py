@@ -116,14 +116,15 @@ def test_a_new_best_is_no_way_around_the_limit_of_rollbacks(make_config: MakeCon
 def test_a_run_that_was_killed_after_its_best_does_not_lose_it(make_config: MakeConfig, script: MakeScripted) -> None:
     config = make_config(steps=8, **EVALUATING | {"checkpoint_every": 100})
 
-    def kill_at_six(state: TrainingState, *arguments: Any, **keywords: Any) -> None:
+    def kill_after_seven(state: TrainingState, *arguments: Any, **keywords: Any) -> None:
         loop.train(state, arguments[0], dataclasses.replace(arguments[1], steps=7), **keywords)
         raise KeyboardInterrupt
 
     script([9.0, 5.0, 1.0])
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(session, "train", kill_at_six)
-        training_from_config(config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "train", kill_after_seven)
+        with pytest.raises(KeyboardInterrupt):
+            training_from_config(config)
     assert checkpoint.load(RunDir(config.out).checkpoint("last")).step == 0
     before = weights_of_best(config.out)
     script([9.0, 5.0, 1.5, 2.0])

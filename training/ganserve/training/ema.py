@@ -38,8 +38,11 @@ def estimate_batch_norm(ema: nn.Module, batches: Iterable[tuple[Tensor, Tensor |
     """Gives the batch norms of `ema` the statistics that its own weights have on `batches` of (z, labels).
 
     Those copied from the generator belong to other weights and are noisy. The average over batches is the plain one.
+    A network without batch norm is left alone, and no batch is taken.
     """
     norms = [module for module in ema.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()

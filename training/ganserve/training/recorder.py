@@ -58,7 +58,7 @@ class Recorder:
         self._health = Health(config, class_shares)
         self._report = Report(run_dir, step=state.step, images_seen=state.images_seen, num_skipped=state.num_skipped)
         self._progress = ProgressView(console, step=state.step, num_steps=config.steps)
-        self._preview = Preview.of(config.latent_dim, len(card.class_names), seed=config.seed, device=state.device)
+        self._preview = Preview.of(card, seed=config.seed, device=state.device)
         self._first_step = state.step
         self._calibrated_step: int | None = None
         self._evaluated_step = state.step
@@ -158,7 +158,13 @@ class Recorder:
         if self._calibrated_step == self._state.step:
             return
         self._calibrated_step = self._state.step
-        batches = calibration_batches(self._batches, self._config.latent_dim, seed=self._config.seed)
+        config = self._config
+        batches = calibration_batches(
+            self._batches,
+            config.latent_dim,
+            batch_size=config.batch_size // self._batches.num_ranks,
+            seed=config.seed,
+        )
         estimate_batch_norm(self._state.ema, batches)
 
     def _kept_best(self) -> Best | None:

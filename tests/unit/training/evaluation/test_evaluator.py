@@ -13,7 +13,8 @@ from ganserve.training.datasets import ImageDataset
 from ganserve.training.evaluation import Evaluator, FeatureExtractor, feature_extractor_for
 from ganserve.training.evaluation.classifier_training import ClassifierSettings, hold_out
 from ganserve.training.evaluation.evaluator import halves
-from ganserve.training.evaluation.samples import draw_samples, images_per_batch, labels_like
+from ganserve.training.evaluation.samples import draw_samples, labels_like
+from ganserve.training.memory import images_per_batch
 from ganserve.training.networks.shape import ImageShape
 
 from .conftest import LATENT_DIM, BarGenerator

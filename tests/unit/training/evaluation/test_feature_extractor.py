@@ -105,3 +105,26 @@ def test_too_few_images_are_refused(make_dataset: Callable[..., ImageDataset], q
 
 def test_four_images_are_enough(make_dataset: Callable[..., ImageDataset], quick: ClassifierSettings) -> None:
     assert 0 <= train_classifier(make_dataset(num_images=4), quick, device=CPU).accuracy <= 1
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_images_that_are_read_a_few_at_a_time_teach_the_same(
+    make_bars: Callable[..., ImageDataset],
+    quick: ClassifierSettings,
+    labelled: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = train_classifier(make_bars(labelled=labelled), quick, device=CPU)
+    monkeypatch.setattr("ganserve.training.evaluation.classifier_training.images_per_batch", lambda *_: 3)
+    parts = train_classifier(make_bars(labelled=labelled), quick, device=CPU)
+    assert parts.accuracy == pytest.approx(whole.accuracy, abs=0.1)
+    if labelled:
+        assert parts.digest == whole.digest
+
+
+def test_images_read_one_at_a_time_are_shown_in_every_pose() -> None:
+    images = torch.rand(8, 1, 4, 4)
+    _, together = posed(images)
+    alone = [int(posed(images[index : index + 1], index)[1]) for index in range(8)]
+    assert alone == [0, 1, 2, 3] * 2
+    assert sorted(alone) == sorted(together.tolist())

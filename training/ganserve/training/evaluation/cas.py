@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.training.datasets import ImageDataset
+from ganserve.training.memory import images_per_batch
 
 from .classifier_training import ClassifierSettings, OnStep, accuracy_on, train_classifier
-from .samples import draw_samples, images_per_batch, labels_like
+from .samples import draw_samples, labels_like
 
 
 def classification_accuracy_scores(

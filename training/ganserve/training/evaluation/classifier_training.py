@@ -17,17 +17,18 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from ganserve.contract.errors import DatasetError
 from ganserve.training.datasets import ImageDataset
+from ganserve.training.memory import images_per_batch
 from ganserve.training.networks.shape import ImageShape
 from ganserve.training.pixels import from_levels
 
 from .feature_extractor import FeatureExtractor
-from .samples import images_per_batch
 
 MIN_IMAGES = 4
 NUM_POSES = 4
 _HELD_OUT = 0.1
 _MAX_EPOCHS = 30
 _NUM_SETTLING_BATCHES = 20
+_TESTED_AT_ONCE = 250
 
 OnStep = Callable[[int, int], None]
 """Told how many steps are done, and of how many."""
@@ -99,10 +100,9 @@ def accuracy_on(
     """Share of the images, or of those in `rows`, whose class or pose `classifier` tells."""
     rows = np.arange(len(dataset.images)) if rows is None else rows
     num_right = 0
-    batch_size = images_per_batch(*dataset.images.shape[1:3])
-    for first in range(0, len(rows), batch_size):
-        images, targets = _examples(dataset, rows[first : first + batch_size], device)
-        num_right += int((classifier(images)[1].argmax(dim=1) == targets).sum())
+    for first in range(0, len(rows), _TESTED_AT_ONCE):
+        images, targets = _examples(classifier, dataset, rows[first : first + _TESTED_AT_ONCE], device)
+        num_right += int((classifier.judge(images)[1].argmax(dim=1) == targets).sum())
     return num_right / len(rows)
 
 
@@ -119,8 +119,8 @@ def _fit(
     schedule = OneCycleLR(optimiser, max_lr=settings.peak_lr, total_steps=settings.num_steps + 1)
     batches = _batches(rows, settings.batch_size, rng)
     for step in range(settings.num_steps):
-        images, targets = _examples(dataset, next(batches), device)
-        _, logits = classifier(_shifted(images, rng))
+        images, targets = _examples(classifier, dataset, next(batches), device, rng)
+        _, logits = classifier.judge(images)
         optimiser.zero_grad()
         torch.autograd.backward(F.cross_entropy(logits, targets))
         optimiser.step()
@@ -128,7 +128,8 @@ def _fit(
         if on_progress is not None:
             on_progress(step + 1, settings.num_steps)
     with torch.no_grad():
-        _settle(classifier, (_examples(dataset, next(batches), device)[0] for _ in range(_NUM_SETTLING_BATCHES)))
+        settling = (_examples(classifier, dataset, next(batches), device) for _ in range(_NUM_SETTLING_BATCHES))
+        _settle(classifier, (images for images, _ in settling))
 
 
 def _settle(classifier: FeatureExtractor, batches: Iterable[Tensor]) -> None:
@@ -138,7 +139,7 @@ def _settle(classifier: FeatureExtractor, batches: Iterable[Tensor]) -> None:
             module.reset_running_stats()
             module.momentum = None
     for images in batches:
-        classifier(images)
+        classifier.judge(images)
 
 
 def _batches(rows: npt.NDArray[np.int64], batch_size: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int64]]:
@@ -149,21 +150,40 @@ def _batches(rows: npt.NDArray[np.int64], batch_size: int, rng: np.random.Genera
             yield order[first : first + batch_size]
 
 
-def _examples(dataset: ImageDataset, rows: npt.NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Images float32 (N, C, H, W) in [-1, 1], and the class or pose of each, int64 (N,)."""
-    images = from_levels(torch.from_numpy(dataset.images[rows]).to(device))
-    if not knows_classes(dataset) or dataset.labels is None:
-        return posed(images)
-    return images, torch.from_numpy(dataset.labels[rows]).to(device)
+def _examples(
+    classifier: FeatureExtractor,
+    dataset: ImageDataset,
+    rows: npt.NDArray[np.int64],
+    device: torch.device,
+    rng: np.random.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Images as `classifier.judge` takes them, float32 (N, C, h, w), and the class or pose of each, int64 (N,).
+
+    With `rng` all of them are shifted alike. Large images are read and shrunk a few at a time.
+    """
+    height, width = dataset.images.shape[1:3]
+    shift = None if rng is None else (rng.integers(0, 2 * (height // 8) + 1), rng.integers(0, 2 * (width // 8) + 1))
+    shrunk, targets = [], []
+    at_once = images_per_batch(height, width)
+    for first in range(0, len(rows), at_once):
+        some = rows[first : first + at_once]
+        images = from_levels(torch.from_numpy(dataset.images[some]).to(device))
+        if knows_classes(dataset) and dataset.labels is not None:
+            labels = torch.from_numpy(dataset.labels[some]).to(device)
+        else:
+            images, labels = posed(images, first)
+        shrunk.append(classifier.shrunk(images if shift is None else _shifted(images, *shift)))
+        targets.append(labels)
+    return torch.cat(shrunk), torch.cat(targets)
 
 
-def posed(images: Tensor) -> tuple[Tensor, Tensor]:
+def posed(images: Tensor, first: int = 0) -> tuple[Tensor, Tensor]:
     """The images (N, C, H, W), in another order, a quarter of them in each of four poses; and the poses, int64 (N,).
 
     Square images are turned by 0, 90, 180 and 270 degrees. Others must keep their sides: they are shown as they are,
-    turned by 180, mirrored, and upside down.
+    turned by 180, mirrored, and upside down. `first` is how many images of the batch came before these.
     """
-    poses = [images[pose::NUM_POSES] for pose in range(NUM_POSES)]
+    poses = [images[(pose - first) % NUM_POSES :: NUM_POSES] for pose in range(NUM_POSES)]
     if images.shape[2] == images.shape[3]:
         turned = [torch.rot90(part, pose, (2, 3)) for pose, part in enumerate(poses)]
     else:
@@ -172,11 +192,10 @@ def posed(images: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat(turned), labels.to(images.device)
 
 
-def _shifted(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """All images of a batch shifted alike, their edges drawn out."""
+def _shifted(images: Tensor, top: int, left: int) -> Tensor:
+    """All images of a batch shifted alike, by up to an eighth of a side, their edges drawn out."""
     height, width = images.shape[2:]
     down, right = height // 8, width // 8
-    top, left = rng.integers(0, 2 * down + 1), rng.integers(0, 2 * right + 1)
     return F.pad(images, (right, right, down, down), mode="replicate")[:, :, top : top + height, left : left + width]
 
 

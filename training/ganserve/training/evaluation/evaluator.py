@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.training.datasets import ImageDataset
+from ganserve.training.memory import images_per_batch
 from ganserve.training.pixels import from_levels
 
 from . import metrics
 from .classifier_training import MIN_IMAGES
 from .feature_extractor import FeatureExtractor
 from .inception import Inception
-from .samples import draw_samples, images_per_batch, labels_like
+from .samples import draw_samples, labels_like
 from .scores import Scores
 
 # Of no run's own, so that runs on the same data are held against the same real images. Not the classifier's either:

@@ -68,8 +68,16 @@ class FeatureExtractor(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images: float32 (N, C, H, W) in [-1, 1] -> features float32 (N, 128), logits float32 (N, num_outputs)."""
-        if self.shrinking > 1:
-            kernel = (min(self.shrinking, self.shape.height), min(self.shrinking, self.shape.width))
-            images = F.avg_pool2d(images, kernel)
+        return self.judge(self.shrunk(images))
+
+    def shrunk(self, images: Tensor) -> Tensor:
+        """images: float32 (N, C, H, W) as they are -> float32 (N, C, h, w) of at most 64 pixels a side."""
+        if self.shrinking == 1:
+            return images
+        kernel = (min(self.shrinking, self.shape.height), min(self.shrinking, self.shape.width))
+        return F.avg_pool2d(images, kernel)
+
+    def judge(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives for images that are `shrunk` already."""
         features = self.to_features(self.layers(images))
         return features, self.to_logits(torch.relu(features))

@@ -12,14 +12,6 @@ from torch import Tensor, nn
 from ganserve.contract.latents import sample_latents
 from ganserve.training.pixels import to_levels
 
-_MAX_BATCH_SIZE = 250
-_MAX_BATCH_PIXELS = 2**20
-
-
-def images_per_batch(height: int, width: int) -> int:
-    """How many images go through a network at once: 250, but fewer of more than 64×64 pixels, for which memory is."""
-    return min(_MAX_BATCH_SIZE, max(1, _MAX_BATCH_PIXELS // (height * width)))
-
 
 def draw_samples(
     generator: nn.Module,
