@@ -69,7 +69,7 @@ def row(preset: str, run: Path, scores: dict[str, Any]) -> list[str]:
         (line["images_seen"] - before) / line["images_per_s"]
         for line, before in zip(stats, [0, *(line["images_seen"] for line in stats)], strict=False)
     )
-    shares = scores["class_shares"]
+    shares = [each["share"] for each in scores["classes"]]
     accuracies = [f"{min(scores['cas']):.1%} … {max(scores['cas']):.1%}"] if "cas" in scores else ["–"]
     return [
         f"`{preset}`",

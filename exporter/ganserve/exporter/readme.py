@@ -23,6 +23,7 @@ def render_readme(card: ModelCard, manifest: Manifest) -> str:
     label_input = " and its input `labels` int64 (N,)" if is_conditional(card) else ""
     seen = f"| images seen in training | {card.images_seen:,} |\n" if card.images_seen else ""
     metrics = "".join(f"| {name} | {value:.4g} |\n" for name, value in sorted(card.metrics.items()))
+    warnings = "".join(f"\n> **Warning:** {warning}\n" for warning in card.warnings)
     return f"""\
 ---
 library_name: ganserve
@@ -47,7 +48,7 @@ A {family}generator of {height}×{width} {colour} images{_training(card)}.
 | licence of the weights | {manifest.licences.weights} |
 | licence of the data | {manifest.licences.data} |
 | parity with the generator | {describe_parity(manifest.parity)} |
-{metrics}
+{metrics}{warnings}
 Serve it, and fetch samples:
 
 ```python

@@ -81,6 +81,7 @@ def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
         yield "images seen", f"{card.images_seen:,}"
     for name, value in sorted(card.metrics.items()):
         yield f"metric {name}", f"{value:g}"
+    yield from (("warning", warning) for warning in card.warnings)
     if card.versions:
         yield "made with", ", ".join(f"{name} {version}" for name, version in sorted(card.versions.items()))
     if card.HasField("training_config"):

@@ -129,6 +129,7 @@ class ModelCard(message.Message):
     METRICS_FIELD_NUMBER: builtins.int
     VERSIONS_FIELD_NUMBER: builtins.int
     LATENT_SCHEME_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
     latent_dim: builtins.int
     """Length of a latent vector."""
     architecture: builtins.str
@@ -163,6 +164,10 @@ class ModelCard(message.Message):
     def versions(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Versions of the libraries that made the generator, by package name."""
 
+    @builtins.property
+    def warnings(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What was found wrong with the generator when it was judged, a sentence each, for people."""
+
     def __init__(
         self,
         *,
@@ -177,10 +182,11 @@ class ModelCard(message.Message):
         metrics: abc.Mapping[builtins.str, builtins.float] | None = ...,
         versions: abc.Mapping[builtins.str, builtins.str] | None = ...,
         latent_scheme: builtins.str = ...,
+        warnings: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["dataset", b"dataset", "image", b"image", "training_config", b"training_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "class_names", b"class_names", "dataset", b"dataset", "image", b"image", "images_seen", b"images_seen", "latent_dim", b"latent_dim", "latent_scheme", b"latent_scheme", "loss", b"loss", "metrics", b"metrics", "training_config", b"training_config", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["architecture", b"architecture", "class_names", b"class_names", "dataset", b"dataset", "image", b"image", "images_seen", b"images_seen", "latent_dim", b"latent_dim", "latent_scheme", b"latent_scheme", "loss", b"loss", "metrics", b"metrics", "training_config", b"training_config", "versions", b"versions", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

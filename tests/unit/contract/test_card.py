@@ -60,6 +60,14 @@ def test_people_read_its_facts() -> None:
     )
 
 
+def test_warnings_are_told_one_by_one() -> None:
+    card = make_card(warnings=["samples repeat themselves", "the judge is weak"])
+    told = [text for name, text in model_card.facts(card) if name == "warning"]
+    assert told == ["samples repeat themselves", "the judge is weak"]
+    assert model_card.from_json(model_card.to_json(card), source="here") == card
+    assert "warnings" not in model_card.to_json(make_card()), "a card without any has the text that it always had"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

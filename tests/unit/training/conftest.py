@@ -13,7 +13,7 @@ from PIL import Image
 
 from ganserve.training import TrainingConfig
 from ganserve.training.datasets import ImageDataset
-from ganserve.training.evaluation import Scores
+from ganserve.training.scores import ClassScores, Scores
 
 TINY: dict[str, Any] = {
     "batch_size": 4,
@@ -75,6 +75,7 @@ def write_image() -> Callable[..., None]:
 @pytest.fixture
 def scores() -> Scores:
     """What an evaluation of a good generator of three classes finds."""
+    shares = {"a": 0.3, "b": 0.3, "c": 0.4}
     return Scores(
         num_images=100,
         fid_domain=1.0,
@@ -84,9 +85,17 @@ def scores() -> Scores:
         recall=0.9,
         density=0.9,
         coverage=0.9,
-        gan_test=0.9,
-        class_kl=0.0,
-        class_shares=(0.3, 0.3, 0.4),
         diversity=0.95,
+        gan_test=0.9,
+        gan_test_largest=0.4,
+        gan_test_balanced=0.9,
+        gan_test_chance=1 / 3,
+        judge_accuracy=0.95,
+        judge_accuracy_balanced=0.95,
+        class_kl=0.0,
         fid_inception=None,
+        classes=tuple(
+            ClassScores(name=name, target_share=share, share=share, gan_test=0.9, judge_accuracy=0.95)
+            for name, share in shares.items()
+        ),
     )

@@ -82,3 +82,46 @@ def test_processes_share_a_batch_between_them() -> None:
         part.rank, part.num_ranks = rank, 3
     images = torch.cat([part.at(5, 2)[0] for part in parts])
     assert torch.equal(images, whole.at(5, 6)[0])
+
+
+def test_balanced_classes_are_shown_equally_often_and_a_position_stays_a_number(
+    make_uneven: Callable[[], ImageDataset],
+) -> None:
+    dataset = make_uneven()
+    whole = Batches.of(dataset, conditional=True, seed=3, device=CPU, balance_classes=True)
+    _, labels = whole.at(0, 300)
+    assert labels is not None
+    assert torch.bincount(labels).tolist() == [100, 100, 100]
+    parts = [Batches.of(dataset, conditional=True, seed=3, device=CPU, balance_classes=True) for _ in range(3)]
+    for rank, part in enumerate(parts):
+        part.rank, part.num_ranks = rank, 3
+    images = torch.cat([part.at(17, 20)[0] for part in parts])
+    assert torch.equal(images, whole.at(17, 60)[0])
+
+
+def test_balanced_classes_without_labels_for_the_generator(make_uneven: Callable[[], ImageDataset]) -> None:
+    images, labels = Batches.of(make_uneven(), conditional=False, seed=0, device=CPU, balance_classes=True).at(0, 300)
+    assert labels is None
+    assert torch.bincount(to_levels(images)[:, 0, 0, 0].long()).tolist() == [100, 100, 100]
+
+
+@pytest.mark.parametrize(("balance_classes", "shares"), [(False, [0.75, 0.2, 0.05]), (True, [1 / 3, 1 / 3, 1 / 3])])
+def test_labels_are_drawn_as_they_are_shown(
+    make_uneven: Callable[[], ImageDataset], balance_classes: bool, shares: list[float]
+) -> None:
+    batches = Batches.of(make_uneven(), conditional=True, seed=0, device=CPU, balance_classes=balance_classes)
+    labels = batches.draw_labels(10_000, torch.Generator().manual_seed(0))
+    assert labels is not None
+    assert (torch.bincount(labels) / 10_000).tolist() == pytest.approx(shares, abs=0.02)
+
+
+@pytest.fixture
+def make_uneven() -> Callable[[], ImageDataset]:
+    """Twenty images of three classes, 15, 4 and 1, whose every pixel is the class."""
+
+    def make() -> ImageDataset:
+        labels = np.random.default_rng(0).permutation(np.repeat(np.arange(3), [15, 4, 1]))
+        images = labels.astype(np.uint8)[:, None, None, None].repeat(2, axis=1)
+        return ImageDataset(images, labels, ("a", "b", "c"), "uneven")
+
+    return make

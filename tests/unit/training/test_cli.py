@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cyclopts
 import pytest
@@ -13,8 +15,10 @@ import pytest
 from ganserve.contract.errors import ConfigError
 from ganserve.training import checkpoint, load_generator
 from ganserve.training.cli.train import app as train_app
+from ganserve.training.evaluation import FeatureExtractor, feature_extractor_for
 
 TINY = [*["--batch-size", "4", "--latent-dim", "8", "--base-width", "4", "--device", "cpu", "--evaluate-every", "0"]]
+EVALUATING = [*TINY[:-1], "2", "--evaluate-images", "20"]
 OTHERS = ["--steps", "2", "--betas", "0", "0.9", "--n-critic", "1", "--seed", "7"]
 MAIN = """
 import sys
@@ -137,3 +141,45 @@ def test_a_dry_run_shows_what_a_run_would_cost_and_writes_nothing(
     ):
         assert re.search(line, printed), line
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_counts_what_the_judge_takes_before_the_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANSERVE_CACHE", str(tmp_path / "cache"))
+    flags = ("--data", "digits", "--out", tmp_path / "run", *EVALUATING)
+    run(*flags, "--dry-run")
+    assert re.search("judge +0:0[0-9:]+ more before the first step", capsys.readouterr().out)
+    run(*flags, "--steps", 1)
+    run(*flags, "--dry-run")
+    assert "judge      kept from an earlier run" in capsys.readouterr().out
+    run("--data", "digits", "--out", tmp_path / "run", *TINY, "--dry-run")
+    assert "judge" not in capsys.readouterr().out
+
+
+def test_learning_to_judge_shows_in_a_log_and_an_interrupt_there_advises_what_is_true(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANSERVE_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "run"
+
+    def interrupted(*arguments: Any, on_progress: Callable[[int, int], None], **options: Any) -> FeatureExtractor:
+        def interrupt(num_done: int, total: int) -> None:
+            if num_done == 3:
+                signal.raise_signal(signal.SIGINT)
+            on_progress(num_done, total)
+
+        return feature_extractor_for(*arguments, on_progress=interrupt, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ganserve.training.session.feature_extractor_for", interrupted)
+        with pytest.raises(SystemExit):
+            run("--data", "digits", "--out", out, *EVALUATING)
+    printed = capsys.readouterr().out
+    assert re.search("learning to judge samples, once for these images: 1 of [0-9]+", printed)
+    assert "trained  0 of 4,000 steps, stopped by SIGINT" in printed
+    assert f"go on    ganserve train --resume {out}" in printed
+    assert "ganserve export" not in printed
+    assert "images/s" not in printed
+    run("--resume", out, "--steps", 2, "--evaluate-every", 0)
+    assert "ganserve export" in capsys.readouterr().out

@@ -14,8 +14,9 @@ from torch import nn
 
 from ganserve.contract.errors import DivergenceError
 from ganserve.training import TrainingConfig, checkpoint, loop, resume_training, session, training_from_config
-from ganserve.training.evaluation import Evaluator, Scores
+from ganserve.training.evaluation import Evaluator
 from ganserve.training.rundir import RunDir
+from ganserve.training.scores import Scores
 from ganserve.training.state import Best, TrainingState
 
 MakeConfig = Callable[..., TrainingConfig]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ganserve.training.config import BestMetric
+from ganserve.training.scores import BestMetric
 from ganserve.training.selection import is_new_best
 from ganserve.training.state import Best
 

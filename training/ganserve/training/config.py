@@ -15,6 +15,8 @@ from cyclopts import Group, Parameter
 from ganserve.contract.card import MAX_LATENT_DIM
 from ganserve.contract.errors import ArtifactError, ConfigError
 
+from .scores import READINGS, BestMetric
+
 Architecture = Literal["mlp", "dcgan", "resnet", "r3gan"]
 LossName = Literal["non-saturating", "lsgan", "hinge", "wgan", "wgan-gp", "rpgan"]
 Norm = Literal["batch", "spectral", "none"]
@@ -23,7 +25,6 @@ LrSchedule = Literal["constant", "linear", "cosine"]
 Precision = Literal["fp32", "bf16"]
 ResizeMode = Literal["stretch", "crop", "pad"]
 DeviceName = Literal["auto", "cpu", "cuda"]
-BestMetric = Literal["fid_domain", "kid", "precision", "recall", "density", "coverage", "gan_test"]
 
 _MAX_BATCH_SIZE = 65_536
 _MAX_BASE_WIDTH = 4_096
@@ -54,6 +55,9 @@ class TrainingConfig:
 
     resize_mode: Annotated[ResizeMode, _IMAGES] = "stretch"
     """With --size: stretch, cut out the middle, or add black borders."""
+
+    balance_classes: Annotated[bool, _IMAGES] = False
+    """Show every class as often as any other, however many images it has, and let all count alike in evaluations."""
 
     skip_bad: Annotated[bool, _IMAGES] = False
     """Leave out images that cannot be read, instead of stopping."""
@@ -314,7 +318,7 @@ class TrainingConfig:
             self._require(self.resize_mode == "stretch", "resize_mode", "it says how to reach --size; give that too")
         if self.patience is not None:
             self._require(self.evaluate_every > 0, "patience", "it counts evaluations; give --evaluate-every too")
-        if self.best_metric == "gan_test" and self.evaluate_every:
+        if READINGS[self.best_metric].needs_classes and self.evaluate_every:
             self._require(self.conditional, "best_metric", "it needs classes; give another one")
 
     def _require(self, condition: bool, name: str, cure: str) -> None:

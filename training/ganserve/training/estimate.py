@@ -6,6 +6,7 @@ import dataclasses
 import math
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,6 +18,8 @@ from .batches import Batches
 from .config import TrainingConfig
 from .datasets import ImageDataset
 from .device import allow_tf32, choose_device
+from .evaluation.classifier_training import ClassifierSettings, train_classifier
+from .evaluation.feature_extractor_cache import kept_feature_extractor
 from .loop import train
 from .ranks import ALONE
 from .run import load_dataset
@@ -36,6 +39,8 @@ class Estimate:
     images_per_s: float
     """Real images shown to the discriminator."""
     seconds: float
+    judge_s: float | None
+    """Of learning to judge samples, before the first step: 0 where the cache holds that, None without evaluations."""
     peak_memory_bytes: int
     """On CUDA of the device, else of the process, images included."""
 
@@ -44,7 +49,14 @@ def estimate(config: TrainingConfig, dataset: ImageDataset) -> Estimate:
     """Takes a few steps of the run that `config` describes, and writes nothing. Raises ConfigError."""
     device = choose_device(config.device)
     state = Session.begin(config, dataset, device, ALONE, Console(quiet=True)).state
-    batches = Batches.of(dataset, conditional=config.conditional, seed=config.seed, device=device, mirror=config.mirror)
+    batches = Batches.of(
+        dataset,
+        conditional=config.conditional,
+        seed=config.seed,
+        device=device,
+        mirror=config.mirror,
+        balance_classes=config.balance_classes,
+    )
     allow_tf32(config.tf32)
     _take_steps(state, batches, config, _NUM_WARM_UP_STEPS)
     # As many with a gradient penalty among them as in the run.
@@ -57,6 +69,7 @@ def estimate(config: TrainingConfig, dataset: ImageDataset) -> Estimate:
         discriminator_parameters=_num_parameters(state.discriminator),
         images_per_s=config.batch_size * config.num_discriminator_steps / step_s,
         seconds=step_s * config.steps,
+        judge_s=_judge_s(dataset, device) if config.evaluate_every else None,
         peak_memory_bytes=_peak_memory_bytes(device),
     )
 
@@ -70,9 +83,30 @@ def print_estimate(config: TrainingConfig, console: Console) -> None:
         f"discriminator     {cost.discriminator_parameters:,} parameters",
         f"speed      {cost.images_per_s:,.0f} images/s, measured over a few steps",
         f"time       {timedelta(seconds=round(cost.seconds))} for {config.steps:,} steps, evaluations not counted",
+        *_judge_line(cost.judge_s),
         f"memory     {cost.peak_memory_bytes / 2**20:,.0f} MiB",
     ):
         console.print(line, soft_wrap=True, highlight=False)
+
+
+def _judge_line(judge_s: float | None) -> Iterator[str]:
+    if judge_s:
+        duration = timedelta(seconds=math.ceil(judge_s))
+        yield f"judge      {duration} more before the first step, to learn to judge samples, once for these images"
+    elif judge_s is not None:
+        yield "judge      kept from an earlier run on these images"
+
+
+def _judge_s(dataset: ImageDataset, device: torch.device) -> float:
+    """What it takes to train the feature extractor of `dataset`, found by a few of its steps."""
+    settings = ClassifierSettings.for_dataset(dataset)
+    if kept_feature_extractor(dataset, settings) is not None:
+        return 0.0
+    step_ends_s: list[float] = []
+    few = dataclasses.replace(settings, num_steps=_NUM_WARM_UP_STEPS + _NUM_STEPS)
+    train_classifier(dataset, few, device=device, on_progress=lambda *_: step_ends_s.append(time.perf_counter()))
+    rest_s = time.perf_counter() - step_ends_s[-1]
+    return (step_ends_s[-1] - step_ends_s[_NUM_WARM_UP_STEPS - 1]) / _NUM_STEPS * settings.num_steps + rest_s
 
 
 def _take_steps(state: TrainingState, batches: Batches, config: TrainingConfig, num_steps: int) -> None:

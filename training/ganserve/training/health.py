@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ganserve.contract.errors import DivergenceError
 
 from .config import TrainingConfig
-from .evaluation import Scores
+from .evaluation import troubles_of
 from .report import Figures
+from .scores import Scores
 
 _WINDOW_STEPS = 50
 _MAX_SKIPPED_SHARE = 0.2
 _MIN_SKIPPED = 5
 _SATURATED_ACCURACY = 0.995
 _NUM_SATURATED_REPORTS = 5
-_MIN_DIVERSITY = 0.7
-_MIN_RECALL = 0.1
-_MIN_CLASS_SHARE = 0.1
-"""Of the share among real images."""
 
 
 class Health:
     """Watches the figures of a run. It warns of each trouble when it begins, and stops only for divergence."""
 
-    def __init__(self, config: TrainingConfig, class_shares: Mapping[str, float]) -> None:
-        """`class_shares` is the share of real images in each class, by name; empty where there are no classes."""
+    def __init__(self, config: TrainingConfig) -> None:
         self._config = config
-        self._class_shares = class_shares
         self._recent: deque[Figures] = deque()
         self._num_saturated = 0
         self._troubles: set[str] = set()
+        self._troubles_of_samples: set[str] = set()
 
     def check_figures(self, figures: Figures) -> Iterator[str]:
         """Warnings after a line of figures. Raises DivergenceError where too many steps could not be taken."""
@@ -62,23 +58,9 @@ class Health:
 
     def check_scores(self, scores: Scores) -> Iterator[str]:
         """Warnings after an evaluation."""
-        yield from self._watch(
-            "collapsed",
-            scores.diversity < _MIN_DIVERSITY or scores.recall < _MIN_RECALL,
-            f"samples repeat themselves (mode collapse): they lie {scores.diversity:.0%} as far apart as real images "
-            f"do, and near {scores.recall:.0%} of those; train longer, try a lower --generator-lr or --loss "
-            "rpgan, or use the best checkpoint",
-        )
-        missing = [
-            name
-            for (name, real_share), share in zip(self._class_shares.items(), scores.class_shares, strict=False)
-            if share < _MIN_CLASS_SHARE * real_share
-        ]
-        yield from self._watch(
-            "missing classes",
-            bool(missing),
-            f"almost no sample looks like class {', '.join(missing)}; train longer, or try --loss rpgan",
-        )
+        found = dict(troubles_of(scores))
+        yield from (text for kind, text in found.items() if kind not in self._troubles_of_samples)
+        self._troubles_of_samples = set(found)
 
     def _watch(self, trouble: str, is_there: bool, text: str) -> Iterator[str]:
         if is_there and trouble not in self._troubles:

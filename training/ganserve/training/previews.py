@@ -59,9 +59,11 @@ class Preview:
     @torch.no_grad()
     def draw(self, generator: nn.Module) -> npt.NDArray[np.uint8]:
         """The grid as pixels, uint8 (H, W, C), small images enlarged without smoothing."""
-        parts = self.z.split(self.batch_size)
-        labels = [None] * len(parts) if self.labels is None else self.labels.split(self.batch_size)
-        images = [to_levels(generator(z, of_part)).cpu() for z, of_part in zip(parts, labels, strict=True)]
+        images = []
+        for first in range(0, len(self.z), self.batch_size):
+            rows = slice(first, first + self.batch_size)
+            labels = None if self.labels is None else self.labels[rows]
+            images.append(to_levels(generator(self.z[rows], labels)).cpu())
         return make_contact_sheet(torch.cat(images).numpy(), self.num_columns)
 
 
@@ -74,19 +76,14 @@ def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
 def calibration_batches(
     batches: Batches, latent_dim: int, *, batch_size: int, seed: int
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Seeded latents (N, latent_dim) with labels as frequent as in the data, to estimate batch norm on.
+    """Seeded latents (N, latent_dim) with labels as frequent as they are shown, to estimate batch norm on.
 
     They are 1,024 at any image size: 128 at once, but of large images no more than fit in a step of training, which
     takes `batch_size`, or than `images_per_batch` says.
     """
-    device = batches.device
     rng = torch.Generator().manual_seed(seed_for("calibration", seed))
     height, width = batches.images.shape[1:3]
     batch_size = min(_MAX_CALIBRATION_BATCH_SIZE, max(batch_size, images_per_batch(height, width)))
     for _ in range(math.ceil(_NUM_CALIBRATION_IMAGES / batch_size)):
         z = torch.randn((batch_size, latent_dim), generator=rng)
-        rows = torch.randint(len(batches.images), (batch_size,), generator=rng)
-        yield (
-            z.to(device),
-            None if batches.labels is None else batches.labels[rows.to(batches.labels.device)].to(device),
-        )
+        yield z.to(batches.device), batches.draw_labels(batch_size, rng)

@@ -9,8 +9,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from .evaluation import Scores
 from .report import Figures
+from .scores import Scores
 
 _PLAIN_EVERY_S = 15.0
 
@@ -59,7 +59,9 @@ class ProgressView:
 
     def on_scores(self, scores: Scores, *, step: int) -> None:
         """Shows what an evaluation found, in a line that stays."""
-        gan_test = "" if scores.gan_test is None else f" · GAN-test {scores.gan_test:.1%}"
+        gan_test = ""
+        if scores.gan_test is not None and scores.gan_test_balanced is not None:
+            gan_test = f" · GAN-test {scores.gan_test:.1%}, classes alike {scores.gan_test_balanced:.1%}"
         self._console.print(
             f"step {step:,} · fid_domain {scores.fid_domain:.3g} (floor {scores.fid_floor:.3g}){gan_test} "
             f"· precision {scores.precision:.2f} · recall {scores.recall:.2f}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,7 @@ from . import checkpoint
 from .batches import Batches
 from .config import TrainingConfig
 from .ema import estimate_batch_norm
-from .evaluation import Evaluator, Scores
+from .evaluation import Evaluator, troubles_of
 from .health import Health
 from .interrupt import StopSignal
 from .loop import StepLosses
@@ -25,6 +25,7 @@ from .previews import Preview, calibration_batches, write_png
 from .progress import ProgressView
 from .report import Report
 from .rundir import CheckpointName, RunDir
+from .scores import Scores
 from .selection import is_new_best
 from .state import Best, TrainingState
 
@@ -43,7 +44,6 @@ class Recorder:
         state: TrainingState,
         batches: Batches,
         evaluator: Evaluator | None,
-        class_shares: Mapping[str, float],
         stop: StopSignal,
         console: Console,
     ) -> None:
@@ -55,13 +55,14 @@ class Recorder:
         self._evaluator = evaluator
         self._stop = stop
         self._console = console
-        self._health = Health(config, class_shares)
+        self._health = Health(config)
         self._report = Report(run_dir, step=state.step, images_seen=state.images_seen, num_skipped=state.num_skipped)
         self._progress = ProgressView(console, step=state.step, num_steps=config.steps)
         self._preview = Preview.of(card, seed=config.seed, device=state.device)
         self._first_step = state.step
         self._calibrated_step: int | None = None
         self._evaluated_step = state.step
+        self._scores: Scores | None = None
         self._open = ExitStack()
         state.best = self._kept_best()
 
@@ -119,17 +120,18 @@ class Recorder:
         self._write_figures()
         self._calibrate()
         state.check_finite()
-        scores, judge = self._evaluator.scores(state.ema), self._evaluator.feature_extractor
-        values = {**scores.to_dict(), "feature_extractor": judge.digest, "feature_extractor_accuracy": judge.accuracy}
+        self._scores = scores = self._evaluator.scores(state.ema)
+        judge = self._evaluator.feature_extractor.digest
+        values = {**scores.to_dict(), "feature_extractor": judge}
         self._report.add_scores(values, step=state.step, images_seen=state.images_seen)
         self._report.restart_clock()
         self._progress.on_scores(scores, step=state.step)
         self._warn(self._health.check_scores(scores))
         metric = self._config.best_metric
-        candidate = Best(value=getattr(scores, metric), step=state.step, judge=judge.digest)
+        candidate = Best(value=getattr(scores, metric), step=state.step, judge=judge)
         if state.best is None or is_new_best(candidate, state.best, metric):
             state.best = candidate
-            self._save("best", scores)
+            self._save("best")
         elif state.step > state.best.step:
             state.best = dataclasses.replace(state.best, num_since=state.best.num_since + 1)
 
@@ -140,7 +142,7 @@ class Recorder:
         self._report.add_grid(picture, step=self._state.step)
         self._report.restart_clock()
 
-    def _save(self, name: CheckpointName, scores: Scores | None = None) -> None:
+    def _save(self, name: CheckpointName) -> None:
         self._write_figures()
         self._calibrate()
         self._state.check_finite()
@@ -148,8 +150,9 @@ class Recorder:
             self._state.num_rollbacks = 0
         card = ModelCard()
         card.CopyFrom(self._card)
-        if scores is not None:
-            card.metrics.update({name: value for name, value in scores.to_dict().items() if isinstance(value, float)})
+        if self._scores is not None and self._evaluated_step == self._state.step:
+            card.metrics.update(self._scores.metrics())
+            card.warnings.extend(trouble.text for trouble in troubles_of(self._scores))
         checkpoint.save(self._run_dir.checkpoint(name), self._state, self._config, card)
         self._report.restart_clock()
 

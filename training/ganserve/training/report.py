@@ -109,7 +109,7 @@ class Report:
         """Leaves the time since the last call out of the speed, where it went into something else than training."""
         self._last_time_s = time.monotonic()
 
-    def add_scores(self, scores: Mapping[str, float | str | list[float]], *, step: int, images_seen: int) -> None:
+    def add_scores(self, scores: Mapping[str, Any], *, step: int, images_seen: int) -> None:
         """Writes what an evaluation found."""
         self._write(self._run_dir.evaluations, {"step": step, "images_seen": images_seen, **scores}, group="evaluation")
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .config import BestMetric
+from .scores import READINGS, BestMetric
 from .state import Best
-
-_LOWER_IS_BETTER: frozenset[BestMetric] = frozenset({"fid_domain", "kid"})
 
 
 def is_new_best(candidate: Best, best: Best | None, metric: BestMetric) -> bool:
@@ -18,6 +16,6 @@ def is_new_best(candidate: Best, best: Best | None, metric: BestMetric) -> bool:
     """
     if best is None or best.judge != candidate.judge or math.isnan(best.value):
         return True
-    sign = 1 if metric in _LOWER_IS_BETTER else -1
+    sign = 1 if READINGS[metric].better == "lower" else -1
     is_repeated = (candidate.value, candidate.step) == (best.value, best.step)
     return is_repeated or sign * candidate.value < sign * best.value

@@ -11,12 +11,12 @@ from typing import Self
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress
 
 from ganserve.contract.errors import ArtifactError, ConfigError, DivergenceError
 from ganserve.v1.model_pb2 import ModelCard
 
 from . import checkpoint
+from .balance import balance_hint
 from .batches import Batches
 from .card import build_card
 from .config import TrainingConfig
@@ -28,8 +28,10 @@ from .loop import train
 from .ranks import Ranks
 from .recorder import Recorder
 from .rundir import RunDir
+from .scores import READINGS
 from .shared_recorder import SharedRecorder
 from .state import Best, TrainingState
+from .waiting import shown
 
 _MAX_ROLLBACKS = 3
 _MIN_EVALUATED_IMAGES = 4
@@ -60,6 +62,8 @@ class RunSummary:
     """What the learning rates were multiplied with in the end; below 1 where the run diverged and was rolled back."""
     stopped_by: signal.Signals | None
     """The signal that cut the run short, if one did."""
+    warnings: tuple[str, ...]
+    """What is wrong with the generator that an export takes: the best or, where none was evaluated, the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +87,12 @@ class Session:
             raise ConfigError(
                 f"{dataset.name}: {len(dataset.images)} images are too few to judge samples by; say --evaluate-every 0"
             )
-        if config.evaluate_every and config.best_metric == "gan_test" and dataset.num_classes < 2:
-            raise ConfigError(f"--best-metric gan_test: {dataset.name} has no two classes; give another metric")
+        if config.evaluate_every and READINGS[config.best_metric].needs_classes and dataset.num_classes < 2:
+            raise ConfigError(
+                f"--best-metric {config.best_metric}: {dataset.name} has no two classes; give another metric"
+            )
+        if config.balance_classes and dataset.num_classes < 2:
+            raise ConfigError(f"--balance-classes: {dataset.name} has no two classes; leave it out")
         try:
             state = TrainingState.fresh(config, card, device, ranks)
         except (MemoryError, RuntimeError) as error:
@@ -106,6 +114,9 @@ class Session:
             f"{self.card.image.height}, {self.dataset.num_classes} classes. Training {config.arch} with {config.loss} "
             f"on {state.device.type if self.ranks.num_ranks == 1 else f'{self.ranks.num_ranks} × {state.device.type}'}."
         )
+        hint = balance_hint(np.bincount(self.dataset.labels)) if self.dataset.labels is not None else ""
+        if hint and not config.balance_classes:
+            self._say(f"warning: {hint}; --balance-classes shows all classes alike")
         allow_tf32(config.tf32)
         try:
             # From here on the run can be gone on with, whatever ends it.
@@ -137,6 +148,7 @@ class Session:
             best=state.best,
             lr_scale=state.lr_scale,
             stopped_by=stop.received,
+            warnings=self._warnings,
         )
 
     def _attempt(self, evaluator: Evaluator | None, stop: StopSignal) -> bool:
@@ -150,13 +162,12 @@ class Session:
             mirror=config.mirror,
             rank=ranks.rank,
             num_ranks=ranks.num_ranks,
+            balance_classes=config.balance_classes,
         )
         try:
             own = None
             if ranks.is_first:
-                own = Recorder(
-                    self.run_dir, config, self.card, state, batches, evaluator, self._class_shares, stop, self.console
-                )
+                own = Recorder(self.run_dir, config, self.card, state, batches, evaluator, stop, self.console)
             with SharedRecorder(ranks, own, stop) as recorder:
                 train(
                     state,
@@ -196,19 +207,14 @@ class Session:
         config = self.config
         if not config.evaluate_every or not self.ranks.is_first:
             return None
-        with Progress(console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
-            task = progress.add_task("learning to judge samples", total=None)
+        with shown(self.console, "learning to judge samples, once for these images") as on_progress:
 
             def show(num_done: int, total: int) -> None:
-                progress.update(task, completed=num_done, total=total)
+                on_progress(num_done, total)
                 if stop():
                     raise StoppedError
 
-            feature_extractor = feature_extractor_for(
-                self.dataset,
-                device=self.state.device,
-                on_progress=show,
-            )
+            feature_extractor = feature_extractor_for(self.dataset, device=self.state.device, on_progress=show)
         return Evaluator(
             self.dataset,
             feature_extractor,
@@ -217,15 +223,17 @@ class Session:
             num_images=config.evaluate_images,
             seed=config.seed,
             device=self.state.device,
+            balanced=config.balance_classes,
         )
 
     @property
-    def _class_shares(self) -> dict[str, float]:
-        """Share of the real images in each class, by name."""
-        if self.dataset.labels is None:
-            return {}
-        counts = np.bincount(self.dataset.labels, minlength=self.dataset.num_classes)
-        return dict(zip(self.dataset.class_names, (counts / len(self.dataset.images)).tolist(), strict=True))
+    def _warnings(self) -> tuple[str, ...]:
+        if not self.ranks.is_first:
+            return ()
+        try:
+            return tuple(checkpoint.load_chosen(self.config.out).card.warnings)
+        except ArtifactError as error:
+            return (str(error),)
 
     def say_stopping(self) -> None:
         """Tells the person who asked for it that the run will stop soon."""

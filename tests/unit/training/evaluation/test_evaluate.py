@@ -54,7 +54,7 @@ def run(make_config: Callable[..., TrainingConfig], data: Path) -> Path:
 def test_the_table_and_the_cas(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command(run, "--num-images", 40, "--cas", "--device", "cpu")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{run}, checkpoint last: 40 samples. The judge gets ")
+    assert lines[0] == f"{run}, checkpoint last: 40 samples"
     assert any(line.startswith("fid_domain") for line in lines)
     assert any(line.startswith("gan_test") for line in lines)
     assert lines[-1].startswith("CAS  ")
@@ -65,8 +65,9 @@ def test_json_is_all_that_is_printed(run: Path, capsys: pytest.CaptureFixture[st
     command(run, "--num-images", 40, "--json", "--device", "cpu")
     found = json.loads(capsys.readouterr().out)
     assert (found["checkpoint"], found["num_images"]) == ("last", 40)
-    assert len(found["class_shares"]) == 3
-    assert {"fid_floor", "feature_extractor_accuracy", "gan_test"} <= found.keys()
+    assert [each["name"] for each in found["classes"]] == ["0", "1", "2"]
+    assert {"fid_floor", "judge_accuracy", "gan_test", "gan_test_balanced"} <= found.keys()
+    assert any("samples repeat themselves" in warning for warning in found["warnings"])
     assert "cas" not in found
 
 
@@ -77,7 +78,7 @@ def test_a_finished_run_says_the_same(run: Path, capsys: pytest.CaptureFixture[s
     command(run, "--num-images", 40, "--json", "--device", "cpu")
     found = json.loads(capsys.readouterr().out)
     assert found.items() >= scores.to_dict().items()
-    assert (found["feature_extractor"], found["feature_extractor_accuracy"]) == (
+    assert (found["feature_extractor"], found["judge_accuracy"]) == (
         feature_extractor.digest,
         feature_extractor.accuracy,
     )

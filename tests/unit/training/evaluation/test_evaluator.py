@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.training.datasets import ImageDataset
@@ -16,6 +16,8 @@ from ganserve.training.evaluation.evaluator import halves
 from ganserve.training.evaluation.samples import draw_samples, labels_like
 from ganserve.training.memory import images_per_batch
 from ganserve.training.networks.shape import ImageShape
+from ganserve.training.pixels import from_levels
+from ganserve.training.scores import READINGS
 
 from .conftest import LATENT_DIM, BarGenerator
 
@@ -47,7 +49,13 @@ def test_a_good_generator(make_evaluator: MakeEvaluator) -> None:
     assert scores.gan_test is not None
     assert scores.gan_test > 0.9
     assert scores.class_kl == pytest.approx(0, abs=0.1)
-    assert sum(scores.class_shares) == pytest.approx(1)
+    assert scores.gan_test_balanced == pytest.approx(scores.gan_test, abs=0.05)
+    assert (scores.gan_test_largest, scores.gan_test_chance) == pytest.approx((1 / 3, 1 / 3))
+    assert [each.name for each in scores.classes] == ["top", "middle", "below"]
+    assert sum(each.share for each in scores.classes) == pytest.approx(1)
+    for name, reading in READINGS.items():
+        value = getattr(scores, name)
+        assert value is None or reading.lowest <= value <= reading.highest, name
     assert scores.diversity == pytest.approx(1, abs=0.3)
     assert 0 < scores.fid_floor < scores.fid_domain
     assert scores.fid_inception is None
@@ -66,7 +74,7 @@ def test_wrong_classes_show_in_gan_test_alone(make_evaluator: MakeEvaluator) -> 
 def test_one_class_alone_shows_everywhere(make_evaluator: MakeEvaluator) -> None:
     evaluator = make_evaluator()
     good, collapsed = evaluator.scores(BarGenerator()), evaluator.scores(BarGenerator(torch.zeros_like, noise=0))
-    assert collapsed.class_shares[0] > 0.9
+    assert collapsed.classes[0].share > 0.9
     assert collapsed.class_kl == pytest.approx(np.log(3), abs=0.2)
     assert collapsed.diversity < 0.1
     assert collapsed.recall < good.recall
@@ -76,15 +84,16 @@ def test_one_class_alone_shows_everywhere(make_evaluator: MakeEvaluator) -> None
 
 def test_unconditional_generators_have_no_gan_test(make_evaluator: MakeEvaluator) -> None:
     scores = make_evaluator(conditional=False).scores(BarGenerator())
-    assert scores.gan_test is None
+    assert (scores.gan_test, scores.gan_test_balanced, scores.gan_test_chance) == (None, None, None)
     assert scores.class_kl is not None
-    assert scores.class_shares[0] > 0.9
+    assert scores.classes[0].share > 0.9
+    assert scores.classes[0].gan_test is None
 
 
 def test_data_without_classes(make_evaluator: MakeEvaluator, make_bars: Callable[..., ImageDataset]) -> None:
     scores = make_evaluator(make_bars(labelled=False), conditional=False).scores(BarGenerator())
-    assert (scores.gan_test, scores.class_kl, scores.class_shares) == (None, None, ())
-    assert not {"gan_test", "class_kl", "class_shares", "fid_inception"} & scores.to_dict().keys()
+    assert (scores.gan_test, scores.class_kl, scores.classes) == (None, None, ())
+    assert not {"gan_test", "class_kl", "classes", "fid_inception"} & scores.to_dict().keys()
 
 
 def test_scores_repeat_themselves_and_leave_global_randomness_alone(make_evaluator: MakeEvaluator) -> None:
@@ -118,7 +127,7 @@ def test_the_smallest_data(
     make_evaluator: MakeEvaluator, make_bars: Callable[..., ImageDataset], num_images: int
 ) -> None:
     scores = make_evaluator(make_bars(num_images)).scores(BarGenerator())
-    assert all(np.isfinite(value).all() for value in scores.to_dict().values())
+    assert all(np.isfinite(value) for value in scores.metrics().values())
 
 
 def test_what_cannot_be_measured_is_refused(
@@ -167,3 +176,73 @@ def test_large_images_go_through_in_smaller_batches(make_bars: Callable[..., Ima
         large, feature_extractor, latent_dim=LATENT_DIM, conditional=False, num_images=9, seed=0, device=CPU
     ).scores(Blank())
     assert max(sizes) == 4
+
+
+@pytest.fixture
+def uneven(make_bars: Callable[..., ImageDataset]) -> ImageDataset:
+    """Bars of which three quarters are of one class, and one in twelve of another."""
+    bars = make_bars(1_500, seed=3)
+    assert bars.labels is not None
+    rows = np.concatenate(
+        [np.flatnonzero(bars.labels == label)[:number] for label, number in enumerate((450, 100, 50))]
+    )
+    rows = np.random.default_rng(0).permutation(rows)
+    return ImageDataset(bars.images[rows], bars.labels[rows], bars.class_names, "uneven")
+
+
+def test_a_generator_that_draws_the_largest_class_alone_is_found_out(
+    make_evaluator: MakeEvaluator, uneven: ImageDataset
+) -> None:
+    scores = make_evaluator(uneven).scores(BarGenerator(torch.zeros_like))
+    assert scores.gan_test == pytest.approx(0.75, abs=0.03), "which looks fine"
+    assert scores.gan_test_largest == pytest.approx(0.75)
+    assert scores.gan_test_balanced == pytest.approx(1 / 3, abs=0.03)
+    assert scores.gan_test_chance == pytest.approx(1 / 3)
+    assert [each.gan_test for each in scores.classes[1:]] == pytest.approx([0, 0], abs=0.05)
+    assert [each.target_share for each in scores.classes] == pytest.approx(NATURAL)
+
+
+class FreshBars(nn.Module):
+    """A perfect generator: it draws images that nobody has seen, of the class asked for or as often as `shares`."""
+
+    def __init__(self, fresh: ImageDataset, shares: Sequence[float]) -> None:
+        super().__init__()
+        assert fresh.labels is not None
+        self.of_class = [from_levels(torch.from_numpy(fresh.images[fresh.labels == label])) for label in range(3)]
+        self.shares = shares
+        self.rng = np.random.default_rng(0)
+
+    def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        drawn = self.rng.choice(3, size=len(z), p=self.shares) if labels is None else labels.numpy()
+        return torch.stack([images[self.rng.integers(len(images))] for images in map(self.of_class.__getitem__, drawn)])
+
+
+NATURAL, ALIKE = (3 / 4, 1 / 6, 1 / 12), (1 / 3, 1 / 3, 1 / 3)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_both_sides_of_a_distance_have_the_same_classes(
+    make_evaluator: MakeEvaluator,
+    make_bars: Callable[..., ImageDataset],
+    uneven: ImageDataset,
+    balanced: bool,
+    conditional: bool,
+) -> None:
+    evaluator = make_evaluator(uneven, balanced=balanced, conditional=conditional, num_images=300)
+    fresh = make_bars(900, seed=7)
+    good = evaluator.scores(FreshBars(fresh, ALIKE if balanced else NATURAL))
+    assert good.fid_domain < good.fid_floor + 4
+    assert good.class_kl == pytest.approx(0, abs=0.02)
+    collapsed = evaluator.scores(BarGenerator(torch.zeros_like))
+    assert collapsed.fid_domain > 10 * good.fid_domain
+    if not conditional:
+        assert evaluator.scores(FreshBars(fresh, NATURAL if balanced else ALIKE)).fid_domain > 10 * good.fid_domain
+
+
+def test_classes_that_count_alike_do_so_in_every_figure(make_evaluator: MakeEvaluator, uneven: ImageDataset) -> None:
+    scores = make_evaluator(uneven, balanced=True).scores(BarGenerator(torch.zeros_like))
+    assert scores.gan_test == pytest.approx(scores.gan_test_balanced)
+    assert [each.target_share for each in scores.classes] == pytest.approx([1 / 3] * 3)
+    assert scores.gan_test_largest == pytest.approx(scores.gan_test_chance)
+    assert scores.recall < 0.5

@@ -33,7 +33,7 @@ def get(dataset: ImageDataset, settings: ClassifierSettings) -> tuple[FeatureExt
 
 
 def cached_file(cache: Path) -> Path:
-    (path,) = (cache / "feature-feature extractors").iterdir()
+    (path,) = (cache / "feature-extractors").iterdir()
     return path
 
 
@@ -62,7 +62,7 @@ def test_other_data_and_other_settings_get_their_own(
         (bars, dataclasses.replace(quick, seed=1)),
     ]:
         assert get(dataset, settings)[1] == quick.num_steps
-    assert len(list((cache / "feature-feature extractors").iterdir())) == 5
+    assert len(list((cache / "feature-extractors").iterdir())) == 5
 
 
 def test_the_digest_tells_judges_apart(make_bars: Callable[..., ImageDataset], quick: ClassifierSettings) -> None:

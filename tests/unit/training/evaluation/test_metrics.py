@@ -106,3 +106,46 @@ def test_class_divergence() -> None:
 def test_class_divergence_is_finite_where_the_data_lack_a_class() -> None:
     found = metrics.class_divergence(torch.tensor([0.5, 0.5]), torch.tensor([98.0, 0.0]))
     assert found == pytest.approx(0.5 * math.log(0.5 / 0.99) + 0.5 * math.log(0.5 / 0.01))
+
+
+def test_a_row_of_weight_two_counts_as_two_rows() -> None:
+    real, samples = features(30), features(40, shift=0.4, scale=1.3, seed=1)
+    counts = torch.from_numpy(np.random.default_rng(2).integers(1, 4, 40))
+    repeated, weights = samples.repeat_interleave(counts, dim=0), counts.double()
+
+    def biased(covariance_of: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The covariance without the correction for the number of rows, which repeated rows have more of."""
+        shares = torch.ones(len(covariance_of)).double() if weights is None else weights
+        shares = shares / shares.sum()
+        return metrics._gaussian(covariance_of, weights)[1] * (1 - shares.square().sum())
+
+    torch.testing.assert_close(metrics._gaussian(samples, weights)[0], repeated.double().mean(dim=0))
+    torch.testing.assert_close(biased(samples, weights), biased(repeated))
+    weighted, plain = (
+        metrics.manifold(real, samples, 4, sample_weights=each)._asdict() for each in (weights, torch.ones(40).double())
+    )
+    balls = metrics._neighbour_distances(real, 4)
+    inside = (torch.cdist(real.double(), samples.double()) < balls[:, None]).double()
+    assert weighted["precision"] == pytest.approx(float(weights @ (inside.sum(dim=0) > 0).double() / weights.sum()))
+    assert weighted["density"] == pytest.approx(float(weights @ inside.sum(dim=0) / weights.sum()) / 4)
+    assert (weighted["recall"], weighted["coverage"]) == (plain["recall"], plain["coverage"])
+
+
+def test_weights_that_are_alike_change_nothing() -> None:
+    real, samples, weights = features(40), features(40, shift=0.5, seed=1), torch.full((40,), 0.2).double()
+    both = {"real_weights": weights, "sample_weights": weights}
+    assert metrics.frechet_distance(real, samples, **both) == pytest.approx(metrics.frechet_distance(real, samples))
+    assert metrics.kernel_distance(real, samples, **both) == pytest.approx(metrics.kernel_distance(real, samples))
+    manifold = metrics.manifold(real, samples, real_weights=weights, sample_weights=weights)
+    assert manifold == pytest.approx(metrics.manifold(real, samples))
+    assert metrics.mean_distance(real, weights=weights) == pytest.approx(metrics.mean_distance(real))
+
+
+def test_weights_that_are_nearly_none_leave_rows_out() -> None:
+    real, samples = features(40), features(40, shift=0.5, seed=1)
+    weights = torch.cat([torch.ones(25), torch.full((15,), 1e-15)]).double()
+    both = {"real_weights": weights, "sample_weights": weights}
+    left = (real[:25], samples[:25])
+    assert metrics.frechet_distance(real, samples, **both) == pytest.approx(metrics.frechet_distance(*left))
+    assert metrics.kernel_distance(real, samples, **both) == pytest.approx(metrics.kernel_distance(*left))
+    assert metrics.mean_distance(real, weights=weights) == pytest.approx(metrics.mean_distance(left[0]))

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ganserve.contract.errors import ConfigError
 from ganserve.training.config import DeviceName
-from ganserve.training.evaluation import print_table
+from ganserve.training.evaluation import print_table, troubles_of
 from ganserve.training.evaluation.runs import CAS_SEEDS, NUM_IMAGES, FinishedRun
 from ganserve.training.rundir import CheckpointName
 
@@ -60,30 +60,30 @@ def evaluate(
     if not 2 <= num_images <= _MAX_IMAGES:
         raise ConfigError(f"--num-images {num_images}: give 2 to {_MAX_IMAGES:,}")
     console = Console()
-    finished = FinishedRun.open(
-        run, checkpoint=checkpoint, data=data, device=device, console=Console(stderr=True) if as_json else console
-    )
+    finished = FinishedRun.open(run, checkpoint=checkpoint, data=data, device=device, console=Console(stderr=True))
     test = finished.test_images(test_data) if cas else None
     feature_extractor = finished.feature_extractor()
     scores = finished.scores(feature_extractor, num_images)
     accuracies = None if test is None else finished.cas(test)
+    warnings = [trouble.text for trouble in troubles_of(scores)]
     if as_json:
         found = {
             "checkpoint": finished.checkpoint,
             "feature_extractor": feature_extractor.digest,
-            "feature_extractor_accuracy": feature_extractor.accuracy,
             **scores.to_dict(),
+            "warnings": warnings,
         }
         print(json.dumps(found if accuracies is None else {**found, "cas": accuracies}))
         return
     console.print(
-        f"{run}, checkpoint {finished.checkpoint}: {scores.num_images:,} samples. The judge gets "
-        f"{feature_extractor.accuracy:.1%} of held-out real images right.",
+        f"{run}, checkpoint {finished.checkpoint}: {scores.num_images:,} samples",
         soft_wrap=True,
         highlight=False,
         markup=False,
     )
     print_table(scores, console)
+    for warning in warnings:
+        console.print(f"warning: {warning}", soft_wrap=True, highlight=False, markup=False)
     if test is not None and accuracies is not None:
         each = "  ".join(f"seed {seed}: {accuracy:.2%}" for seed, accuracy in zip(CAS_SEEDS, accuracies, strict=True))
         console.print(

@@ -108,15 +108,18 @@ def _print_summary(summary: RunSummary, console: Console) -> None:
         stopped = "" if summary.steps >= summary.num_steps else ", stopped because nothing better came"
     lines = [
         f"trained  {summary.steps:,} of {summary.num_steps:,} steps{stopped}",
-        f"speed    {summary.images_per_s:,.0f} images/s on {summary.device}, {summary.seconds:.0f} s",
         f"run      {summary.run_dir}",
     ]
+    if summary.images_per_s:
+        lines.insert(1, f"speed    {summary.images_per_s:,.0f} images/s on {summary.device}, {summary.seconds:.0f} s")
     if summary.sample_grid.is_file():
         lines.append(f"samples  {summary.sample_grid}")
     if summary.best is not None:
         lines.append(f"best     step {summary.best.step:,}, kept as checkpoint `best`")
+    lines += [f"warning  {warning}" for warning in summary.warnings]
     if summary.stopped_by and summary.steps < summary.num_steps:
         lines.append(f"go on    ganserve train --resume {run}")
-    lines.append(f"next     ganserve export {run} --onnx --models models --name {name}")
+    if summary.images_seen:
+        lines.append(f"next     ganserve export {run} --onnx --models models --name {name}")
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -9,13 +9,15 @@ from .cas import classification_accuracy_scores
 from .evaluator import Evaluator
 from .feature_extractor import FeatureExtractor
 from .feature_extractor_cache import feature_extractor_for
-from .scores import Scores, print_table
+from .table import print_table
+from .troubles import Trouble, troubles_of
 
 __all__ = [
     "Evaluator",
     "FeatureExtractor",
-    "Scores",
+    "Trouble",
     "classification_accuracy_scores",
     "feature_extractor_for",
     "print_table",
+    "troubles_of",
 ]

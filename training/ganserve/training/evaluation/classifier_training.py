@@ -50,6 +50,11 @@ class ClassifierSettings:
         num_steps = 1_000 if channels == 1 else 3_000
         return cls(num_steps=min(num_steps, _MAX_EPOCHS * math.ceil(num_images / cls.batch_size)), seed=seed)
 
+    @classmethod
+    def for_dataset(cls, dataset: ImageDataset) -> Self:
+        """Those that the feature extractor of `dataset` is trained with."""
+        return cls.for_images(len(dataset.images), dataset.images.shape[3])
+
 
 def knows_classes(dataset: ImageDataset) -> bool:
     """Whether there is more than one class to tell apart."""
@@ -78,7 +83,11 @@ def train_classifier(
         classifier.to(device)
         _fit(classifier, dataset, rows, settings, rng, device, on_progress)
     classifier.eval().requires_grad_(False)
-    classifier.accuracy = accuracy_on(classifier, dataset, held_out, device=device)
+    num_right, num_tested = _tally(classifier, dataset, held_out, device)
+    classifier.accuracy = float(num_right.sum() / num_tested.sum())
+    if classifier.knows_classes:
+        pairs = zip(num_right.tolist(), num_tested.tolist(), strict=True)
+        classifier.class_accuracies = tuple(right / tested if tested else None for right, tested in pairs)
     return classifier
 
 
@@ -89,21 +98,24 @@ def hold_out(num_rows: int, rng: np.random.Generator) -> tuple[npt.NDArray[np.in
     return np.sort(order[:num_held_out]), order[num_held_out:]
 
 
+def accuracy_on(classifier: FeatureExtractor, dataset: ImageDataset, *, device: torch.device) -> float:
+    """Share of the images whose class or pose `classifier` tells."""
+    num_right, num_tested = _tally(classifier, dataset, np.arange(len(dataset.images)), device)
+    return float(num_right.sum() / num_tested.sum())
+
+
 @torch.no_grad()
-def accuracy_on(
-    classifier: FeatureExtractor,
-    dataset: ImageDataset,
-    rows: npt.NDArray[np.int64] | None = None,
-    *,
-    device: torch.device,
-) -> float:
-    """Share of the images, or of those in `rows`, whose class or pose `classifier` tells."""
-    rows = np.arange(len(dataset.images)) if rows is None else rows
-    num_right = 0
+def _tally(
+    classifier: FeatureExtractor, dataset: ImageDataset, rows: npt.NDArray[np.int64], device: torch.device
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """How many images of each class or pose `classifier` tells, and how many there are, int64 (num_outputs,) each."""
+    num_right, num_tested = np.zeros((2, classifier.num_outputs), np.int64)
     for first in range(0, len(rows), _TESTED_AT_ONCE):
         images, targets = _examples(classifier, dataset, rows[first : first + _TESTED_AT_ONCE], device)
-        num_right += int((classifier.judge(images)[1].argmax(dim=1) == targets).sum())
-    return num_right / len(rows)
+        is_right = classifier.judge(images)[1].argmax(dim=1) == targets
+        num_tested += np.bincount(targets.cpu(), minlength=len(num_tested))
+        num_right += np.bincount(targets[is_right].cpu(), minlength=len(num_right))
+    return num_right, num_tested
 
 
 def _fit(

@@ -36,6 +36,8 @@ class FeatureExtractor(nn.Module):
         self.knows_classes = knows_classes
         self.accuracy = 0.0
         """Share of held-out real images that it gets right."""
+        self.class_accuracies: tuple[float | None, ...] = (None,) * num_outputs if knows_classes else ()
+        """The same of each class; None where none of its images are held out."""
 
         self.shrinking = math.ceil(max(shape.height, shape.width) / _MAX_SIDE)
         sides = [max(side // self.shrinking, 1) for side in (shape.height, shape.width)]
@@ -63,8 +65,9 @@ class FeatureExtractor(nn.Module):
 
     @property
     def digest(self) -> str:
-        """SHA-256, as lower-case hex, over the weights and the accuracy: two of one digest judge alike."""
-        return hashlib.sha256(save(on_cpu(self.state_dict())) + repr(self.accuracy).encode()).hexdigest()
+        """SHA-256, as lower-case hex, over the weights and the accuracies: two of one digest judge alike."""
+        accuracies = repr((self.accuracy, self.class_accuracies))
+        return hashlib.sha256(save(on_cpu(self.state_dict())) + accuracies.encode()).hexdigest()
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images: float32 (N, C, H, W) in [-1, 1] -> features float32 (N, 128), logits float32 (N, num_outputs)."""

@@ -22,8 +22,8 @@ from ganserve.training.tensor_file import on_cpu, write_tensors
 from .classifier_training import NUM_POSES, ClassifierSettings, OnStep, knows_classes, train_classifier
 from .feature_extractor import FeatureExtractor
 
-FORMAT = "ganserve-feature-feature_extractor-1"
-"""Goes up whenever the same data and settings would give another network."""
+FORMAT = "ganserve-feature-extractor-2"
+"""Goes up whenever the same data and settings would give another network, or more is kept of it."""
 
 
 def feature_extractor_for(
@@ -38,25 +38,31 @@ def feature_extractor_for(
     A file that is torn, altered or foreign is trained anew, and a cache that cannot be written is gone without.
     `on_progress` is told of training steps. Raises DatasetError for fewer than four images.
     """
+    settings = settings or ClassifierSettings.for_dataset(dataset)
+    if (kept := kept_feature_extractor(dataset, settings)) is not None:
+        return kept.to(device)
+    feature_extractor = train_classifier(dataset, settings, device=device, on_progress=on_progress)
+    key = _key(feature_extractor, dataset, settings)
+    with suppress(ArtifactError):
+        _save(feature_extractor, _path(key), key)
+    return feature_extractor
+
+
+def kept_feature_extractor(dataset: ImageDataset, settings: ClassifierSettings) -> FeatureExtractor | None:
+    """The feature extractor of `dataset` on the CPU; None where the cache does not hold it."""
     _, height, width, channels = dataset.images.shape
-    settings = settings or ClassifierSettings.for_images(len(dataset.images), channels)
     blank = FeatureExtractor(
         ImageShape(height, width, channels),
         dataset.num_classes if knows_classes(dataset) else NUM_POSES,
         knows_classes=knows_classes(dataset),
     )
     key = _key(blank, dataset, settings)
-    path = (
-        cache_folder()
-        / "feature-feature extractors"
-        / f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.safetensors"
-    )
-    if _load(blank, path, key):
-        return blank.to(device)
-    feature_extractor = train_classifier(dataset, settings, device=device, on_progress=on_progress)
-    with suppress(ArtifactError):
-        _save(feature_extractor, path, key)
-    return feature_extractor
+    return blank if _load(blank, _path(key), key) else None
+
+
+def _path(key: dict[str, str]) -> Path:
+    name = f"{hashlib.sha256(json.dumps(key).encode()).hexdigest()}.safetensors"
+    return cache_folder() / "feature-extractors" / name
 
 
 def _key(feature_extractor: FeatureExtractor, dataset: ImageDataset, settings: ClassifierSettings) -> dict[str, str]:
@@ -69,7 +75,12 @@ def _key(feature_extractor: FeatureExtractor, dataset: ImageDataset, settings: C
 
 
 def _save(feature_extractor: FeatureExtractor, path: Path, key: dict[str, str]) -> None:
-    metadata = {**key, "accuracy": repr(feature_extractor.accuracy), "sha256": feature_extractor.digest}
+    metadata = {
+        **key,
+        "accuracy": repr(feature_extractor.accuracy),
+        "class_accuracies": json.dumps(feature_extractor.class_accuracies),
+        "sha256": feature_extractor.digest,
+    }
     write_tensors(path, on_cpu(feature_extractor.state_dict()), metadata)
 
 
@@ -83,6 +94,7 @@ def _load(feature_extractor: FeatureExtractor, path: Path, key: dict[str, str]) 
             return False
         feature_extractor.load_state_dict(tensors)
         feature_extractor.accuracy = float(metadata["accuracy"])
+        feature_extractor.class_accuracies = tuple(json.loads(metadata["class_accuracies"]))
         if metadata["sha256"] != feature_extractor.digest:
             return False
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError):

@@ -1,7 +1,10 @@
 """Distances between two sets of features: how alike, how real, how varied. All take float tensors (N, F).
 
-FID and the kernel of KID come from torchmetrics. Its KID class is not used: it warns when it is made and draws its
-subsets from the global random numbers. torchmetrics is imported on use because that takes a second.
+Weights, float64 (N,) and above 0, say how much each row counts; left out, all count alike. So classes can count alike
+of which one set, or both, have few images.
+
+The kernel of KID comes from torchmetrics, whose classes know no weights. It is imported on use because that takes a
+second.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 NUM_NEIGHBOURS = 5
 _KID_BLOCK = 1_000
@@ -34,46 +37,52 @@ class Manifold(NamedTuple):
     """Share of real images with a sample in their ball."""
 
 
-class _Features(nn.Module):
-    """What torchmetrics takes for a feature network; it is given features already."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
-
-
-def frechet_distance(real: Tensor, samples: Tensor) -> float:
+def frechet_distance(
+    real: Tensor, samples: Tensor, *, real_weights: Tensor | None = None, sample_weights: Tensor | None = None
+) -> float:
     """Fréchet distance of the two Gaussians with the sets' means and covariances. At least two rows each.
 
     Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017, equation 6. Only figures from equally many rows
     and the same feature extractor can be compared.
     """
-    from torchmetrics.image.fid import FrechetInceptionDistance
+    real_mean, real_covariance = _gaussian(real, real_weights)
+    sample_mean, sample_covariance = _gaussian(samples, sample_weights)
+    # The trace of the root of the product is the sum of the roots of its eigenvalues.
+    roots = torch.linalg.eigvals(real_covariance @ sample_covariance).sqrt().real.sum()
+    distance = (real_mean - sample_mean).square().sum() + real_covariance.trace() + sample_covariance.trace()
+    return float(distance - 2 * roots)
 
-    # Ranks of a distributed run must not wait for each other here: one evaluates, or each for itself.
-    metric = FrechetInceptionDistance(_Features(real.shape[1]), sync_on_compute=False).to(real.device)
-    metric.update(real.double(), real=True)
-    metric.update(samples.double(), real=False)
-    return float(metric.compute())
 
-
-def kernel_distance(real: Tensor, samples: Tensor) -> float:
+def kernel_distance(
+    real: Tensor, samples: Tensor, *, real_weights: Tensor | None = None, sample_weights: Tensor | None = None
+) -> float:
     """Squared maximum mean discrepancy with the kernel (x·y / F + 1)³, unbiased; it may come out just below zero.
 
     Bińkowski et al., Demystifying MMD GANs, 2018, section 4. The mean over disjoint blocks of at most 1,000 rows of
     each, in the order given. Both sets have the same number of rows, at least two.
     """
-    from torchmetrics.image.kid import poly_mmd
+    from torchmetrics.image.kid import poly_kernel
 
     num_blocks = math.ceil(len(real) / _KID_BLOCK)
-    blocks = zip(real.double().chunk(num_blocks), samples.double().chunk(num_blocks), strict=True)
-    return float(torch.stack([poly_mmd(*block) for block in blocks]).mean())
+    weights = (_weights(real, real_weights), _weights(samples, sample_weights))
+    blocks = zip(*(rows.double().chunk(num_blocks) for rows in (real, samples, *weights)), strict=True)
+    distances = [
+        _mean_of_pairs(poly_kernel(x, x), x_weights)
+        + _mean_of_pairs(poly_kernel(y, y), y_weights)
+        - 2 * float(x_weights @ poly_kernel(x, y) @ y_weights / (x_weights.sum() * y_weights.sum()))
+        for x, y, x_weights, y_weights in blocks
+    ]
+    return math.fsum(distances) / num_blocks
 
 
-def manifold(real: Tensor, samples: Tensor, num_neighbours: int = NUM_NEIGHBOURS) -> Manifold:
+def manifold(
+    real: Tensor,
+    samples: Tensor,
+    num_neighbours: int = NUM_NEIGHBOURS,
+    *,
+    real_weights: Tensor | None = None,
+    sample_weights: Tensor | None = None,
+) -> Manifold:
     """Precision and recall, density and coverage; the ball of a row reaches to its `num_neighbours`-th neighbour.
 
     Kynkäänniemi et al., Improved Precision and Recall Metric, 2019, equations 1 and 2, and Naeem et al., Reliable
@@ -82,24 +91,26 @@ def manifold(real: Tensor, samples: Tensor, num_neighbours: int = NUM_NEIGHBOURS
     real_radii = _neighbour_distances(real, num_neighbours)
     sample_radii = _neighbour_distances(samples, num_neighbours)
     num_balls = torch.zeros(len(samples), dtype=torch.int64, device=samples.device)
-    num_recalled = num_covered = 0
+    real_weights, sample_weights = _weights(real, real_weights), _weights(samples, sample_weights)
+    recalled = covered = 0.0
     for rows, distances in _distances(real, samples):
         in_real_ball = distances < real_radii[rows, None]
         num_balls += in_real_ball.sum(dim=0)
-        num_covered += int(in_real_ball.any(dim=1).sum())
-        num_recalled += int((distances < sample_radii).any(dim=1).sum())
+        covered += float(real_weights[rows] @ in_real_ball.any(dim=1).double())
+        recalled += float(real_weights[rows] @ (distances < sample_radii).any(dim=1).double())
     return Manifold(
-        precision=float((num_balls > 0).double().mean()),
-        recall=num_recalled / len(real),
-        density=float(num_balls.sum()) / (num_neighbours * len(samples)),
-        coverage=num_covered / len(real),
+        precision=float(sample_weights @ (num_balls > 0).double() / sample_weights.sum()),
+        recall=recalled / float(real_weights.sum()),
+        density=float(sample_weights @ num_balls.double() / sample_weights.sum()) / num_neighbours,
+        coverage=covered / float(real_weights.sum()),
     )
 
 
-def mean_distance(features: Tensor) -> float:
+def mean_distance(features: Tensor, *, weights: Tensor | None = None) -> float:
     """Mean Euclidean distance of two different rows."""
-    total = sum(float(distances.sum()) for _, distances in _distances(features, features))
-    return total / (len(features) * (len(features) - 1))
+    weights = _weights(features, weights)
+    total = sum(float(weights[rows] @ distances @ weights) for rows, distances in _distances(features, features))
+    return total / float(weights.sum().square() - weights.square().sum())
 
 
 def class_divergence(shares: Tensor, real_counts: Tensor) -> float:
@@ -109,6 +120,28 @@ def class_divergence(shares: Tensor, real_counts: Tensor) -> float:
     """
     real_shares = (real_counts + 1) / (real_counts + 1).sum()
     return float(torch.special.xlogy(shares, shares / real_shares).sum())
+
+
+def _weights(features: Tensor, weights: Tensor | None) -> Tensor:
+    """The weights, or ones, float64 (N,), where the features are."""
+    if weights is None:
+        return torch.ones(len(features), dtype=torch.float64, device=features.device)
+    return weights.to(features.device)
+
+
+def _gaussian(features: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean (F,) and unbiased covariance (F, F), float64."""
+    weights = _weights(features, weights)
+    shares = weights / weights.sum()
+    mean = shares @ features.double()
+    centred = features.double() - mean
+    return mean, (centred.T * shares) @ centred / (1 - shares.square().sum())
+
+
+def _mean_of_pairs(values: Tensor, weights: Tensor) -> float:
+    """Mean of `values` (N, N) over pairs of two different rows."""
+    pairs = float(weights @ values @ weights - weights.square() @ values.diagonal())
+    return pairs / float(weights.sum().square() - weights.square().sum())
 
 
 def _neighbour_distances(features: Tensor, num_neighbours: int) -> Tensor:

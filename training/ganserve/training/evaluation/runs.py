@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from ganserve.contract.errors import ConfigError, DatasetError
@@ -25,14 +22,15 @@ from ganserve.training.datasets import ImageDataset, Resize, absolute, load, loa
 from ganserve.training.device import allow_tf32, choose_device
 from ganserve.training.run import load_same_dataset
 from ganserve.training.rundir import CheckpointName
+from ganserve.training.scores import Scores
+from ganserve.training.waiting import shown
 from ganserve.v1.model_pb2 import ModelCard
 
 from .cas import classification_accuracy_scores
-from .classifier_training import MIN_IMAGES, OnStep
+from .classifier_training import MIN_IMAGES
 from .evaluator import Evaluator
 from .feature_extractor import FeatureExtractor
 from .feature_extractor_cache import feature_extractor_for
-from .scores import Scores
 
 NUM_IMAGES: Final = 10_000
 CAS_SEEDS: Final = (0, 1, 2)
@@ -82,7 +80,7 @@ class FinishedRun:
 
     def feature_extractor(self) -> FeatureExtractor:
         """The feature extractor of the run's images."""
-        with self._progress("learning to judge samples") as on_progress:
+        with shown(self.console, "learning to judge samples, once for these images") as on_progress:
             return feature_extractor_for(self.dataset, device=self.device, on_progress=on_progress)
 
     def scores(self, feature_extractor: FeatureExtractor, num_images: int) -> Scores:
@@ -100,6 +98,7 @@ class FinishedRun:
                 num_images=num_images,
                 seed=_FIRST_SEED + self.config.seed,
                 device=self.device,
+                balanced=self.config.balance_classes,
             )
             return evaluator.scores(self.generator)
 
@@ -111,7 +110,7 @@ class FinishedRun:
 
     def cas(self, test: ImageDataset) -> list[float]:
         """Accuracy on `test` of classifiers of samples, one for each of `CAS_SEEDS`. Raises what the function does."""
-        with self._progress("learning from samples") as on_progress:
+        with shown(self.console, "learning from samples") as on_progress:
             return classification_accuracy_scores(
                 self.generator,
                 num_classes=len(self.card.class_names),
@@ -133,7 +132,7 @@ class FinishedRun:
         if not self.card.class_names:
             raise ConfigError("--cas: the generator draws no classes; CAS needs a conditional one")
         resize = None if self.config.size is None else Resize.parse(self.config.size, self.config.resize_mode)
-        with self._progress("decoding") as on_progress:
+        with shown(self.console, "decoding") as on_progress:
             skip_bad = self.config.skip_bad
             test = load_test(source or self.config.data, resize=resize, skip_bad=skip_bad, on_progress=on_progress)
             if test is None and source is not None:
@@ -153,14 +152,6 @@ class FinishedRun:
                 f"not the generator's {', '.join(self.card.class_names)}"
             )
         return test
-
-    @contextmanager
-    def _progress(self, title: str) -> Iterator[OnStep]:
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-        console = self.console
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task(title, total=None)
-            yield lambda num_done, total: progress.update(task, completed=num_done, total=total)
 
 
 def _shape(dataset: ImageDataset) -> str:

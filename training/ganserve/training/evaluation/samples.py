@@ -42,3 +42,9 @@ def labels_like(labels: npt.NDArray[np.int64], num_images: int, *, seed: int) ->
     places = (2 * np.arange(num_images) + 1) * len(labels) // (2 * num_images)
     spread: npt.NDArray[np.int64] = np.random.default_rng(seed).permutation(np.sort(labels)[places])
     return spread
+
+
+def weights_of(labels: npt.NDArray[np.int64]) -> Tensor:
+    """float64 (num_images,): weights with which every class that occurs counts alike, whatever number it has."""
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return torch.from_numpy(1.0 / counts[classes])
