@@ -22,6 +22,7 @@ from ganserve.contract.latents import sample_latents
 from ganserve.contract.manifest import read_manifest
 from ganserve.exporter import Export, Licences, Target, bundle, export, export_run, onnx_graph, pipeline
 from ganserve.exporter.onnx_graph import OnnxGraph, to_onnx
+from ganserve.exporter.readme import render_readme
 from ganserve.v1.generator_pb2 import LabelPolicy
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -101,6 +102,14 @@ def test_a_bundle_is_complete_and_describes_itself(exported: Export, card: Model
     assert model_card.from_json(embedded, source="model.onnx") == card
     assert "pets, version 1" in (result.folder / "README.md").read_text()
     assert sorted(path.name for path in result.folder.parent.iterdir()) == ["1", "config.pbtxt"]
+
+
+def test_the_readme_tells_what_was_found_wrong(exported: Export, card: ModelCard) -> None:
+    doubtful = ModelCard()
+    doubtful.CopyFrom(card)
+    doubtful.warnings.append("samples repeat themselves")
+    assert "> **Warning:** samples repeat themselves\n" in render_readme(doubtful, exported.manifest)
+    assert "Warning" not in (exported.folder / "README.md").read_text()
 
 
 def test_golden_samples_are_what_plain_onnxruntime_makes(exported: Export, card: ModelCard) -> None:

@@ -14,6 +14,7 @@ import pytest
 from ganserve.contract.errors import ConfigError
 from ganserve.training import TrainingConfig, checkpoint, training_from_config
 from ganserve.training.balance import balance_hint
+from ganserve.training.cli.data import inspect
 from ganserve.training.cli.train import app as train_app
 from ganserve.training.rundir import RunDir
 
@@ -82,6 +83,13 @@ def test_uneven_classes_are_pointed_to_the_flag(
     assert "the largest class has 15 times as many images as the smallest; --balance-classes" in capsys.readouterr().out
     command(tmp_path / "balanced", "--data", uneven, "--evaluate-every", 0, "--balance-classes")
     assert "--balance-classes" not in capsys.readouterr().out
+
+
+def test_an_inspection_points_to_the_flag_too(uneven: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert inspect(str(uneven)) is None
+    assert "the largest class has 15 times as many images as the smallest; --balance" in capsys.readouterr().out
+    assert inspect("digits") is None
+    assert "--balance" not in capsys.readouterr().out
 
 
 def test_balanced_classes_are_judged_as_they_are_shown(make_config: MakeConfig, uneven: Path) -> None:

@@ -119,7 +119,7 @@ class Scores:
         float | None,
         Reading(
             "higher",
-            "the same, each class counting alike: a small one that is ignored shows",
+            "the same with classes counting alike, so that a small one counts",
             highest=1,
             can_choose=True,
             needs_classes=True,
@@ -136,7 +136,7 @@ class Scores:
     ]
     judge_accuracy_balanced: Annotated[
         float | None,
-        Reading("", "the same, each class counting alike", highest=1, beside="judge_accuracy", needs_classes=True),
+        Reading("", "the same with classes counting alike", highest=1, beside="judge_accuracy", needs_classes=True),
     ]
     class_kl: Annotated[
         float | None,

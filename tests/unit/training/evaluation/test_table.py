@@ -3,6 +3,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
+from pathlib import Path
 
 from rich.console import Console
 
@@ -67,3 +69,10 @@ def test_every_score_but_counts_has_a_reading() -> None:
     assert fields - READINGS.keys() == {"num_images", "classes"}
     assert all(reading.beside in {"", *READINGS} for reading in READINGS.values())
     assert all(reading.better in ("lower", "higher") for reading in READINGS.values() if reading.can_choose)
+
+
+def test_the_documentation_reads_every_score_as_the_code_does() -> None:
+    document = (Path(__file__).parents[4] / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([\w ]*) \| ([\w ]+) \| (.+) \|$", document, flags=re.MULTILINE)
+    expected = [(name, reading.better, reading.range, reading.meaning) for name, reading in READINGS.items()]
+    assert [tuple(cell.strip() for cell in row) for row in rows if row[0] in READINGS] == expected

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ganserve.contract.errors import DatasetError
+from ganserve.training.balance import balance_hint
 from ganserve.training.datasets import Resize, Split, load, refuse_inside
 from ganserve.training.datasets.inspection import Inspection, inspect_source
 from ganserve.training.datasets.packing import check_target, pack_dataset
@@ -159,6 +160,8 @@ def _conclusion(inspections: Sequence[Inspection]) -> Iterator[tuple[str, str]]:
         yield title, form if is_usable else f"none of {images}, as they are; see `usable`"
         if num_classes:
             yield "", _counts(inspection.class_counts, _MOST_CLASSES)
+        if split == "train" and (hint := balance_hint(inspection.class_counts.values())):
+            yield "", f"{hint}; --balance-classes trains on classes alike"
     notes = dict.fromkeys(note for inspection in inspections for note in inspection.notes)
     for index, note in enumerate(notes):
         yield "" if index else "notes", note

@@ -82,6 +82,8 @@ def evaluate(
         markup=False,
     )
     print_table(scores, console)
+    if warnings:
+        console.print()
     for warning in warnings:
         console.print(f"warning: {warning}", soft_wrap=True, highlight=False, markup=False)
     if test is not None and accuracies is not None:

@@ -61,8 +61,8 @@ def _ignored_classes(scores: Scores) -> Trouble | None:
     named = f" ({_names([f'{each.name} {each.gan_test:.1%}' for each in ignored])})" if ignored else ""
     return Trouble(
         "ignored classes",
-        f"samples are not of the class asked for{named}: with classes counting alike, {reached:.1%} of them are taken "
-        f"for it, by chance {chance:.1%} would be, and {possible:.1%} of real images are; {_cure(scores)}",
+        f"samples are not of the class asked for{named}: GAN-test with classes counting alike is {reached:.1%}, where "
+        f"chance gets {chance:.1%} and real images {possible:.1%}; {_cure(scores)}",
     )
 
 
