@@ -67,7 +67,7 @@ def test_json_is_all_that_is_printed(run: Path, capsys: pytest.CaptureFixture[st
     assert (found["checkpoint"], found["num_images"]) == ("last", 40)
     assert [each["name"] for each in found["classes"]] == ["0", "1", "2"]
     assert {"fid_floor", "judge_accuracy", "gan_test", "gan_test_balanced"} <= found.keys()
-    assert any("samples repeat themselves" in warning for warning in found["warnings"])
+    assert any("(mode collapse)" in warning for warning in found["warnings"])
     assert "cas" not in found
 
 

@@ -30,7 +30,7 @@ def test_each_score_has_its_meaning_and_what_it_is_held_against_below(scores: Sc
 
 def test_each_class_has_a_line(scores: Scores) -> None:
     *_, heading, a, _, c = printed(scores)
-    assert heading.split() == ["class", "real", "samples", "GAN-test", "judge"]
+    assert heading.split() == ["class", "target", "samples", "GAN-test", "judge"]
     assert a.split() == ["a", "30.0%", "30.0%", "90.0%", "95.0%"]
     assert c.split()[0] == "c"
 

@@ -28,7 +28,7 @@ def print_table(scores: Scores, console: Console) -> None:
 def _print_classes(classes: Sequence[ClassScores], console: Console) -> None:
     """Of many classes only the worst."""
     shown = classes if len(classes) <= _MOST_CLASSES else sorted(classes, key=_quality)[:_MOST_CLASSES]
-    headings = ("real", "samples", "GAN-test", "judge")
+    headings = ("target", "samples", "GAN-test", "judge")
     table = _table("class", *headings, right=headings)
     for each in shown:
         shares = (each.target_share, each.share, each.gan_test, each.judge_accuracy)
