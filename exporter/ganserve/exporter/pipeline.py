@@ -133,7 +133,7 @@ def export(
             adapt it.
 
     Warns:
-        ExportWarning: the images do not look as if they lay in [-1, 1].
+        ExportWarning: the card holds a warning, or the images do not look as if they lay in [-1, 1].
     """
     target.check()
     model_card.check(card, source="the generator")
@@ -168,7 +168,7 @@ def write_verified(
     comparisons = check_parity(reference, card, graph, tolerance, on_progress)
     parity = summarise(comparisons, dtype, tolerance)
     folder, manifest = write_bundle(graph.model, card, target, parity)
-    doubts = tuple(filter(None, [doubt_of_range(comparisons)]))
+    doubts = (*card.warnings, *filter(None, [doubt_of_range(comparisons)]))
     for doubt in doubts:
         warnings.warn(doubt, ExportWarning, stacklevel=3)
     return Export(folder=folder, manifest=manifest, comparisons=comparisons, warnings=doubts)

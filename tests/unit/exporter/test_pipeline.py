@@ -20,9 +20,8 @@ from ganserve.contract.images import cut_grid
 from ganserve.contract.labels import sample_labels
 from ganserve.contract.latents import sample_latents
 from ganserve.contract.manifest import read_manifest
-from ganserve.exporter import Export, Licences, Target, bundle, export, export_run, onnx_graph, pipeline
+from ganserve.exporter import Export, ExportWarning, Licences, Target, bundle, export, export_run, onnx_graph, pipeline
 from ganserve.exporter.onnx_graph import OnnxGraph, to_onnx
-from ganserve.exporter.readme import render_readme
 from ganserve.v1.generator_pb2 import LabelPolicy
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -104,11 +103,16 @@ def test_a_bundle_is_complete_and_describes_itself(exported: Export, card: Model
     assert sorted(path.name for path in result.folder.parent.iterdir()) == ["1", "config.pbtxt"]
 
 
-def test_the_readme_tells_what_was_found_wrong(exported: Export, card: ModelCard) -> None:
+def test_what_was_found_wrong_is_said_again(
+    generator: nn.Module, card: ModelCard, exported: Export, tmp_path: Path
+) -> None:
     doubtful = ModelCard()
     doubtful.CopyFrom(card)
-    doubtful.warnings.append("samples repeat themselves")
-    assert "> **Warning:** samples repeat themselves\n" in render_readme(doubtful, exported.manifest)
+    doubtful.warnings.append("samples are all alike")
+    with pytest.warns(ExportWarning, match="samples are all alike"):
+        result = export(generator, doubtful, Target(models=tmp_path, name="pets"))
+    assert result.warnings == ("samples are all alike",)
+    assert "> **Warning:** samples are all alike\n" in (result.folder / "README.md").read_text()
     assert "Warning" not in (exported.folder / "README.md").read_text()
 
 

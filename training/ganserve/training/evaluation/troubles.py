@@ -41,9 +41,9 @@ def _collapse(scores: Scores) -> Trouble | None:
         return None
     return Trouble(
         "collapse",
-        f"samples have too little of the variety of real images (mode collapse): they lie {scores.diversity:.0%} as far "
-        f"apart as real images do, and near {scores.recall:.0%} of those; train longer, or try a lower --generator-lr or "
-        "--loss rpgan",
+        "samples have too little of the variety of real images (mode collapse): they lie "
+        f"{scores.diversity:.0%} as far apart as real images do, and near {scores.recall:.0%} of those; train longer, "
+        "or try a lower --generator-lr or --loss rpgan",
     )
 
 
