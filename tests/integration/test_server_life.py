@@ -166,7 +166,11 @@ def test_a_spoilt_bundle_is_never_served(
         (("--models", ".", "--lanes", "0"), 2, "--lanes is 0; it must be at least 1"),
         (("--models", ".", "--grace-s", "-1"), 2, "--grace-s is -1.0"),
         (("--models", ".", "--device", "tpu"), 2, "tpu"),
-        ((), 2, "--models"),
+        (("--models", ".", "--listen", "127.0.0.1:70000"), 2, "ports go from 0, which takes a free one, to 65535"),
+        (("--models", ".", "--max-calls", "0"), 2, "--max-calls is 0; it must be at least 1"),
+        (("--models", ".", "--stall-s", "0"), 2, "--stall-s is 0.0; it must be above 0"),
+        (("--models", ".", "--ready-file", "."), 2, "--ready-file .: give the name of a file"),
+        (("--models", ".", "--ready-file", "nowhere/ready"), 2, "in a folder that exists"),
     ],
 )
 def test_bad_flags_are_named(run_command: RunCommand, flags: tuple[str, ...], code: int, message: str) -> None:

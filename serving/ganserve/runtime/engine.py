@@ -33,6 +33,7 @@ class Engine:
         lanes: the threads that `run` belongs on.
         max_batch: most rows that one run takes.
         costs_s: seconds a run, by bucket size, ascending.
+        num_failures: runs that failed since the last that did not.
     """
 
     def __init__(self, model: bytes, signature: Signature, *, lanes: Lanes, max_batch: int) -> None:
@@ -44,9 +45,11 @@ class Engine:
         """
         self.lanes = lanes
         self.max_batch = max_batch
+        self.num_failures = 0
+        self._signature = signature
         buckets = bucket_sizes(max_batch)
         self._runner = lanes.submit(open_runner, model, signature, lanes.device, buckets).result()
-        self.costs_s = lanes.submit(self._warm_up, signature, buckets).result()
+        self.costs_s = lanes.submit(self._warm_up, buckets).result()
         self._costs_by_rows_s = [self._expect_cost_s(rows) for rows in range(1, max_batch + 1)]
 
     def run(self, rows: Rows) -> Rows:
@@ -54,7 +57,17 @@ class Engine:
 
         Blocks; call it on one of the lanes, with at most `max_batch` rows.
         """
-        return self._runner.run(rows)
+        try:
+            made = self._runner.run(rows)
+        except Exception:
+            self.num_failures += 1
+            raise
+        self.num_failures = 0
+        return made
+
+    def probe(self) -> None:
+        """Runs one row of zeros, from any thread but a lane. Raises whatever ONNX Runtime does."""
+        self.lanes.submit(self.run, blank_rows(self._signature, 1)).result()
 
     def run_all(self, rows: Rows) -> Rows:
         """Like `run`, for any number of rows and from any thread but a lane."""
@@ -66,16 +79,16 @@ class Engine:
         """Expected seconds of a run of `num_rows` rows, from 1 to `max_batch`."""
         return self._costs_by_rows_s[num_rows - 1]
 
-    def _warm_up(self, signature: Signature, buckets: Sequence[int]) -> dict[int, float]:
+    def _warm_up(self, buckets: Sequence[int]) -> dict[int, float]:
         """Runs every bucket, the largest first so that memory is laid out once, and takes the best of a few runs.
 
         The best, because the figures serve to refuse what cannot be done in time, and a busy start must not.
         """
-        costs_s = {num_rows: self._time_run(signature, num_rows) for num_rows in sorted(buckets, reverse=True)}
+        costs_s = {num_rows: self._time_run(num_rows) for num_rows in sorted(buckets, reverse=True)}
         return dict(sorted(costs_s.items()))
 
-    def _time_run(self, signature: Signature, num_rows: int) -> float:
-        rows = blank_rows(signature, num_rows)
+    def _time_run(self, num_rows: int) -> float:
+        rows = blank_rows(self._signature, num_rows)
         self.run(rows)
         times_s = []
         for _ in range(_TIMED_RUNS):

@@ -9,19 +9,20 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from .server import Server, ServingConfig
+from .config import ServingConfig
+from .server import Server
 
 
-def serve(config: Annotated[ServingConfig, Parameter(name="*")]) -> None:
+def serve(config: Annotated[ServingConfig | None, Parameter(name="*")] = None) -> None:
     """Serve a folder of model bundles over gRPC.
 
     Every bundle is verified before it is served: digests, operators, signature, and its golden samples made again.
     SIGTERM and Ctrl-C let the calls under way finish.
 
-    Example: ganserve serve --models models --listen 127.0.0.1:50051
+    Example: ganserve serve --models models --listen 127.0.0.1:50051 --ready-file server.address
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(_serve(config))
+    asyncio.run(_serve(config or ServingConfig()))
 
 
 async def _serve(config: ServingConfig) -> None:

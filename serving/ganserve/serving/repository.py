@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ganserve.contract.bundle import MODEL_NAME
 from ganserve.contract.card import image_shape
-from ganserve.contract.errors import ArtifactError, ConfigError, InvalidRequestError, NotFoundError, PreconditionError
+from ganserve.contract.errors import ConfigError, InvalidRequestError, NotFoundError, PreconditionError
 from ganserve.contract.labels import list_names
 from ganserve.runtime.device import Device, DeviceChoice, choose_device
 from ganserve.runtime.lanes import Lanes
@@ -206,28 +205,3 @@ class Repository:
 
     def _listed(self) -> str:
         return list_names(sorted(self._models)) or "no models"
-
-
-def find_bundles(models_dir: Path) -> list[Path]:
-    """The folders `<name>/<version>` in a models folder, by name and version. Other files and folders are passed over.
-
-    Raises:
-        ArtifactError: the folder does not exist, holds no bundle, or holds a link that leads out of it.
-    """
-    if not models_dir.is_dir():
-        raise ArtifactError(f"{models_dir} is not a folder; give the folder that `ganserve export --models` wrote to")
-    bundles = [
-        version
-        for name in sorted(models_dir.iterdir())
-        if MODEL_NAME.fullmatch(name.name) and name.is_dir()
-        for version in sorted(name.iterdir(), key=lambda path: (len(path.name), path.name))
-        if version.name.isdecimal() and version.is_dir()
-    ]
-    outside = [bundle for bundle in bundles if not bundle.resolve().is_relative_to(models_dir.resolve())]
-    if outside:
-        raise ArtifactError(f"{outside[0]} leads out of {models_dir}; put the bundle itself there, not a link to it")
-    if not bundles:
-        raise ArtifactError(
-            f"{models_dir} holds no model; export one with `ganserve export RUN --onnx --models {models_dir}`"
-        )
-    return bundles

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from typing import Any, Final, TypeAlias
+from contextlib import aclosing, asynccontextmanager
+from typing import Final
 
 import grpc
 
 from ganserve.contract import images as codec
 from ganserve.contract.bundle import IMAGES_OUTPUT
-from ganserve.contract.errors import OverloadedError, RequestError, UnavailableError
+from ganserve.contract.errors import OverloadedError, UnavailableError
 from ganserve.contract.images import Images
 from ganserve.contract.tensors import frame_reply
 from ganserve.runtime.replies import describe_batch
@@ -35,32 +34,43 @@ from ganserve.v1.generator_pb2 import (
 from ganserve.v1.model_pb2 import ModelState
 
 from .admission import Budget
+from .call_gate import Context
 from .repository import Model, Repository
 from .sampling import Made, make_all, make_parts
 from .scheduler import Caller
-from .status import status_code, status_details
-
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE_NAME: Final = generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].full_name
 
 _FILES_PER_TASK: Final = 16
-
-_log = logging.getLogger(__name__)
+_ENTRIES_READ_AT_ONCE: Final = 1024
 
 
 class GeneratorService:
-    """Answers the methods of the service. Replies are serialised here, for raw pixels without protobuf's copies."""
+    """Answers the methods of the service, behind a `CallGate`, which turns the errors raised here into statuses.
 
-    def __init__(self, repository: Repository, *, workers: Executor, max_reply_bytes: int) -> None:
-        """`workers` encode images, off the event loop."""
+    Replies are serialised here, for raw pixels without protobuf's copies.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        workers: Executor,
+        max_reply_bytes: int,
+        check_model: Callable[[Model], None],
+    ) -> None:
+        """
+        Args:
+            repository: the models.
+            workers: encode images and read long requests, off the event loop.
+            max_reply_bytes: most bytes of replies under way at once.
+            check_model: raises a RequestError where a model cannot run.
+        """
         self.state = ModelState.MODEL_STATE_LOADING
         self._repository = repository
         self._workers = workers
         self._budget = Budget(max_reply_bytes)
-        self._num_calls = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._check_model = check_model
 
     def rpc_handler(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to route calls here."""
@@ -79,65 +89,47 @@ class GeneratorService:
 
     async def generate(self, request: GenerateRequest, context: Context) -> bytes:
         """Generate; the reply is a serialised GenerateResponse."""
-        async with self._call(context):
-            with self._use(request.query) as (model, source):
-                model.limits.check_request(source.count, field=source.count_field)
-                self._reserve(model.limits.reply_bytes(source.count), context)
-                made = await make_all(model, source, _caller(context))
-                return await self._serialise(model, source, made, request.query.encoding)
+        async with self._use(request.query) as (model, source):
+            model.limits.check_request(source.count, field=source.count_field)
+            self._reserve(model.limits.reply_bytes(source.count), context)
+            made = await make_all(model, source, _caller(context))
+            return await self._serialise(model, source, made, request.query.encoding)
 
-    async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> None:
-        """StreamSamples; the replies are serialised StreamSamplesResponses.
+    async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> AsyncIterator[bytes]:
+        """StreamSamples; the replies are serialised StreamSamplesResponses."""
+        async with self._use(request.query) as (model, source):
+            asked = request.max_batch_size if request.HasField("max_batch_size") else None
+            part_size = model.limits.part_size(asked)
+            async with aclosing(make_parts(model, source, part_size, _caller(context), self._budget)) as parts:
+                async for made in parts:
+                    yield await self._serialise(model, source, made, request.query.encoding)
 
-        They are written, not yielded: gRPC leaves a generator behind, with all it holds, when its caller is gone.
-        """
-        async with self._call(context):
-            with self._use(request.query) as (model, source):
-                asked = request.max_batch_size if request.HasField("max_batch_size") else None
-                part_size = model.limits.part_size(asked)
-                parts = make_parts(model, source, part_size, _caller(context), self._budget)
-                async with aclosing(parts):
-                    async for made in parts:
-                        await context.write(await self._serialise(model, source, made, request.query.encoding))
-
-    async def get_model(self, request: GetModelRequest, context: Context) -> GetModelResponse:
+    async def get_model(self, request: GetModelRequest, context: Context) -> GetModelResponse:  # noqa: ARG002
         """GetModel."""
-        async with self._call(context):
-            self._require_ready()
-            return GetModelResponse(model=self._repository.resolve(request.model, field="model").describe(self.state))
+        self._require_ready()
+        return GetModelResponse(model=self._repository.resolve(request.model, field="model").describe(self.state))
 
     async def list_models(self, request: ListModelsRequest, context: Context) -> ListModelsResponse:  # noqa: ARG002
         """ListModels."""
-        async with self._call(context):
-            self._require_ready()
-            return ListModelsResponse(models=[model.describe(self.state) for model in self._repository])
-
-    async def finished(self, *, timeout_s: float) -> None:
-        """Waits until no call is under way, but no longer than that."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        self._require_ready()
+        return ListModelsResponse(models=[model.describe(self.state) for model in self._repository])
 
     @asynccontextmanager
-    async def _call(self, context: Context) -> AsyncIterator[None]:
-        """One call: counted until it has ended, and ended with the status of the error that its body raises."""
-        self._num_calls += 1
-        self._idle.clear()
-        context.add_done_callback(self._on_call_done)  # type: ignore[arg-type]
-        async with _refusals_as_statuses(context):
-            yield
-
-    def _on_call_done(self, _: object) -> None:
-        self._num_calls -= 1
-        if not self._num_calls:
-            self._idle.set()
-
-    @contextmanager
-    def _use(self, query: SampleQuery) -> Iterator[tuple[Model, Source]]:
+    async def _use(self, query: SampleQuery) -> AsyncIterator[tuple[Model, Source]]:
         """The model of a query, which stays open for as long as the body runs, and the query as a source."""
         self._require_ready()
         with self._repository.use(query.model, field="query.model") as model:
+            self._check_model(model)
             codec.check_encoding(query.encoding)
-            yield model, open_source(query, model.card)
+            yield model, await self._read(query, model)
+
+    async def _read(self, query: SampleQuery, model: Model) -> Source:
+        """The query as a source. A list of millions of classes or indices must not hold up the other calls."""
+        labels = query.labels
+        num_entries = len(labels.list.classes) + len(labels.weighted.weights) + len(query.address.indices)
+        if num_entries <= _ENTRIES_READ_AT_ONCE:
+            return open_source(query, model.card)
+        return await asyncio.get_running_loop().run_in_executor(self._workers, open_source, query, model.card)
 
     def _require_ready(self) -> None:
         if self.state == ModelState.MODEL_STATE_LOADING:
@@ -171,20 +163,6 @@ class GeneratorService:
         starts = range(0, len(images), _FILES_PER_TASK)
         parts = await asyncio.gather(*(loop.run_in_executor(self._workers, encode_some, start) for start in starts))
         return [file for part in parts for file in part]
-
-
-@asynccontextmanager
-async def _refusals_as_statuses(context: Context) -> AsyncIterator[None]:
-    """Ends the call with the status of the error that its body raises."""
-    try:
-        yield
-    except RequestError as error:
-        await context.abort(status_code(error), str(error), status_details(error))
-    except grpc.aio.AbortError:
-        raise
-    except Exception:  # noqa: BLE001 - the last resort: the log gets the traceback, the caller a status
-        _log.exception("a call failed")
-        await context.abort(grpc.StatusCode.INTERNAL, "the server failed on this call; its log says why")
 
 
 def _caller(context: Context) -> Caller:

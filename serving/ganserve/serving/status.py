@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
@@ -11,7 +13,10 @@ from google.rpc.status_pb2 import Status
 
 from ganserve.contract.errors import RequestError
 
-_DETAILS_KEY = "grpc-status-details-bin"
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+
+# gRPC drops trailers over 8 KiB. A byte of text may take three there, and it travels once more in the details.
+_MAX_TEXT_BYTES: Final = 1_200
 
 Metadata = tuple[tuple[str, bytes], ...]
 
@@ -21,19 +26,30 @@ def status_code(error: RequestError) -> grpc.StatusCode:
     return grpc.StatusCode[error.status]
 
 
+def status_text(error: RequestError) -> str:
+    """The error's text, cut to what trailers hold."""
+    encoded = str(error).encode(errors="replace")
+    if len(encoded) <= _MAX_TEXT_BYTES:
+        return encoded.decode()
+    return encoded[:_MAX_TEXT_BYTES].decode(errors="ignore") + "…"
+
+
 def status_details(error: RequestError) -> Metadata:
-    """Trailing metadata that says which field is at fault, or when to try again."""
+    """Trailing metadata that says which field is at fault, or when to try again.
+
+    The text stands in the status alone and not in its details too. It has to stand there: readers of these details
+    refuse a status whose text is not the call's.
+    """
     details: list[Message] = []
     if error.field:
-        violation = BadRequest.FieldViolation(field=error.field, description=str(error))
-        details.append(BadRequest(field_violations=[violation]))
+        details.append(BadRequest(field_violations=[BadRequest.FieldViolation(field=error.field)]))
     if error.retry_after_s is not None:
         delay = Duration()
         delay.FromNanoseconds(round(error.retry_after_s * 1e9))
         details.append(RetryInfo(retry_delay=delay))
     if not details:
         return ()
-    status = Status(code=status_code(error).value[0], message=str(error), details=map(_pack, details))
+    status = Status(code=status_code(error).value[0], message=status_text(error), details=map(_pack, details))
     return ((_DETAILS_KEY, status.SerializeToString()),)
 
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from ganserve.runtime.inspection import inspect_bundle
-from ganserve.serving.repository import find_bundles
+from ganserve.serving.bundles import find_bundles
 
 
 def test_exports_killed_at_any_moment_leave_no_torn_bundle(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from ganserve.contract.errors import (
     UnavailableError,
 )
 from ganserve.runtime.sources import open_source
-from ganserve.serving.repository import Model, Repository, find_bundles
+from ganserve.serving.bundles import find_bundles
+from ganserve.serving.repository import Model, Repository
 from ganserve.serving.scheduler import Caller
 from ganserve.v1.generator_pb2 import ModelSelector, SampleAddress, SampleQuery
 

@@ -21,9 +21,7 @@ def test_the_field_at_fault_travels_along() -> None:
     assert status.details[0].Unpack(bad_request)
     assert key == "grpc-status-details-bin"
     assert (status.code, status.message) == (grpc.StatusCode.INVALID_ARGUMENT.value[0], "count is 0")
-    assert [(entry.field, entry.description) for entry in bad_request.field_violations] == [
-        ("query.address.count", "count is 0")
-    ]
+    assert [entry.field for entry in bad_request.field_violations] == ["query.address.count"]
 
 
 def test_the_time_to_retry_after_travels_along() -> None:

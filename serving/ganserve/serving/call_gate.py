@@ -1,0 +1,204 @@
+"""What every call passes on its way in and out, whatever its method.
+
+A handler behind the gate gets requests that could be decoded, and raises errors of `ganserve.contract.errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Any, Final, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from ganserve.contract.errors import InvalidRequestError, OverloadedError, RequestError, ServerError, UnavailableError
+
+from .status import status_code, status_details, status_text
+from .throttled_log import ThrottledLog
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+_RETRY_S: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class CallGate(grpc.aio.ServerInterceptor):
+    """Bounds the calls of one service, and closes so that none is lost.
+
+    gRPC cancels the calls that reach a server while it stops. So the gate is held first: calls that arrive wait, and
+    calls that are done wait too, until every client has been told that the server goes away. A client that asks again
+    only once it was answered has nothing on its way then. When the gate is closed, those that are done are answered,
+    and those that arrived are told to ask another server.
+    """
+
+    def __init__(self, service: str, *, max_calls: int, stall_s: float) -> None:
+        """Starts open.
+
+        Args:
+            service: whose calls are bounded, waited for and refused. Those of others, such as health, are not.
+            max_calls: most calls at once.
+            stall_s: seconds after which a stream ends whose reader takes nothing.
+        """
+        self._prefix = f"/{service}/"
+        self._max_calls = max_calls
+        self._stall_s = stall_s
+        self._guarded: dict[str, Handler] = {}
+        self._open_calls: set[Context] = set()
+        self._awaited_calls: set[Context] = set()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self._passable = asyncio.Event()
+        self._passable.set()
+        self._closed = False
+        self._undecodable = ThrottledLog(_log)
+        self._too_many = ThrottledLog(_log)
+
+    def hold(self) -> None:
+        """From now on calls neither begin nor end."""
+        self._passable.clear()
+
+    def close(self) -> None:
+        """From now on calls end, and new ones are refused."""
+        self._closed = True
+        self._passable.set()
+
+    async def emptied(self, *, timeout_s: float) -> None:
+        """Waits until no call is under way, but no longer than that."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._emptied.wait(), timeout_s)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """The handler of a method, behind the gate."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is not None and method not in self._guarded:
+            self._guarded[method] = self._guard(handler, method)
+        return self._guarded.get(method, handler)
+
+    def _guard(self, handler: Any, method: str) -> Handler:
+        codec = (_decoder(handler.request_deserializer), handler.response_serializer)
+        if not handler.response_streaming:
+            return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, method), *codec)
+        if not handler.request_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._stream(handler.unary_stream, method), *codec)
+        return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream, method), *codec)
+
+    def _unary(self, answer: Any, method: str) -> Any:
+        async def answer_call(request: Any, context: Context) -> Any:
+            async with self._call(method, context):
+                return await answer(self._decoded(request, method), context)
+
+        return answer_call
+
+    def _stream(self, answer: Any, method: str) -> Any:
+        async def answer_call(request: Any, context: Context) -> None:
+            async with self._call(method, context):
+                is_stream = hasattr(request, "__anext__")
+                request = self._all_decoded(request, method) if is_stream else self._decoded(request, method)
+                replies = answer(request, context)
+                if inspect.isawaitable(replies):  # it writes by itself
+                    await replies
+                    return
+                async with aclosing(replies):
+                    async for reply in replies:
+                        await self._write(reply, context)
+
+        return answer_call
+
+    @asynccontextmanager
+    async def _call(self, method: str, context: Context) -> AsyncIterator[None]:
+        """One call, which ends with the status of the error that its body raises."""
+        try:
+            await self._passable.wait()
+            if method.startswith(self._prefix):
+                self._admit(context)
+            yield
+            await self._passable.wait()
+        except RequestError as error:
+            await self._passable.wait()
+            await _abort(error, context)
+        except grpc.aio.AbortError:
+            raise
+        except Exception:  # noqa: BLE001 - the last resort: the log gets the traceback, the caller a status
+            _log.exception("a call failed")
+            await _abort(ServerError("the server failed on this call; its log says why"), context)
+
+    def _admit(self, context: Context) -> None:
+        if self._closed:
+            raise UnavailableError("the server is stopping; ask another, or try again shortly")
+        if len(self._open_calls) >= self._max_calls:
+            self._too_many.warning(f"a call was refused: as many are under way as --max-calls {self._max_calls} allows")
+            raise OverloadedError(
+                f"{self._max_calls} calls are under way, and this server takes no more at once; try again shortly",
+                retry_after_s=_RETRY_S,
+            )
+        self._open_calls.add(context)
+        self._awaited_calls.add(context)
+        self._emptied.clear()
+        context.add_done_callback(self._forget)  # type: ignore[arg-type]
+
+    def _forget(self, context: Context) -> None:
+        """gRPC is done with a call."""
+        self._open_calls.discard(context)
+        self._await_no_longer(context)
+
+    def _await_no_longer(self, context: Context) -> None:
+        self._awaited_calls.discard(context)
+        if not self._awaited_calls:
+            self._emptied.set()
+
+    def _decoded(self, request: Any, method: str) -> Any:
+        if isinstance(request, _Undecodable):
+            self._undecodable.warning(f"a request was refused: {request.num_bytes} bytes that are none of {method}")
+            raise InvalidRequestError(
+                f"the request is no message that {method} takes; is the caller made for another version?"
+            )
+        return request
+
+    async def _all_decoded(self, requests: AsyncIterator[Any], method: str) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield self._decoded(request, method)
+
+    async def _write(self, reply: Any, context: Context) -> None:
+        try:
+            async with asyncio.timeout(self._stall_s):
+                await context.write(reply)
+        except TimeoutError as error:
+            # The status waits behind the reply until it is read, or its reader leaves; nobody else waits for either.
+            self._await_no_longer(context)
+            raise UnavailableError(
+                f"nothing of the stream was taken for {self._stall_s:g} s, so it ends; ask again for what has not come"
+            ) from error
+
+
+class _Undecodable:
+    """A request that is no message of its method. A decoder that raises would have gRPC answer UNKNOWN."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self.num_bytes = num_bytes
+
+
+def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def decode_request(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except DecodeError:
+            return _Undecodable(len(data))
+
+    return decode_request
+
+
+async def _abort(error: RequestError, context: Context) -> None:
+    # The caller may leave before the status reaches it.
+    with suppress(grpc.aio.InternalError):
+        await context.abort(status_code(error), status_text(error), status_details(error))

@@ -1,0 +1,88 @@
+"""The gRPC server at one address: opened, kept open, and closed so that no call is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from .call_gate import CallGate
+from .health import Health
+from .listening import bind
+from .service import SERVICE_NAME, GeneratorService
+from .throttled_log import ThrottledLog
+
+# For calls that are on their way to arrive, and then for clients to learn that the server goes away.
+_ARRIVAL_S: Final = 0.2
+_ANNOUNCEMENT_S: Final = 0.1
+
+_OPTIONS: Final = (
+    # Without this a second server could share the port in silence.
+    ("grpc.so_reuseport", 0),
+    # A client that vanished is noticed while the server waits for it, and clients may ask the same of the server.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """Where clients call. Belongs to one event loop.
+
+    Attributes:
+        address: where it listens; after `open`, with the port that it got.
+    """
+
+    def __init__(self, address: str, gate: CallGate, service: GeneratorService, health: Health) -> None:
+        self.address = address
+        self._gate = gate
+        self._service = service
+        self._health = health
+        self._server: grpc.aio.Server | None = None
+        self._accepting: set[asyncio.Task[Any]] = set()
+        self._reopened = ThrottledLog(_log)
+
+    async def open(self) -> None:
+        """Takes the address and begins to answer. Raises ConfigError where the address cannot be used."""
+        server = grpc.aio.server(interceptors=(self._gate,), options=_OPTIONS)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        server.add_generic_rpc_handlers((self._service.rpc_handler(),))
+        reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        self.address = bind(server, self.address, grpc.insecure_server_credentials())
+        others = asyncio.all_tasks()
+        await server.start()
+        self._server, self._accepting = server, asyncio.all_tasks() - others
+
+    async def keep_open(self) -> None:
+        """Opens again whenever gRPC ends by itself, until it is cancelled.
+
+        One call whose method is not UTF-8 ends the task in which gRPC for Python accepts calls. Raises as `open` does.
+        """
+        while True:
+            await asyncio.wait(self._accepting)
+            causes = [str(task.exception()) for task in self._accepting if not task.cancelled() and task.exception()]
+            self._reopened.warning(f"gRPC takes no more calls, so it is started anew ({'; '.join(causes)})")
+            await self.cut()
+            await self.open()
+
+    async def refuse(self, *, grace_s: float) -> None:
+        """Has clients go elsewhere, and gives calls under way so long to end."""
+        if self._server is None:
+            return
+        self._gate.hold()
+        await asyncio.sleep(_ARRIVAL_S)
+        self._refusing = asyncio.create_task(self._server.stop(grace_s))
+        await asyncio.sleep(_ANNOUNCEMENT_S)
+        self._gate.close()
+
+    async def cut(self) -> None:
+        """Ends what is still under way, which clients see as UNAVAILABLE."""
+        if self._server is not None:
+            await self._server.stop(0)

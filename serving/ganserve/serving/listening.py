@@ -1,0 +1,82 @@
+"""Where a server listens: an address as it is written, and a gRPC server bound to it."""
+
+from __future__ import annotations
+
+import re
+import socket
+import stat
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from ganserve.contract.errors import ConfigError
+
+_UNIX: Final = "unix:"
+_HOST_AND_PORT: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+(?:%\w+)?\]|[^\s:/\[\],]+):(?P<port>\d{1,5})")
+_MAX_PORT: Final = 2**16 - 1
+_MAX_PATH_BYTES: Final = 107  # of a UNIX socket on Linux
+_CONNECT_S: Final = 1.0
+
+
+def check_address(address: str) -> None:
+    """Raises ConfigError unless it is `host:port`, `[ipv6]:port` or `unix:path`."""
+    if address.startswith(_UNIX):
+        path = _socket_path(address)
+        if not path.name or len(bytes(path)) > _MAX_PATH_BYTES or re.match(r"unix://[^/]", address):
+            raise ConfigError(f"--listen {address}: give unix:path or unix:///path, of up to {_MAX_PATH_BYTES} bytes")
+        return
+    matched = _HOST_AND_PORT.fullmatch(address)
+    if not matched:
+        raise ConfigError(
+            f"--listen {address}: give host:port, such as 127.0.0.1:50051, where port 0 is a free one, or unix:path"
+        )
+    if int(matched["port"]) > _MAX_PORT:
+        raise ConfigError(f"--listen {address}: ports go from 0, which takes a free one, to {_MAX_PORT}")
+
+
+def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> str:
+    """Binds a server that has not started to an address, and gives the address with the port that it got.
+
+    The socket file of a server that was killed is replaced; gRPC removes its own when it stops.
+
+    Raises:
+        ConfigError: the address cannot be used, or a server is listening there.
+    """
+    if address.startswith(_UNIX):
+        _clear_socket(_socket_path(address), address)
+    try:
+        port = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        raise ConfigError(f"--listen {address}: the address cannot be used; {_cure(address)}") from error
+    return address if address.startswith(_UNIX) else f"{address.rpartition(':')[0]}:{port}"
+
+
+def _socket_path(address: str) -> Path:
+    return Path(address.removeprefix(_UNIX))
+
+
+def _clear_socket(path: Path, address: str) -> None:
+    """gRPC would take the place of a server that is still listening, so it is looked for first."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(f"--listen {address}: there is a file of that name, which is no socket; take another path")
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_CONNECT_S)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigError(f"--listen {address}: {error.strerror or error}; take another path") from error
+        else:
+            raise ConfigError(f"--listen {address}: a server is listening there; stop it, or take another path")
+
+
+def _cure(address: str) -> str:
+    if address.startswith(_UNIX):
+        return "its folder may be missing, or not be yours to write"
+    return "the port may be taken, or the host is not this machine's. Take another port, or 0 for a free one"

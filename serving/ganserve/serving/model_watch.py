@@ -1,0 +1,94 @@
+"""Whether the models that are served can still run: in the server's health, in its log, and for their callers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from grpc_health.v1.health import OVERALL_HEALTH
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from ganserve.contract.errors import UnavailableError
+from ganserve.contract.text import one_line
+
+from .health import Health
+from .repository import Model
+
+_CHECK_EVERY_S: Final = 1.0
+_FAILURES_TO_DOUBT: Final = 3
+
+_log = logging.getLogger(__name__)
+
+
+class ModelWatch:
+    """Looks after models whose runs fail in a row.
+
+    The rows of a caller may be at fault, so such a model is given a row of zeros. While it fails on that too, it is
+    NOT_SERVING and its callers are sent elsewhere; it is tried again and again, and serves when it succeeds.
+
+    Health knows each model as `<service>/<name>:<version>`. The service and the server as a whole are NOT_SERVING when
+    not one model can run.
+    """
+
+    def __init__(self, health: Health, service: str) -> None:
+        self._health = health
+        self._service = service
+        self._models: list[Model] = []
+        self._failing: set[Model] = set()
+        self._serving = False
+
+    def start(self, models: Iterable[Model]) -> None:
+        """Says SERVING for the service and these models, and looks after them from now on."""
+        self._models = list(models)
+        self._serving = True
+        self._tell()
+
+    def stop(self) -> None:
+        """Says NOT_SERVING for all, for good."""
+        self._serving = False
+        self._tell()
+
+    def check(self, model: Model) -> None:
+        """Raises UnavailableError where a model fails to run."""
+        if model in self._failing:
+            raise UnavailableError(
+                f"{_title(model)} fails to run on this server, whose log says why; ask another server",
+                retry_after_s=_CHECK_EVERY_S,
+            )
+
+    async def run(self) -> None:
+        """Looks after the models until it is cancelled."""
+        while True:
+            await asyncio.sleep(_CHECK_EVERY_S)
+            for model in self._models:
+                if model in self._failing or model.loaded.engine.num_failures >= _FAILURES_TO_DOUBT:
+                    await self._try(model)
+
+    async def _try(self, model: Model) -> None:
+        try:
+            await asyncio.to_thread(model.loaded.engine.probe)
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common base but Exception
+            if model not in self._failing:
+                self._failing.add(model)
+                _log.error("%s fails to run, and is not served until it does: %s", _title(model), one_line(error))
+                self._tell()
+        else:
+            if model in self._failing:
+                self._failing.remove(model)
+                _log.info("%s runs again, and is served", _title(model))
+                self._tell()
+
+    def _tell(self) -> None:
+        running = [model for model in self._models if model not in self._failing]
+        self._set((OVERALL_HEALTH, self._service), self._serving and bool(running))
+        for model in self._models:
+            self._set((f"{self._service}/{_title(model)}",), self._serving and model in running)
+
+    def _set(self, services: Iterable[str], is_serving: bool) -> None:
+        self._health.set(services, HealthCheckResponse.SERVING if is_serving else HealthCheckResponse.NOT_SERVING)
+
+
+def _title(model: Model) -> str:
+    return f"{model.identity.name}:{model.identity.version}"
