@@ -59,6 +59,11 @@ class CallGate(grpc.aio.ServerInterceptor):
         self._undecodable = ThrottledLog(_log)
         self._too_many = ThrottledLog(_log)
 
+    @property
+    def num_calls(self) -> int:
+        """Calls that gRPC is not done with."""
+        return len(self._open_calls)
+
     def hold(self) -> None:
         """From now on calls neither begin nor end."""
         self._passable.clear()
@@ -136,7 +141,7 @@ class CallGate(grpc.aio.ServerInterceptor):
     def _admit(self, context: Context) -> None:
         if self._closed:
             raise UnavailableError("the server is stopping; ask another, or try again shortly")
-        if len(self._open_calls) >= self._max_calls:
+        if self.num_calls >= self._max_calls:
             self._too_many.warning(f"a call was refused: as many are under way as --max-calls {self._max_calls} allows")
             raise OverloadedError(
                 f"{self._max_calls} calls are under way, and this server takes no more at once; try again shortly",
@@ -159,7 +164,9 @@ class CallGate(grpc.aio.ServerInterceptor):
 
     def _decoded(self, request: Any, method: str) -> Any:
         if isinstance(request, _Undecodable):
-            self._undecodable.warning(f"a request was refused: {request.num_bytes} bytes that are none of {method}")
+            self._undecodable.warning(
+                f"a request was refused: its {request.num_bytes} bytes are no message that {method} takes"
+            )
             raise InvalidRequestError(
                 f"the request is no message that {method} takes; is the caller made for another version?"
             )
