@@ -83,6 +83,36 @@ def make_bundle(tiny_card: ModelCard, tiny_parity: Parity) -> MakeBundle:
 
 
 @pytest.fixture(scope="session")
+def make_picky_bundle(tiny_card: ModelCard, tiny_parity: Parity) -> MakeBundle:
+    """Like `make_bundle`, of a generator on which ONNX Runtime fails, as it runs, where the largest latent of a row is
+    `Equal` to a bound, or `Greater`.
+    """
+
+    def make(models: Path, *, fails_where: str, bound: float) -> Path:
+        model = linear_model(tiny_card)
+        nodes = model.graph.node
+        place = next(place for place, node in enumerate(nodes) if node.op_type == "Add")
+        nodes[place].input[0] = "checked"
+        for node in reversed(
+            (
+                helper.make_node("ReduceMax", ["latents", "axes"], ["largest"]),
+                helper.make_node(fails_where, ["largest", "bound"], ["is_bad"]),
+                helper.make_node("Cast", ["is_bad"], ["row"], to=TensorProto.INT64),
+                helper.make_node("Gather", ["only_row", "row"], ["nothing"]),
+                helper.make_node("Add", ["mapped", "nothing"], ["checked"]),
+            )
+        ):
+            nodes.insert(place, node)
+        constants = {"axes": np.array([1]), "bound": np.float32(bound), "only_row": np.zeros(1, np.float32)}
+        model.graph.initializer.extend(
+            numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
+        )
+        return write_bundle(model.SerializeToString(), tiny_card, Target(models=models, name="picky"), tiny_parity)[0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_former_bundle(make_bundle: MakeBundle) -> MakeBundle:
     """Like `make_bundle`, with a manifest of the format before the present one."""
 

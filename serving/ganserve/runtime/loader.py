@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +23,14 @@ from ganserve.contract.bundle import (
     sha256,
 )
 from ganserve.contract.card import image_shape
-from ganserve.contract.errors import ArtifactError
+from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.images import Images
 from ganserve.contract.manifest import digest_of, read_manifest
+from ganserve.contract.text import one_line
 from ganserve.v1.bundle_pb2 import GoldenSamples
 from ganserve.v1.model_pb2 import BucketCost, ModelCard, ModelIdentity, Reproducibility, Runtime
 
+from .device import Device
 from .engine import Engine
 from .lanes import Lanes
 from .onnx_file import read_card
@@ -60,7 +64,7 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
     Raises:
         ArtifactError: a file is missing, torn, altered or not regular; the model is not one that is run here; or it
             does not make its golden samples.
-        ConfigError: the device cannot be used.
+        ConfigError: the device cannot be used, or the model not be run on it other than on a CPU.
     """
     start_s = time.monotonic()
     manifest = read_manifest(folder)
@@ -70,8 +74,9 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
     card = read_card(model, source=str(folder / MODEL_FILE))
     check_signature(manifest, card, folder)
     golden_images = images.decode(read_verified(folder, SAMPLES_FILE, manifest), card.image.channels)
-    engine = Engine(model, manifest.signature, lanes=lanes, max_batch=max_batch)
-    reproducibility = _check_golden_samples(engine, card, manifest.golden, golden_images, str(folder))
+    with _run_errors(folder, lanes.device):
+        engine = Engine(model, manifest.signature, lanes=lanes, max_batch=max_batch)
+        reproducibility = _check_golden_samples(engine, card, manifest.golden, golden_images)
     return LoadedModel(
         identity=ModelIdentity(name=manifest.name, version=manifest.version, digest=digest_of(manifest)),
         card=card,
@@ -81,8 +86,22 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
     )
 
 
+@contextmanager
+def _run_errors(folder: Path, device: Device) -> Iterator[None]:
+    """Names the bundle in the errors of its body, and makes ONNX Runtime's own, such as of memory, one of ours."""
+    try:
+        yield
+    except (ArtifactError, ConfigError) as error:
+        raise type(error)(f"{folder}: {error}") from error
+    except Exception as error:  # ONNX Runtime's errors have no common base but Exception
+        cause = f"{folder}: ONNX Runtime cannot run the model on {device} ({one_line(error)})"
+        if device == "cpu":
+            raise ArtifactError(f"{cause}; lower --max-batch if memory is short, otherwise export it again") from error
+        raise ConfigError(f"{cause}; free memory of the GPU, lower --max-batch, or use --device cpu") from error
+
+
 def _check_golden_samples(
-    engine: Engine, card: ModelCard, golden: GoldenSamples, grid: Images, source: str
+    engine: Engine, card: ModelCard, golden: GoldenSamples, grid: Images
 ) -> Reproducibility.ValueType:
     """Makes the golden samples again, all of them, and in every batch bucket, since each may run differently.
 
@@ -100,7 +119,7 @@ def _check_golden_samples(
         identical = identical and digests == [golden.sha256[place] for place in places]
         if not identical and int(np.abs(made.astype(np.int16) - recorded[places]).max()) > 1:
             raise ArtifactError(
-                f"{source}: the model does not make its golden samples on {engine.lanes.device} in a batch of {count} "
+                f"the model does not make its golden samples on {engine.lanes.device} in a batch of {count} "
                 f"with ONNX Runtime {onnxruntime.__version__}; export it again, or serve it with the version that it "
                 "was exported with"
             )

@@ -18,14 +18,16 @@ from typing import Final, Protocol
 
 from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError, UnavailableError
 from ganserve.contract.rows import Rows
+from ganserve.contract.text import one_line
 from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.sources import Source, draw_rows
 
 from .admission import Budget
 from .dispatcher import Dispatcher
 from .scheduler import Batch, Caller, Job, RowQueue, Slice, best_batch_size
+from .throttled_log import ThrottledLog
 
-_log = logging.getLogger(__name__)
+_failures = ThrottledLog(logging.getLogger(__name__))
 
 _MIN_RETRY_S: Final = 0.05
 
@@ -207,8 +209,8 @@ def execute(engine: BatchEngine, batch: Batch) -> list[Rows | None]:
         made = engine.run(rows)
         reported = batch.slices[0].job.source.reported
         made = made.with_columns({name: rows.columns[name] for name in reported})
-    except Exception:  # noqa: BLE001 - whatever a row provokes must not reach its batch-mates
-        _log.exception("a batch of %d rows failed", batch.num_rows)
+    except Exception as error:  # noqa: BLE001 - whatever a row provokes must not reach its batch-mates
+        _failures.warning(f"a batch of {batch.num_rows} rows failed: {type(error).__name__}: {one_line(error)}")
         if len(batch.slices) == 1:
             return [None]
         return [outcome for part in batch.slices for outcome in execute(engine, Batch(slices=(part,)))]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ganserve.contract.bundle import sha256
-from ganserve.contract.errors import ArtifactError
+from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.manifest import read_manifest, write_manifest
 from ganserve.contract.rows import Rows
 from ganserve.runtime.lanes import Lanes
@@ -139,3 +139,37 @@ def test_a_model_that_is_wrong_in_one_bucket_alone_is_refused(
     monkeypatch.setattr(CpuRunner, "run", run_wrongly)
     with pytest.raises(ArtifactError, match=rf"does not make its golden samples on cpu in a batch of {num_rows} "):
         load(bundle, max_batch=128)
+
+
+def test_a_model_that_fails_in_warm_up_is_one_line_with_a_cure(
+    tmp_path: Path, make_picky_bundle: Callable[..., Path]
+) -> None:
+    """Warm-up runs rows of zeros; the golden samples, which the bundle was made with, are others."""
+    bundle = make_picky_bundle(tmp_path, fails_where="Equal", bound=0.0)
+    with pytest.raises(
+        ArtifactError, match=r"picky/1: ONNX Runtime cannot run the model on cpu \(.*\); lower"
+    ) as caught:
+        load(bundle)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_of_loading_names_the_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ArtifactError("ONNX Runtime cannot load the model: out of memory")
+
+    monkeypatch.setattr("ganserve.runtime.engine.open_runner", refuse)
+    with pytest.raises(ArtifactError, match="tiny/3: ONNX Runtime cannot load the model: out of memory"):
+        load(bundle)
+
+
+def test_a_failure_on_cuda_is_of_the_device(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ONNX Runtime fails where the GPU's memory is too small, without a GPU."""
+
+    class FullGpu(CpuRunner):
+        def run(self, rows: Rows) -> Rows:  # noqa: ARG002
+            raise RuntimeError("CUDA failure 2: out of memory\n at cuda_allocator.cc")
+
+    monkeypatch.setattr("ganserve.runtime.engine.open_runner", lambda model, signature, *_: FullGpu(model, signature))
+    message = r"tiny/3: ONNX Runtime cannot run the model on cuda \(CUDA failure 2: out of memory at .*\); free memory"
+    with Lanes("cuda", 1) as lanes, pytest.raises(ConfigError, match=message):
+        load_model(bundle, lanes=lanes, max_batch=2)

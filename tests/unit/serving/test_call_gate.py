@@ -86,6 +86,11 @@ def play(story: Callable[[Stage], Awaitable[None]], *, max_calls: int = 100, sta
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
+async def read_all(call: Any) -> None:
+    while await call.read():
+        pass
+
+
 def details_of(error: grpc.aio.AioRpcError) -> Status:
     metadata = dict(error.trailing_metadata())
     return Status.FromString(metadata["grpc-status-details-bin"])
@@ -141,8 +146,7 @@ def test_a_stream_that_nobody_reads_is_ended() -> None:
         await stage.parrot.stream_ended.wait()
         await stage.gate.emptied(timeout_s=60)
         with pytest.raises(grpc.aio.AioRpcError, match=r"nothing of the stream was taken for 0\.2 s") as caught:
-            while True:
-                await call.read()
+            await read_all(call)
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
     play(story, stall_s=0.2)

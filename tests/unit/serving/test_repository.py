@@ -1,22 +1,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from ganserve.contract.errors import (
     ArtifactError,
+    ConfigError,
     InvalidRequestError,
     NotFoundError,
     PreconditionError,
     UnavailableError,
 )
+from ganserve.contract.rows import Rows
+from ganserve.runtime.device import DeviceChoice
+from ganserve.runtime.runners import CpuRunner
 from ganserve.runtime.sources import open_source
-from ganserve.serving.bundles import find_bundles
+from ganserve.serving.bundles import find_bundles, find_strays
 from ganserve.serving.repository import Model, Repository
 from ganserve.serving.scheduler import Caller
+from ganserve.v1.bundle_pb2 import Signature
 from ganserve.v1.generator_pb2 import ModelSelector, SampleAddress, SampleQuery
 
 
@@ -115,6 +120,37 @@ def test_a_retired_model_finishes_the_calls_under_way_and_takes_no_more(play: Pl
     play(story)
 
 
+def test_auto_goes_on_with_the_cpu_where_cuda_fails_in_warm_up(
+    models: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As ONNX Runtime fails where it cannot capture a graph, without a GPU."""
+
+    class NoGraph(CpuRunner):
+        def run(self, rows: Rows) -> Rows:  # noqa: ARG002
+            raise RuntimeError("CUDA graph cannot be captured")
+
+    def open_on(model: bytes, signature: Signature, device: str, buckets: Sequence[int]) -> CpuRunner:  # noqa: ARG001
+        return NoGraph(model, signature) if device == "cuda" else CpuRunner(model, signature)
+
+    monkeypatch.setattr("ganserve.runtime.device.count_gpus", lambda: 1)
+    monkeypatch.setattr("ganserve.runtime.engine.open_runner", open_on)
+
+    async def story(device: DeviceChoice) -> None:
+        repository = Repository(device=device, num_lanes=1, max_batch=1, max_queued_rows=1)
+        try:
+            model = await repository.open(models / "tiny" / "1")
+            assert model.loaded.engine.lanes.device == "cpu"
+        finally:
+            await repository.close()
+
+    asyncio.run(story("auto"))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "tiny/1: ONNX Runtime cannot run the model on cuda (CUDA graph cannot be captured)" in line
+    assert line.endswith("; going on with the CPU")
+    with pytest.raises(ConfigError, match="or use --device cpu"):
+        asyncio.run(story("cuda"))
+
+
 def test_models_of_one_device_share_its_lanes(play: Play) -> None:
     async def story(repository: Repository) -> None:
         assert len({id(model.loaded.engine.lanes) for model in repository}) == 1
@@ -127,6 +163,35 @@ def test_a_missing_folder_and_an_empty_one_are_refused(tmp_path: Path) -> None:
         find_bundles(tmp_path / "nowhere")
     with pytest.raises(ArtifactError, match="holds no model; export one"):
         find_bundles(tmp_path)
+
+
+def test_a_folder_too_deep_is_told_from_an_empty_one(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ArtifactError, match=f"tiny/10 is one version of a model; give .*: --models {models}$"):
+        find_bundles(models / "tiny" / "10")
+    with pytest.raises(ArtifactError, match=f"tiny is the folder of one model; give .*: --models {models}$"):
+        find_bundles(models / "tiny")
+    monkeypatch.chdir(models.parent)
+    with pytest.raises(ArtifactError, match=f"--models {models.name}$"):
+        find_bundles(Path(models.name, "tiny", "10"))
+    monkeypatch.chdir(models)
+    with pytest.raises(ArtifactError, match=r"--models \.$"):
+        find_bundles(Path("tiny", "10"))
+    monkeypatch.chdir(models / "tiny" / "10")
+    with pytest.raises(ArtifactError, match=f"--models {models}$"):
+        find_bundles(Path())
+
+
+def test_onnx_files_beside_bundles_are_found_and_how_they_are_brought_in_told(tmp_path: Path, models: Path) -> None:
+    assert find_strays(models) == []
+    (models / "other.onnx").write_bytes(b"")
+    (models / "tiny" / "net.onnx").write_bytes(b"")
+    assert find_strays(models) == [models / "other.onnx", models / "tiny" / "net.onnx"]
+    assert len(find_bundles(models)) == 4
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "net.onnx").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=f"`ganserve import {folder}/net.onnx --models {folder} --name NAME`"):
+        find_bundles(folder)
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, make_bundle: Callable[..., Path]) -> None:

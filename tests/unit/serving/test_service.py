@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from ganserve.runtime.sources import Source, open_source
 from ganserve.serving.batcher import Batcher
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
@@ -19,15 +21,20 @@ from ganserve.serving.repository import Repository
 from ganserve.serving.service import SERVICE_NAME, GeneratorService
 from ganserve.v1 import generator_pb2
 from ganserve.v1.generator_pb2 import (
+    ClassList,
+    ClassReference,
+    ClassWeight,
     GenerateRequest,
     GetModelRequest,
+    LabelPolicy,
     ModelSelector,
     SampleAddress,
     SampleQuery,
     StreamSamplesRequest,
+    Weighted,
 )
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
-from ganserve.v1.model_pb2 import ModelState
+from ganserve.v1.model_pb2 import ModelCard, ModelState
 
 if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
@@ -163,5 +170,40 @@ def test_stream_replies_hold_no_more_than_asked_for_and_than_fit(
         service.state = ModelState.MODEL_STATE_SERVING
         request = StreamSamplesRequest(query=generate_request(1500).query, max_batch_size=max_batch_size)
         assert [reply.batch.count async for reply in stub.StreamSamples(request)] == expected
+
+    play(story)
+
+
+def test_long_lists_of_classes_and_indices_are_read_off_the_event_loop(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: list[int] = []
+
+    def read(query: SampleQuery, card: ModelCard) -> Source:
+        readers.append(threading.get_ident())
+        return open_source(query, card)
+
+    monkeypatch.setattr("ganserve.serving.service.open_source", read)
+    address = SampleAddress(seed=1, count=2)
+    classes = ClassList(classes=[ClassReference(label=1), ClassReference(name="emu")] * 250_000)
+    long_queries = (
+        SampleQuery(model=TINY, address=address, labels=LabelPolicy(list=classes)),
+        SampleQuery(model=TINY, address=SampleAddress(seed=1, indices=range(2**20))),
+    )
+    weights = [ClassWeight(class_reference=ClassReference(label=2), weight=1)] * 10_000
+
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+        service.state = ModelState.MODEL_STATE_SERVING
+        await stub.Generate(generate_request())
+        assert readers == [threading.get_ident()]
+        reply = await stub.Generate(GenerateRequest(query=long_queries[0]))
+        assert list(reply.batch.labels) == [1, 2]
+        weighted = SampleQuery(model=TINY, address=address, labels=LabelPolicy(weighted=Weighted(weights=weights)))
+        reply = await stub.Generate(GenerateRequest(query=weighted))
+        assert list(reply.batch.labels) == [2, 2]
+        with pytest.raises(grpc.aio.AioRpcError, match="1048576 samples do not fit one reply"):
+            await stub.Generate(GenerateRequest(query=long_queries[1]))
+        assert len(readers) == 4
+        assert threading.get_ident() not in readers[1:]
 
     play(story)
