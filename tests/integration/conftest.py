@@ -23,15 +23,17 @@ RunCommand = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 class ServerProcess:
-    """`ganserve serve` on a free port.
+    """`ganserve serve`, on a free port unless the flags say where; without `models`, of those in the folder `models`.
 
     Attributes:
         address: where it listens.
         log: the lines it has written so far.
     """
 
-    def __init__(self, models: Path, *flags: str) -> None:
-        command = [sys.executable, "-m", "ganserve.cli", "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
+    def __init__(self, models: Path | None, *flags: str) -> None:
+        command = [sys.executable, "-m", "ganserve.cli", "serve"]
+        command += [] if models is None else ["--models", str(models)]
+        command += [] if "--listen" in flags else ["--listen", "127.0.0.1:0"]
         # On the CPU, where samples are promised to be the same bytes that plain ONNX Runtime makes.
         command += ["--device", "cpu", *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -80,7 +82,7 @@ def start_server() -> StartServer:
     """Starts servers that end with the `with` statement."""
 
     @contextmanager
-    def start(models: Path, *flags: str) -> Iterator[ServerProcess]:
+    def start(models: Path | None, *flags: str) -> Iterator[ServerProcess]:
         server = ServerProcess(models, *flags)
         try:
             server.address = server.wait_for(r"serving on (\S+)")

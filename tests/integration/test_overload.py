@@ -74,6 +74,53 @@ def test_callers_that_leave_give_back_what_they_held(models: Path, start_server:
             wait_for_room(stub)
 
 
+def test_a_stream_that_nobody_reads_gives_back_what_it_held(models: Path, start_server: StartServer) -> None:
+    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=2**40))
+    request = StreamSamplesRequest(query=query)
+    # Streams hold half of the replies at most, so the three calls that take nearly all of them tell when none does.
+    flags = ("--max-reply-mib", "1", "--stall-s", "0.5")
+    with start_server(models, *flags) as server, grpc.insecure_channel(server.address) as channel:
+        stub = GeneratorServiceStub(channel)
+        calls = [stub.StreamSamples(request, timeout=120) for _ in range(8)]
+        for call in calls:
+            assert next(iter(call)).batch.count > 0
+        wait_for_room(stub)
+        for call in calls:
+            with pytest.raises(grpc.RpcError, match=r"nothing of the stream was taken for 0\.5 s"):
+                list(call)
+            assert call.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_client_that_pauses_goes_on_where_it_stopped(models: Path, start_server: StartServer) -> None:
+    with (
+        start_server(models, "--stall-s", "0.2") as server,
+        Client(server.address, model="digits") as client,
+    ):
+        stream = client.stream(200_000, seed=1)
+        samples = [next(stream)]
+        server.wait_for("a stream was ended whose reader took nothing for 0.2 s")
+        samples += list(stream)
+        assert [part.first_index for part in samples] == list(np.cumsum([0, *map(len, samples)])[:-1])
+        assert sum(map(len, samples)) == 200_000
+
+
+def test_more_calls_than_allowed_are_told_to_come_back(models: Path, start_server: StartServer) -> None:
+    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=2**40))
+    with start_server(models, "--max-calls", "3") as server, grpc.insecure_channel(server.address) as channel:
+        stub = GeneratorServiceStub(channel)
+        calls = [stub.StreamSamples(StreamSamplesRequest(query=query), timeout=60) for _ in range(3)]
+        for call in calls:
+            next(iter(call))
+        with Client(server.address, model="digits") as client:
+            with pytest.raises(OverloadedError, match="3 calls are under way") as caught:
+                client.generate(1)
+            assert caught.value.retry_after_s == 1.0
+            for call in calls:
+                call.cancel()
+            wait_for_room(stub)
+            assert len(client.generate(1)) == 1
+
+
 def wait_for_room(stub: GeneratorServiceStub) -> None:
     """Until the server has noticed that callers left: all of the budget can be had again."""
     query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=5000))

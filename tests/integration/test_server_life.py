@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
@@ -107,6 +108,64 @@ def test_health_leads_while_the_server_drains(models: Path, start_server: StartS
         with Client(server.address, model="digits") as client:
             assert len(client.generate(3)) == 3
         assert server.process.wait(30) == 0
+
+
+def test_a_ready_file_says_where_and_while_the_server_serves(
+    models: Path, start_server: StartServer, tmp_path: Path
+) -> None:
+    ready = tmp_path / "address"
+    ready.write_text("of a server that was killed")
+    with start_server(models, "--ready-file", str(ready), "--drain-delay-s", "1000") as server:
+        assert ready.read_text() == f"{server.address}\n"
+        server.process.terminate()
+        server.wait_for("stopping")
+        assert not ready.exists()
+        assert server.stop() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_come_to_serve_is_never_ready(run_command: RunCommand, tmp_path: Path) -> None:
+    ready = tmp_path / "address"
+    ready.write_text("of a server that was killed")
+    done = run_command("serve", "--models", tmp_path / "nowhere", "--ready-file", ready, "--listen", "127.0.0.1:0")
+    assert done.returncode == 3
+    assert not ready.exists()
+
+
+def test_clients_reach_a_server_by_a_unix_socket(models: Path, start_server: StartServer) -> None:
+    with TemporaryDirectory(prefix="gs") as folder:
+        address = f"unix:{folder}/a.sock"
+        with start_server(models, "--listen", address) as server:
+            assert server.address == address
+            with Client(address, model="digits") as client:
+                assert len(client.generate(3)) == 3
+            other = ServerProcess(models, "--listen", address)
+            with pytest.raises(AssertionError, match="a server is listening there"):
+                other.wait_for("serving on")
+            other.close()
+            server.process.kill()
+            server.process.wait(30)
+        with start_server(models, "--listen", address) as server, Client(address, model="digits") as client:
+            assert len(client.generate(3)) == 3
+
+
+def test_without_models_given_those_in_the_folder_models_are_served(
+    models: Path, start_server: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(models / "plain", tmp_path / "models" / "plain")
+    (tmp_path / "models" / "faces.onnx").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    with start_server(None) as server:
+        stray = "not served: models/faces.onnx is no bundle; make one of it with `ganserve import models/faces.onnx"
+        assert any(stray in line for line in server.log)
+        with Client(server.address, model="plain") as client:
+            assert len(client.generate(2)) == 2
+
+
+def test_a_folder_too_deep_is_told_from_an_empty_one(models: Path, run_command: RunCommand) -> None:
+    done = run_command("serve", "--models", models / "digits" / "1")
+    assert done.returncode == 3
+    assert f"digits/1 is one version of a model; give the folder of models: --models {models}" in done.stderr
 
 
 def test_a_port_in_use_is_named(server: ServerProcess, models: Path, run_command: RunCommand) -> None:

@@ -58,6 +58,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         self._closed = False
         self._undecodable = ThrottledLog(_log)
         self._too_many = ThrottledLog(_log)
+        self._stalled = ThrottledLog(_log)
 
     @property
     def num_calls(self) -> int:
@@ -183,6 +184,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         except TimeoutError as error:
             # The status waits behind the reply until it is read, or its reader leaves; nobody else waits for either.
             self._await_no_longer(context)
+            self._stalled.warning(f"a stream was ended whose reader took nothing for {self._stall_s:g} s")
             raise UnavailableError(
                 f"nothing of the stream was taken for {self._stall_s:g} s, so it ends; ask again for what has not come"
             ) from error
