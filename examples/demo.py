@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -22,7 +20,7 @@ DEMO = Path("demo")
 RUN = DEMO / "runs" / "digits"
 MODELS = DEMO / "models"
 GRID = DEMO / "digits.png"
-SERVER_LOG = DEMO / "server.log"
+SERVER_ADDRESS = DEMO / "server.address"
 
 NUM_STREAMED = 20_000
 NUM_SINGLE = 200
@@ -72,27 +70,19 @@ def ganserve(*words: object) -> None:
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """Runs a server on a free port and gives its address."""
-    with SERVER_LOG.open("wb") as log:
-        server = subprocess.Popen(command("serve", "--models", MODELS, "--listen", "127.0.0.1:0"), stderr=log)
-        try:
-            yield wait_for_address(server)
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.wait(60)
-
-
-def wait_for_address(server: subprocess.Popen[bytes], timeout_s: float = 60) -> str:
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
-        log = SERVER_LOG.read_text()
-        if server.poll() is not None:
-            sys.exit(f"the server ended:\n{log}")
-        if match := re.search(r"serving on (\S+)", log):
-            print(log, end="")
-            return match[1]
-        time.sleep(0.05)
-    sys.exit(f"the server did not start within {timeout_s:g} s; see {SERVER_LOG}")
+    """Runs a server on a free port and gives its address, which the server writes down once it serves."""
+    server = subprocess.Popen(
+        command("serve", "--models", MODELS, "--listen", "127.0.0.1:0", "--ready-file", SERVER_ADDRESS)
+    )
+    try:
+        while not SERVER_ADDRESS.exists():
+            if server.poll() is not None:
+                sys.exit(server.returncode)
+            time.sleep(0.05)
+        yield SERVER_ADDRESS.read_text().strip()
+    finally:
+        server.terminate()
+        server.wait(60)
 
 
 def measure(address: str) -> None:
