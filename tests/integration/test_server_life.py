@@ -114,7 +114,7 @@ def test_a_ready_file_says_where_and_while_the_server_serves(
     models: Path, start_server: StartServer, tmp_path: Path
 ) -> None:
     ready = tmp_path / "address"
-    ready.write_text("of a server that was killed")
+    ready.write_text("127.0.0.1:1\n")  # of a server that was killed
     with start_server(models, "--ready-file", str(ready), "--drain-delay-s", "1000") as server:
         assert ready.read_text() == f"{server.address}\n"
         server.process.terminate()
@@ -126,10 +126,19 @@ def test_a_ready_file_says_where_and_while_the_server_serves(
 
 def test_a_server_that_does_not_come_to_serve_is_never_ready(run_command: RunCommand, tmp_path: Path) -> None:
     ready = tmp_path / "address"
-    ready.write_text("of a server that was killed")
+    ready.write_text("127.0.0.1:1\n")  # of a server that was killed
     done = run_command("serve", "--models", tmp_path / "nowhere", "--ready-file", ready, "--listen", "127.0.0.1:0")
     assert done.returncode == 3
     assert not ready.exists()
+
+
+def test_a_ready_file_never_takes_the_place_of_another(run_command: RunCommand, models: Path, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.write_text("mine: all of it")
+    done = run_command("serve", "--models", models, "--ready-file", notes, "--listen", "127.0.0.1:0")
+    assert done.returncode == 2
+    assert f"--ready-file {notes}: there is a file of that name, which no server wrote" in done.stderr
+    assert notes.read_text() == "mine: all of it"
 
 
 def test_clients_reach_a_server_by_a_unix_socket(models: Path, start_server: StartServer) -> None:

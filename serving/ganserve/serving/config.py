@@ -64,5 +64,3 @@ class ServingConfig:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must not be negative")
         if not self.stall_s > 0:
             raise ConfigError(f"--stall-s is {self.stall_s}; it must be above 0")
-        if self.ready_file is not None and (self.ready_file.is_dir() or not self.ready_file.parent.is_dir()):
-            raise ConfigError(f"--ready-file {self.ready_file}: give the name of a file in a folder that exists")

@@ -47,6 +47,7 @@ class Endpoint:
         self._health = health
         self._server: grpc.aio.Server | None = None
         self._accepting: set[asyncio.Task[Any]] = set()
+        self._refusing: asyncio.Task[None] | None = None
         self._reopened = ThrottledLog(_log)
 
     async def open(self) -> None:
@@ -86,3 +87,5 @@ class Endpoint:
         """Ends what is still under way, which clients see as UNAVAILABLE."""
         if self._server is not None:
             await self._server.stop(0)
+        if self._refusing is not None:
+            await self._refusing

@@ -24,10 +24,12 @@ class Health(health_pb2_grpc.HealthServicer):
         self._changed = asyncio.Event()
 
     def set(self, services: Iterable[str], status: int) -> None:
-        """Gives services a status and tells those who watch them."""
-        self._statuses.update(dict.fromkeys(services, status))
-        self._changed.set()
-        self._changed = asyncio.Event()
+        """Gives services a status, and tells those who watch them where it is another."""
+        changed = [service for service in services if self._statuses.get(service) != status]
+        if changed:
+            self._statuses.update(dict.fromkeys(changed, status))
+            self._changed.set()
+            self._changed = asyncio.Event()
 
     async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:  # noqa: ARG002, N802
         """The status of a service. Raises NotFoundError."""

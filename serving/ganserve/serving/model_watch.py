@@ -14,7 +14,7 @@ from ganserve.contract.errors import UnavailableError
 from ganserve.contract.text import one_line
 
 from .health import Health
-from .repository import Model
+from .repository import Model, Repository
 
 _CHECK_EVERY_S: Final = 1.0
 _FAILURES_TO_DOUBT: Final = 3
@@ -32,16 +32,15 @@ class ModelWatch:
     not one model can run.
     """
 
-    def __init__(self, health: Health, service: str) -> None:
+    def __init__(self, repository: Repository, health: Health, service: str) -> None:
+        self._repository = repository
         self._health = health
         self._service = service
-        self._models: list[Model] = []
         self._failing: set[Model] = set()
         self._serving = False
 
-    def start(self, models: Iterable[Model]) -> None:
-        """Says SERVING for the service and these models, and looks after them from now on."""
-        self._models = list(models)
+    def start(self) -> None:
+        """Says SERVING for the service and its models."""
         self._serving = True
         self._tell()
 
@@ -62,9 +61,12 @@ class ModelWatch:
         """Looks after the models until it is cancelled."""
         while True:
             await asyncio.sleep(_CHECK_EVERY_S)
-            for model in self._models:
+            models = list(self._repository)
+            self._failing.intersection_update(models)
+            for model in models:
                 if model in self._failing or model.loaded.engine.num_failures >= _FAILURES_TO_DOUBT:
                     await self._try(model)
+            self._tell()
 
     async def _try(self, model: Model) -> None:
         try:
@@ -73,18 +75,16 @@ class ModelWatch:
             if model not in self._failing:
                 self._failing.add(model)
                 _log.error("%s fails to run, and is not served until it does: %s", _title(model), one_line(error))
-                self._tell()
         else:
             if model in self._failing:
                 self._failing.remove(model)
                 _log.info("%s runs again, and is served", _title(model))
-                self._tell()
 
     def _tell(self) -> None:
-        running = [model for model in self._models if model not in self._failing]
-        self._set((OVERALL_HEALTH, self._service), self._serving and bool(running))
-        for model in self._models:
-            self._set((f"{self._service}/{_title(model)}",), self._serving and model in running)
+        running = [self._serving and model not in self._failing for model in self._repository]
+        self._set((OVERALL_HEALTH, self._service), any(running))
+        for model, runs in zip(self._repository, running, strict=True):
+            self._set((f"{self._service}/{_title(model)}",), runs)
 
     def _set(self, services: Iterable[str], is_serving: bool) -> None:
         self._health.set(services, HealthCheckResponse.SERVING if is_serving else HealthCheckResponse.NOT_SERVING)

@@ -10,7 +10,6 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ganserve.contract.files import new_file
 from ganserve.runtime.loader import LoadedModel
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
@@ -20,6 +19,7 @@ from .config import ServingConfig
 from .endpoint import Endpoint
 from .health import Health
 from .model_watch import ModelWatch
+from .ready_file import ReadyFile
 from .repository import Repository
 from .service import SERVICE_NAME, GeneratorService
 
@@ -30,8 +30,9 @@ class Server:
     """Serves the models of a folder until it is told to stop."""
 
     def __init__(self, config: ServingConfig) -> None:
-        """Opens nothing yet. Raises ConfigError where the device cannot be used."""
+        """Opens nothing yet. Raises ConfigError where the device or the ready file cannot be used."""
         self.config = config
+        self._ready_file = None if config.ready_file is None else ReadyFile(config.ready_file)
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
@@ -43,7 +44,7 @@ class Server:
         )
         self._gate = CallGate(SERVICE_NAME, max_calls=config.max_calls, stall_s=config.stall_s)
         health = Health()
-        self._watch = ModelWatch(health, SERVICE_NAME)
+        self._watch = ModelWatch(self._repository, health, SERVICE_NAME)
         self._service = GeneratorService(
             self._repository,
             workers=self._workers,
@@ -75,7 +76,6 @@ class Server:
         self._stopping.set()
 
     async def _startup(self) -> None:
-        self._remove_ready_file()
         bundles = find_bundles(self.config.models)
         for stray in find_strays(self.config.models):
             _log.warning("not served: %s", advise_import(stray, self.config.models))
@@ -86,10 +86,9 @@ class Server:
             if self._stopping.is_set():
                 return
         self._service.state = ModelState.MODEL_STATE_SERVING
-        self._watch.start(self._repository)
-        if self.config.ready_file is not None:
-            with new_file(self.config.ready_file) as path:
-                path.write_text(f"{self._endpoint.address}\n", encoding="utf-8")
+        self._watch.start()
+        if self._ready_file is not None:
+            self._ready_file.write(self._endpoint.address)
         _log.info("serving on %s", self._endpoint.address)
 
     async def _main_loop(self) -> None:
@@ -104,7 +103,8 @@ class Server:
 
     async def _shutdown(self) -> None:
         self._watch.stop()
-        self._remove_ready_file()
+        if self._ready_file is not None:
+            self._ready_file.remove()
         if self._service.state == ModelState.MODEL_STATE_SERVING:
             self._service.state = ModelState.MODEL_STATE_DRAINING
             _log.info("stopping: calls under way have %g s to finish", self.config.grace_s)
@@ -116,10 +116,6 @@ class Server:
         self._workers.shutdown()
         if self._service.state == ModelState.MODEL_STATE_DRAINING:
             _log.info("stopped")
-
-    def _remove_ready_file(self) -> None:
-        if self.config.ready_file is not None:
-            self.config.ready_file.unlink(missing_ok=True)
 
     async def _unless_hurried(self, work: Coroutine[Any, Any, Any]) -> None:
         tasks = [asyncio.create_task(work), asyncio.create_task(self._hurrying.wait())]

@@ -52,7 +52,7 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
         repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=10_000)
         await repository.open(make_bundle(tmp_path))
         with ThreadPoolExecutor(1) as workers:
-            watch = ModelWatch(Health(), SERVICE_NAME)
+            watch = ModelWatch(repository, Health(), SERVICE_NAME)
             service = GeneratorService(repository, workers=workers, max_reply_bytes=2**20, check_model=watch.check)
             gate = CallGate(SERVICE_NAME, max_calls=100, stall_s=60)
             server = grpc.aio.server(interceptors=(gate,))
