@@ -126,7 +126,8 @@ class GeneratorService:
     async def _read(self, query: SampleQuery, model: Model) -> Source:
         """The query as a source. A list of millions of classes or indices must not hold up the other calls."""
         labels = query.labels
-        num_entries = len(labels.list.classes) + len(labels.weighted.weights) + len(query.address.indices)
+        lists = (labels.list.classes, labels.weighted.weights, labels.blocks.blocks, query.address.indices)
+        num_entries = sum(map(len, lists))
         if num_entries <= _ENTRIES_READ_AT_ONCE:
             return open_source(query, model.card)
         return await asyncio.get_running_loop().run_in_executor(self._workers, open_source, query, model.card)
