@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sized
 from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
@@ -126,8 +126,13 @@ class GeneratorService:
     async def _read(self, query: SampleQuery, model: Model) -> Source:
         """The query as a source. A list of millions of classes or indices must not hold up the other calls."""
         labels = query.labels
-        lists = (labels.list.classes, labels.weighted.weights, labels.blocks.blocks, query.address.indices)
-        num_entries = sum(map(len, lists))
+        lists: tuple[Sized, ...] = (
+            labels.list.classes,
+            labels.weighted.weights,
+            labels.blocks.blocks,
+            query.address.indices,
+        )
+        num_entries = sum(len(entries) for entries in lists)
         if num_entries <= _ENTRIES_READ_AT_ONCE:
             return open_source(query, model.card)
         return await asyncio.get_running_loop().run_in_executor(self._workers, open_source, query, model.card)
