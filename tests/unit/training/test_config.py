@@ -110,8 +110,8 @@ def test_a_gradient_penalty_excludes_batch_norm_in_the_discriminator(
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"arch": "resnet", "discriminator_norm": "batch"}, "the discriminator of resnet has no such norm"),
-        ({"arch": "r3gan", "discriminator_norm": "spectral"}, "made to need no norm"),
+        ({"arch": "resnet", "discriminator_norm": "batch"}, "the discriminator of resnet takes spectral or none"),
+        ({"arch": "r3gan", "discriminator_norm": "spectral"}, "the discriminator of r3gan takes none"),
         ({"loss": "wgan", "discriminator_norm": "spectral"}, "which spectral norm undoes"),
         ({"patience": 3}, "it counts evaluations; give --evaluate-every too"),
         ({"best_metric": "gan_test", "conditional": False, "evaluate_every": 10}, "it needs classes"),

@@ -1,4 +1,7 @@
-"""What a run is made of: every setting of a training run, checked as soon as it is given."""
+"""What a run is made of: every setting of a training run, checked as soon as it is given.
+
+Importing it brings no torch along, so that `ganserve train --help` is quick; checking a config does.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,21 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter
 
 from ganserve.contract.card import MAX_LATENT_DIM
 from ganserve.contract.errors import ArtifactError, ConfigError
 
+if TYPE_CHECKING:
+    from .losses import Objective
+    from .networks import Family
+
 Architecture = Literal["mlp", "dcgan", "resnet", "r3gan"]
+"""Each is a file in `networks`."""
 LossName = Literal["non-saturating", "lsgan", "hinge", "wgan", "wgan-gp", "rpgan"]
+"""Each is a file in `losses`."""
 Norm = Literal["batch", "spectral", "none"]
 AugmentationName = Literal["color", "translation", "cutout"]
 LrSchedule = Literal["constant", "linear", "cosine"]
@@ -166,34 +175,47 @@ class TrainingConfig:
         self._check_combinations()
 
     @property
+    def objective(self) -> Objective:
+        """What `loss` minimises, and its rules."""
+        from .losses import objective_of
+
+        return objective_of(self.loss)
+
+    @property
+    def family(self) -> Family:
+        """The networks of `arch`, and their rules."""
+        from .networks import family_of
+
+        return family_of(self.arch)
+
+    @property
     def num_discriminator_steps(self) -> int:
         """Discriminator steps for each generator step, with the loss's own default where none was given."""
         if self.n_critic is not None:
             return self.n_critic
-        return 5 if self.loss in ("wgan", "wgan-gp") else 1
+        return self.objective.num_discriminator_steps
 
     @property
     def resolved_discriminator_norm(self) -> Norm:
         """Norm of the discriminator's layers, with what suits family and loss where none was given."""
         if self.discriminator_norm is not None:
             return self.discriminator_norm
-        if self.arch in ("mlp", "r3gan") or self.loss in ("wgan-gp", "rpgan"):
+        if not self.objective.suits_norms:
             return "none"
-        if self.loss == "wgan":
-            return "batch" if self.arch == "dcgan" and not self.has_gradient_penalty else "none"
-        return "spectral"
+        refused = {*self.objective.refused_norms, *(("batch",) if self.has_gradient_penalty else ())}
+        return next(norm for norm in (*self.family.norms, "none") if norm not in refused)
 
     @property
     def penalty_weights(self) -> tuple[float, float]:
         """Weights of R1 and R2, with the loss's own default where none was given."""
-        default = 1.0 if self.loss == "rpgan" else 0.0
+        default = self.objective.penalty_weight
         r1_weight, r2_weight = (default if weight is None else weight for weight in (self.r1_weight, self.r2_weight))
         return r1_weight, r2_weight
 
     @property
     def has_gradient_penalty(self) -> bool:
         """Whether the discriminator's loss holds a gradient."""
-        return self.loss == "wgan-gp" or any(self.penalty_weights)
+        return self.objective.has_gradient_penalty or any(self.penalty_weights)
 
     @property
     def augmentations(self) -> tuple[AugmentationName, ...]:
@@ -286,36 +308,29 @@ class TrainingConfig:
             self._require(value is None or (math.isfinite(value) and value >= 0), name, "give 0 or more")
 
     def _check_combinations(self) -> None:
-        if self.discriminator_norm == "batch":
-            self._require(
-                not self.has_gradient_penalty,
-                "discriminator_norm",
-                "a gradient penalty is a rule for each sample, and batch norm mixes the samples of a batch; "
-                "give none or spectral",
-            )
-            self._require(
-                self.arch == "dcgan",
-                "discriminator_norm",
-                f"the discriminator of {self.arch} has no such norm; give --discriminator-norm none",
-            )
-        if self.loss == "wgan":
-            self._require(
-                self.discriminator_norm != "spectral",
-                "discriminator_norm",
-                "wgan bounds its discriminator by clipping, which spectral norm undoes; give none or another --loss",
-            )
-        if self.arch == "r3gan":
-            self._require(
-                self.resolved_discriminator_norm == "none",
-                "discriminator_norm",
-                "r3gan is made to need no norm; give --discriminator-norm none",
-            )
+        if self.discriminator_norm is not None:
+            self._check_norm(self.discriminator_norm)
         if self.size is None:
             self._require(self.resize_mode == "stretch", "resize_mode", "it says how to reach --size; give that too")
         if self.patience is not None:
             self._require(self.evaluate_every > 0, "patience", "it counts evaluations; give --evaluate-every too")
         if self.best_metric == "gan_test" and self.evaluate_every:
             self._require(self.conditional, "best_metric", "it needs classes; give another one")
+
+    def _check_norm(self, norm: Norm) -> None:
+        self._require(
+            norm != "batch" or not self.has_gradient_penalty,
+            "discriminator_norm",
+            "a gradient penalty is a rule for each sample, and batch norm mixes the samples of a batch; "
+            "give none or spectral",
+        )
+        refused = self.objective.refused_norms
+        self._require(norm not in refused, "discriminator_norm", refused.get(norm, ""))
+        self._require(
+            norm in self.family.norms,
+            "discriminator_norm",
+            f"the discriminator of {self.arch} takes {' or '.join(self.family.norms)}",
+        )
 
     def _require(self, condition: bool, name: str, cure: str) -> None:
         if not condition:

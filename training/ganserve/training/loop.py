@@ -13,7 +13,6 @@ from .batches import Batches
 from .config import Norm, TrainingConfig
 from .draws import Draws
 from .ema import ema_decay, update_ema
-from .losses import OBJECTIVES
 from .optimisation import descend, lr_factor, set_lr
 from .penalties import clip_weights_, gradient_penalty, squared_gradient_norm
 from .ranks import ALONE, Ranks
@@ -48,7 +47,7 @@ def train(
     Of several `ranks` each calls this at once and takes its own part of every batch; `state` stays the same at all, but
     for batch norms. Raises ConfigError where a batch cannot be divided, and GanserveError where a rank is gone.
     """
-    objective = OBJECTIVES[config.loss]
+    objective = config.objective
     generator, discriminator, draws = state.generator, state.discriminator, state.draws
     batch_size = ranks.share_of(config.batch_size)
     policy = config.augmentations
@@ -74,7 +73,7 @@ def train(
             state.num_skipped += descend(
                 discriminator_loss + penalty, state.discriminator_optimiser, max_norm=config.clip_grad_norm, ranks=ranks
             )
-            if config.loss == "wgan":
+            if objective.clips_weights:
                 clip_weights_(discriminator, config.clip_value)
             state.images_seen += config.batch_size
 
@@ -142,7 +141,7 @@ def _penalise(
     penalty = torch.zeros((), device=real.device)
     if step % config.penalty_every:
         return penalty
-    if config.loss == "wgan-gp":
+    if config.objective.has_gradient_penalty:
         penalty = penalty + config.gp_weight * gradient_penalty(
             discriminator, real, fake, labels, draws.uniform(len(real), 1, 1, 1)
         )

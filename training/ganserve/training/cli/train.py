@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import App, ArgumentCollection, Group, Parameter
@@ -13,14 +13,11 @@ from rich.console import Console
 
 from ganserve.contract.errors import ConfigError
 from ganserve.training.config import TrainingConfig
-from ganserve.training.estimate import print_estimate
 from ganserve.training.presets import DEFAULT_PRESET, preset_path, read_settings
-from ganserve.training.ranks import Ranks
-from ganserve.training.run import resume_training, training_from_config
 from ganserve.training.rundir import RunDir
-from ganserve.training.session import RunSummary
 
-from .evaluate import evaluate as evaluate_run
+if TYPE_CHECKING:
+    from ganserve.training.session import RunSummary
 
 _START = Parameter(group=Group("Where to start", sort_key=-1))
 
@@ -83,6 +80,13 @@ def train(
     dry_run
         Show the settings, the size of the networks and what a run would cost, and train nothing.
     """
+    # Here and not above, because torch takes a second to import, and --help needs none.
+    from ganserve.training.estimate import print_estimate
+    from ganserve.training.ranks import Ranks
+    from ganserve.training.run import resume_training, training_from_config
+
+    from .evaluate import evaluate as evaluate_run
+
     console = Console(quiet=not Ranks.from_environment().is_first)
     if evaluate is not None:
         evaluate_run(evaluate, device=config.device)
