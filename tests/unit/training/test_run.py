@@ -32,7 +32,8 @@ def steps_in(stats: Path) -> list[int]:
 
 def test_a_run_leaves_what_it_promises(make_config: MakeConfig) -> None:
     summary = training_from_config(make_config(steps=5, sample_every=2, checkpoint_every=3))
-    assert (summary.steps, summary.num_steps, summary.images_seen) == (5, 5, 20)
+    assert (summary.steps, summary.progress, summary.images_seen) == (5, "5 of 5 steps", 20)
+    assert summary.is_complete
     assert summary.images_per_s > 0
     assert summary.stopped_by is None
     assert summary.sample_grid.name == "step-000005.png"

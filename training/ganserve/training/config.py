@@ -37,6 +37,7 @@ BestMetric = Literal["fid_domain", "kid", "precision", "recall", "density", "cov
 _MAX_BATCH_SIZE = 65_536
 _MAX_BASE_WIDTH = 4_096
 _MAX_EVALUATED_IMAGES = 1_000_000
+_DEFAULT_STEPS = 4_000
 _IMAGES, _NETWORKS, _OBJECTIVE, _OPTIMISATION, _REGULARISATION, _EVALUATION, _RUN = (
     Parameter(group=Group(name, sort_key=order))
     for order, name in enumerate(
@@ -103,8 +104,11 @@ class TrainingConfig:
     penalty_every: Annotated[int, _OBJECTIVE] = 1
     """Steps between two steps with gradient penalties, which then weigh that much more."""
 
-    steps: Annotated[int, _OPTIMISATION] = 4_000
-    """Generator steps of the whole run, resumed parts included."""
+    steps: Annotated[int | None, _OPTIMISATION] = None
+    """Generator steps of the whole run, resumed parts included. Left out: 4,000, or as many as --minutes allow."""
+
+    minutes: Annotated[float | None, _OPTIMISATION] = None
+    """In place of --steps: minutes of the whole run from its first step on, evaluations included."""
 
     batch_size: Annotated[int, _OPTIMISATION] = 64
     """Images a step, of all processes together."""
@@ -116,7 +120,7 @@ class TrainingConfig:
     """Adam's learning rate for the discriminator."""
 
     lr_schedule: Annotated[LrSchedule, _OPTIMISATION] = "constant"
-    """How both rates fall to zero over --steps, if at all."""
+    """How both rates fall to zero over the whole run, if at all."""
 
     betas: Annotated[tuple[float, float], _OPTIMISATION, Parameter(negative=())] = (0.0, 0.99)
     """Adam's decay rates, for both networks."""
@@ -149,7 +153,7 @@ class TrainingConfig:
     """What the best checkpoint is best in."""
 
     patience: Annotated[int | None, _EVALUATION] = None
-    """Evaluations without a new best after which the run stops. Left out: it goes on to --steps."""
+    """Evaluations without a new best after which the run stops. Left out: it trains to its end."""
 
     out: Annotated[Path, _RUN]
     """Folder of the run; must be new or empty."""
@@ -187,6 +191,17 @@ class TrainingConfig:
         from .networks import family_of
 
         return family_of(self.arch)
+
+    @property
+    def num_steps(self) -> int | None:
+        """Steps of the whole run; None where `minutes` bound it."""
+        return None if self.minutes is not None else self.steps or _DEFAULT_STEPS
+
+    def share_done(self, step: int, trained_s: float) -> float:
+        """How much of the run is done after so many steps and seconds of training: 1 or more at its end."""
+        if self.minutes is not None:
+            return trained_s / (60 * self.minutes)
+        return step / (self.steps or _DEFAULT_STEPS)
 
     @property
     def num_discriminator_steps(self) -> int:
@@ -227,6 +242,7 @@ class TrainingConfig:
         r1_weight, r2_weight = self.penalty_weights
         return dataclasses.replace(
             self,
+            steps=self.num_steps,
             discriminator_norm=self.resolved_discriminator_norm,
             n_critic=self.num_discriminator_steps,
             r1_weight=r1_weight,
@@ -244,12 +260,22 @@ class TrainingConfig:
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> TrainingConfig:
-        """Reads what `to_json` wrote; `source` names the file. Raises ArtifactError."""
+        """Reads what `to_json` wrote; `source` names the file.
+
+        Raises ArtifactError for a file that is torn or altered, or that another version of ganserve wrote.
+        """
         try:
             values: dict[str, Any] = json.loads(text)
-            return cls(**values | {"out": Path(values["out"]), "betas": tuple(values["betas"])})
-        except (ValueError, TypeError, KeyError, ConfigError) as error:
-            raise ArtifactError(f"{source}: the training config cannot be read ({error})") from error
+            values |= {"out": Path(values["out"]), "betas": tuple(values["betas"])}
+        except (ValueError, TypeError, KeyError) as error:
+            raise ArtifactError(f"{source}: not the settings of a run; restore that file, or train again") from error
+        names = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(values.keys() - names):
+            raise ArtifactError(_of_another_version(source, f"it sets {', '.join(unknown)}"))
+        try:
+            return cls(**values)
+        except (ConfigError, TypeError) as error:
+            raise ArtifactError(_of_another_version(source, str(error))) from error
 
     def _check_types(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
@@ -300,6 +326,7 @@ class TrainingConfig:
             "gp_weight",
             "clip_grad_norm",
             "ema_half_life_images",
+            "minutes",
         ):
             value = getattr(self, name)
             self._require(value is None or (math.isfinite(value) and value > 0), name, "give a number above 0")
@@ -310,6 +337,8 @@ class TrainingConfig:
     def _check_combinations(self) -> None:
         if self.discriminator_norm is not None:
             self._check_norm(self.discriminator_norm)
+        if self.minutes is not None:
+            self._require(self.steps is None, "minutes", f"--steps {self.steps} bounds the run already; give one of both")
         if self.size is None:
             self._require(self.resize_mode == "stretch", "resize_mode", "it says how to reach --size; give that too")
         if self.patience is not None:
@@ -336,6 +365,13 @@ class TrainingConfig:
         if not condition:
             flag = "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} is {getattr(self, name)!r}; {cure}")
+
+
+def _of_another_version(source: str, sign: str) -> str:
+    return (
+        f"{source}: its settings are not those of this version of ganserve ({sign}); evaluate, export or resume that run "
+        "with the version that began it, or train a new one"
+    )
 
 
 def _is_a(value: object, hint: Any) -> bool:

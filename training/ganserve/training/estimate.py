@@ -56,7 +56,7 @@ def estimate(config: TrainingConfig, dataset: ImageDataset) -> Estimate:
         generator_parameters=_num_parameters(state.generator),
         discriminator_parameters=_num_parameters(state.discriminator),
         images_per_s=config.batch_size * config.num_discriminator_steps / step_s,
-        seconds=step_s * config.steps,
+        seconds=step_s / config.share_done(1, step_s),
         peak_memory_bytes=_peak_memory_bytes(device),
     )
 
@@ -69,17 +69,24 @@ def print_estimate(config: TrainingConfig, console: Console) -> None:
         f"generator  {cost.generator_parameters:,} parameters",
         f"discriminator     {cost.discriminator_parameters:,} parameters",
         f"speed      {cost.images_per_s:,.0f} images/s, measured over a few steps",
-        f"time       {timedelta(seconds=round(cost.seconds))} for {config.steps:,} steps, evaluations not counted",
+        f"time       {timedelta(seconds=round(cost.seconds))} for {_steps_of(config, cost)}",
         f"memory     {cost.peak_memory_bytes / 2**20:,.0f} MiB",
     ):
         console.print(line, soft_wrap=True, highlight=False)
 
 
 def _take_steps(state: TrainingState, batches: Batches, config: TrainingConfig, num_steps: int) -> None:
-    until = dataclasses.replace(config, steps=state.step + num_steps)
+    until = dataclasses.replace(config, steps=state.step + num_steps, minutes=None)
     train(state, batches, until, after_step=lambda _: None, should_stop=lambda: False)
     if state.device.type == "cuda":
         torch.cuda.synchronize(state.device)
+
+
+def _steps_of(config: TrainingConfig, cost: Estimate) -> str:
+    if config.num_steps is not None:
+        return f"{config.num_steps:,} steps, evaluations not counted"
+    num_steps = cost.seconds * cost.images_per_s / (config.batch_size * config.num_discriminator_steps)
+    return f"about {num_steps:,.0f} steps, fewer by what the evaluations take"
 
 
 def _num_parameters(network: nn.Module) -> int:

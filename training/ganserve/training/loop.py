@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ def train(
     should_stop: Callable[[], bool],
     ranks: Ranks = ALONE,
 ) -> None:
-    """Trains `state` in place until `config.steps` steps are done or `should_stop()`, asked between steps.
+    """Trains `state` in place to the end that `config` sets, or until `should_stop()`, asked between steps.
 
     Of several `ranks` each calls this at once and takes its own part of every batch; `state` stays the same at all, but
     for batch norms. Raises ConfigError where a batch cannot be divided, and GanserveError where a rank is gone.
@@ -52,9 +53,10 @@ def train(
     batch_size = ranks.share_of(config.batch_size)
     policy = config.augmentations
     autocast = torch.autocast(state.device.type, torch.bfloat16, enabled=config.precision == "bf16")
-    while state.step < config.steps and not should_stop():
+    began_s = time.monotonic() - state.trained_s
+    while (share_done := state.share_done(config)) < 1 and not should_stop():
         # Rates: follow the schedule.
-        factor = lr_factor(config, state.step) * state.lr_scale
+        factor = lr_factor(config.lr_schedule, share_done) * state.lr_scale
         set_lr(state.discriminator_optimiser, config.discriminator_lr * factor)
         set_lr(state.generator_optimiser, config.generator_lr * factor)
 
@@ -101,6 +103,9 @@ def train(
 
         # Bookkeeping: count, and let the caller report, evaluate, draw samples and save when it is time.
         state.step += 1
+        if config.minutes is not None:
+            (trained_ms,) = ranks.largest(round(1000 * (time.monotonic() - began_s)))
+            state.trained_s = trained_ms / 1000
         after_step(
             StepLosses(
                 discriminator=discriminator_loss.detach(),

@@ -1,4 +1,4 @@
-"""A run from its config to its last checkpoint: `training_from_config` starts one, `resume_training` goes on."""
+"""A run from its config to its last checkpoint: `training_from_config` starts one, `resume_training` continues it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .config import TrainingConfig
 from .datasets import ImageDataset, Resize, absolute, load
 from .device import choose_device
 from .interrupt import StopSignal
+from .progress import describe_steps
 from .ranks import Ranks
 from .rundir import RunDir
 from .session import RunSummary, Session
@@ -26,6 +27,7 @@ MAY_CHANGE = frozenset(
         "data",
         "out",
         "steps",
+        "minutes",
         "device",
         "evaluate_every",
         "patience",
@@ -61,11 +63,11 @@ def training_from_config(config: TrainingConfig, *, console: Console | None = No
 
 
 def resume_training(run: Path, *, console: Console | None = None, **changes: Any) -> RunSummary:
-    """Goes on with the run in folder `run` from its last checkpoint, as if it had never stopped.
+    """Continues the run in folder `run` from its last checkpoint, as if it had never stopped.
 
-    `changes` are settings of `TrainingConfig` by name. Those in `MAY_CHANGE` may differ from the run's own; `steps` is
-    a new total. Raises ArtifactError for a run that cannot be read, and ConfigError where another setting or the images
-    differ from those that it began with, or where there is nothing left to do.
+    `changes` are settings of `TrainingConfig` by name. Those in `MAY_CHANGE` may differ from the run's own; `steps` or
+    `minutes` is a new total. Raises ArtifactError for a run that cannot be read, and ConfigError where another setting
+    or the images differ from those that it began with, or where there is nothing left to do.
     """
     ranks = Ranks.from_environment()
     console = _console_of(ranks, console)
@@ -73,15 +75,7 @@ def resume_training(run: Path, *, console: Console | None = None, **changes: Any
     saved = checkpoint.load(run_dir.checkpoint())
     config = dataclasses.replace(saved.config, **changes | {"out": run})
     _refuse_other_settings(config, saved.config)
-    if config.steps != saved.config.steps and config.lr_schedule != "constant":
-        raise ConfigError(
-            f"--steps {config.steps}: the learning rates of {run} fall until step {saved.config.steps}, and another "
-            "total would make them jump; start a new run with another --out"
-        )
-    if config.steps <= saved.step:
-        raise ConfigError(
-            f"--steps {config.steps}: {config.out} has done {saved.step} steps; give a larger total to go on"
-        )
+    _check_length(config, saved)
     config = dataclasses.replace(config, data=absolute(config.data))
     ranks.share_of(config.batch_size)
     device = choose_device(config.device, ranks)
@@ -115,6 +109,26 @@ def load_dataset(config: TrainingConfig, console: Console) -> ImageDataset:
             markup=False,
         )
     return dataset
+
+
+def _check_length(config: TrainingConfig, saved: checkpoint.Checkpoint) -> None:
+    """Raises ConfigError where there is nothing left to train, or where the run cannot have its new length."""
+    flag, length, before = (
+        ("--steps", config.num_steps, saved.config.num_steps)
+        if config.minutes is None
+        else ("--minutes", config.minutes, saved.config.minutes)
+    )
+    if before is None:
+        other = "--minutes" if config.minutes is None else "--steps"
+        raise ConfigError(f"{flag} {length}: the length of {config.out} is set by {other}; give a new total of those")
+    if length != before and config.lr_schedule != "constant":
+        raise ConfigError(
+            f"{flag} {length:g}: the learning rates of {config.out} fall until {flag} {before:g}, and another total would "
+            "make them jump; start a new run with another --out"
+        )
+    if config.share_done(saved.step, saved.progress.trained_s) >= 1:
+        done = describe_steps(saved.config, saved.step, saved.config.share_done(saved.step, saved.progress.trained_s))
+        raise ConfigError(f"{flag} {length:g}: {config.out} has done {done}; give a larger total to go on")
 
 
 def _refuse_other_settings(config: TrainingConfig, saved: TrainingConfig) -> None:

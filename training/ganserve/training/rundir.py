@@ -94,6 +94,14 @@ class RunDir:
         for partial in self.root.glob("**/.*.partial"):
             partial.unlink(missing_ok=True)
 
+    def read_config(self) -> TrainingConfig:
+        """The config that the run began with. Raises ArtifactError."""
+        try:
+            text = self.config.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{self.config}: cannot be read ({error})") from error
+        return TrainingConfig.from_json(text, source=str(self.config))
+
     def write_config(self, config: TrainingConfig) -> None:
         """Writes the resolved config."""
         with new_file(self.config) as temporary:

@@ -25,6 +25,7 @@ from .device import allow_tf32
 from .evaluation import Evaluator, feature_extractor_for
 from .interrupt import StoppedError, StopSignal
 from .loop import train
+from .progress import describe_steps
 from .ranks import Ranks
 from .recorder import Recorder
 from .rundir import RunDir
@@ -45,8 +46,10 @@ class RunSummary:
     run_dir: Path
     steps: int
     """Steps done, resumed parts included."""
-    num_steps: int
-    """Steps that the run is meant to have."""
+    progress: str
+    """How far that is, such as `500 of 4,000 steps`."""
+    is_complete: bool
+    """Whether the run came to the end that its config sets, and not to that of patience or a signal."""
     images_seen: int
     """Real images shown to the discriminator, resumed parts included."""
     images_per_s: float
@@ -99,7 +102,11 @@ class Session:
         return RunDir(self.config.out)
 
     def run(self, stop: StopSignal) -> RunSummary:
-        """Trains until all steps are done, a signal comes or patience ends. Raises ArtifactError, DivergenceError."""
+        """Trains to the end of the run, or until a signal comes or patience ends.
+
+        Raises ArtifactError where the run folder cannot be written, ConfigError where memory does not suffice, and
+        DivergenceError.
+        """
         config, state = self.config, self.state
         self._say(
             f"{self.dataset.name}: {len(self.dataset.images):,} images of {self.card.image.width}×"
@@ -108,7 +115,7 @@ class Session:
         )
         allow_tf32(config.tf32)
         try:
-            # From here on the run can be gone on with, whatever ends it.
+            # From here on the run can be resumed, whatever ends it.
             self._save()
             first_images_seen, started_s = state.images_seen, time.monotonic()
             evaluator = self._evaluator(stop)
@@ -128,7 +135,8 @@ class Session:
         return RunSummary(
             run_dir=config.out,
             steps=state.step,
-            num_steps=config.steps,
+            progress=describe_steps(config, state.step, state.share_done(config)),
+            is_complete=state.share_done(config) >= 1,
             images_seen=state.images_seen,
             images_per_s=(state.images_seen - first_images_seen) / max(seconds, 1e-9),
             seconds=seconds,
@@ -174,19 +182,18 @@ class Session:
 
     def _roll_back(self, error: DivergenceError) -> None:
         """Brings the last good state back with half the learning rates. Raises DivergenceError after too many times."""
-        num_rollbacks, lr_scale, best = self.state.num_rollbacks, self.state.lr_scale, self.state.best
+        state = self.state
+        num_rollbacks, lr_scale, best, trained_s = state.num_rollbacks, state.lr_scale, state.best, state.trained_s
         if num_rollbacks == _MAX_ROLLBACKS:
             raise DivergenceError(
                 f"{error}, and going back to the last good checkpoint with half the learning rates did not help "
                 f"{num_rollbacks} times; that checkpoint is in {self.config.out}. Train again with lower "
                 "--generator-lr and --discriminator-lr, --clip-grad-norm 1, or another --loss"
             ) from error
-        checkpoint.load(self.run_dir.checkpoint()).restore(self.state)
-        self.state.num_rollbacks, self.state.lr_scale, self.state.best = num_rollbacks + 1, lr_scale / 2, best
+        checkpoint.load(self.run_dir.checkpoint()).restore(state)
+        state.num_rollbacks, state.lr_scale, state.best, state.trained_s = num_rollbacks + 1, lr_scale / 2, best, trained_s
         self._save()
-        self._say(
-            f"warning: {error}; going on from step {self.state.step:,} with learning rates × {self.state.lr_scale:g}"
-        )
+        self._say(f"warning: {error}; going on from step {state.step:,} with learning rates × {state.lr_scale:g}")
 
     def _save(self) -> None:
         if self.ranks.is_first:

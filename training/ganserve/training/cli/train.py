@@ -32,14 +32,20 @@ def _fill_in(app: App, commands: tuple[str, ...], arguments: ArgumentCollection)
             out_of_place = given.keys() - {"--evaluate", "--device"}
         if out_of_place:
             raise ConfigError(f"{', '.join(sorted(out_of_place))}: not for a run that is there, {run}; leave it out")
-        path = RunDir.existing(Path(run)).config
-        settings = read_settings(path) | {"out": run}
+        run_dir = RunDir.existing(Path(run))
+        path = run_dir.config
+        settings = {name: value for name, value in run_dir.read_config().to_dict().items() if value is not None}
+        settings["out"] = run
     else:
         path = preset_path(given.get("--preset", DEFAULT_PRESET))
         settings = read_settings(path)
         for flag in ("data", "out"):
             if f"--{flag}" not in given and flag not in settings:
                 raise ConfigError(f"--{flag} is missing; try: ganserve train --data digits --out runs/digits")
+    # The length of a run is given once; a flag wins over the other one in the settings.
+    for flag, other in (("--steps", "minutes"), ("--minutes", "steps")):
+        if flag in given:
+            settings.pop(other, None)
     # Below the command's name, because `data` is the name of another command too.
     tree = functools.reduce(lambda branch, command: {command: branch}, reversed(commands), settings)
     cyclopts.config.Dict(tree, source=str(path))(app, commands, arguments)
@@ -74,7 +80,7 @@ def train(
         Settings to begin with: mlp, dcgan, sndcgan, lsgan, hinge-resnet, wgan-clip, wgan-gp, r3gan, digits, or the path
         of a TOML file. Flags win over it. Defaults shown below are those of `sndcgan`.
     resume
-        Folder of a run to go on with. It brings its own settings; --steps may give a new total.
+        Folder of a run to continue. It brings its own settings; --steps or --minutes may give a new total.
     evaluate
         Folder of a finished run to judge, and train nothing. `ganserve evaluate` knows more.
     dry_run
@@ -109,9 +115,9 @@ def _print_summary(summary: RunSummary, console: Console) -> None:
     if summary.stopped_by:
         stopped = f", stopped by {summary.stopped_by.name}"
     else:
-        stopped = "" if summary.steps >= summary.num_steps else ", stopped because nothing better came"
+        stopped = "" if summary.is_complete else ", stopped because nothing better came"
     lines = [
-        f"trained  {summary.steps:,} of {summary.num_steps:,} steps{stopped}",
+        f"trained  {summary.progress}{stopped}",
         f"speed    {summary.images_per_s:,.0f} images/s on {summary.device}, {summary.seconds:.0f} s",
         f"run      {summary.run_dir}",
     ]
@@ -119,7 +125,7 @@ def _print_summary(summary: RunSummary, console: Console) -> None:
         lines.append(f"samples  {summary.sample_grid}")
     if summary.best is not None:
         lines.append(f"best     step {summary.best.step:,}, kept as checkpoint `best`")
-    if summary.stopped_by and summary.steps < summary.num_steps:
+    if summary.stopped_by and not summary.is_complete:
         lines.append(f"go on    ganserve train --resume {run}")
     lines.append(f"next     ganserve export {run} --onnx --models models --name {name}")
     for line in lines:
