@@ -120,7 +120,9 @@ def test_resume_needs_something_left_to_do(trained: Path) -> None:
 
 
 def test_resume_refuses_other_settings_and_shows_them(trained: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--loss is 'non-saturating', before 'hinge'; --batch-size is 8, before 4") as error:
+    with pytest.raises(
+        ConfigError, match=r"--loss is 'non-saturating', before 'hinge'; --batch-size is 8, before 4"
+    ) as error:
         resume_training(trained, steps=4, loss="non-saturating", batch_size=8, report_every=1)
     assert "report" not in str(error.value)
 

@@ -161,7 +161,9 @@ def test_settings_of_another_version_are_refused_with_what_to_do(
     text = json.dumps(make_config().to_dict() | change)
     with pytest.raises(ArtifactError) as error:
         TrainingConfig.from_json(text, source="run/config.json")
-    assert str(error.value).startswith(f"run/config.json: its settings are not those of this version of ganserve ({sign}")
+    assert str(error.value).startswith(
+        f"run/config.json: its settings are not those of this version of ganserve ({sign}"
+    )
     assert str(error.value).endswith("with the version that began it, or train a new one")
 
 

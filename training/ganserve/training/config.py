@@ -338,7 +338,9 @@ class TrainingConfig:
         if self.discriminator_norm is not None:
             self._check_norm(self.discriminator_norm)
         if self.minutes is not None:
-            self._require(self.steps is None, "minutes", f"--steps {self.steps} bounds the run already; give one of both")
+            self._require(
+                self.steps is None, "minutes", f"--steps {self.steps} bounds the run already; give one of both"
+            )
         if self.size is None:
             self._require(self.resize_mode == "stretch", "resize_mode", "it says how to reach --size; give that too")
         if self.patience is not None:
@@ -369,8 +371,8 @@ class TrainingConfig:
 
 def _of_another_version(source: str, sign: str) -> str:
     return (
-        f"{source}: its settings are not those of this version of ganserve ({sign}); evaluate, export or resume that run "
-        "with the version that began it, or train a new one"
+        f"{source}: its settings are not those of this version of ganserve ({sign}); evaluate, export or resume that "
+        "run with the version that began it, or train a new one"
     )
 
 

@@ -123,8 +123,8 @@ def _check_length(config: TrainingConfig, saved: checkpoint.Checkpoint) -> None:
         raise ConfigError(f"{flag} {length}: the length of {config.out} is set by {other}; give a new total of those")
     if length != before and config.lr_schedule != "constant":
         raise ConfigError(
-            f"{flag} {length:g}: the learning rates of {config.out} fall until {flag} {before:g}, and another total would "
-            "make them jump; start a new run with another --out"
+            f"{flag} {length:g}: the learning rates of {config.out} fall until {flag} {before:g}, and another total "
+            "would make them jump; start a new run with another --out"
         )
     if config.share_done(saved.step, saved.progress.trained_s) >= 1:
         done = describe_steps(saved.config, saved.step, saved.config.share_done(saved.step, saved.progress.trained_s))

@@ -191,7 +191,12 @@ class Session:
                 "--generator-lr and --discriminator-lr, --clip-grad-norm 1, or another --loss"
             ) from error
         checkpoint.load(self.run_dir.checkpoint()).restore(state)
-        state.num_rollbacks, state.lr_scale, state.best, state.trained_s = num_rollbacks + 1, lr_scale / 2, best, trained_s
+        state.num_rollbacks, state.lr_scale, state.best, state.trained_s = (
+            num_rollbacks + 1,
+            lr_scale / 2,
+            best,
+            trained_s,
+        )
         self._save()
         self._say(f"warning: {error}; going on from step {state.step:,} with learning rates × {state.lr_scale:g}")
 

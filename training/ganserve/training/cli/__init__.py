@@ -1,1 +1,1 @@
-"""The commands of training: `ganserve train`, `evaluate`, `data …` and `bench train`, each in a module of its own."""
+"""The commands of training: `ganserve train`, `evaluate` and `data …`, each in a module of its own."""
