@@ -32,13 +32,13 @@ def run(*arguments: object) -> None:
 
 
 def test_flags_reach_the_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "my run"
+    out = tmp_path / "My Run"
     run("--data", "digits", "--out", out, *TINY, "--arch", "mlp", "--loss", "wgan-gp", "--no-conditional", *OTHERS)
     config = checkpoint.load(out / "checkpoints" / "last.safetensors").config
     assert (config.arch, config.loss, config.conditional) == ("mlp", "wgan-gp", False)
     assert (config.steps, config.betas, config.n_critic, config.seed) == (2, (0.0, 0.9), 1, 7)
     printed = capsys.readouterr().out
-    assert f"ganserve export '{out}' --onnx --models models --name 'my run'" in printed
+    assert f"ganserve export '{out}' --onnx --models models --name my-run\n" in printed
     assert str(out / "samples" / "step-000002.png") in printed
 
 

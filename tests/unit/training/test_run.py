@@ -83,7 +83,7 @@ def test_a_full_folder_is_refused_and_left_alone(tmp_path: Path, make_config: Ma
 
 def test_a_folder_with_a_run_names_resume(make_config: MakeConfig) -> None:
     run_dir = training_from_config(make_config()).run_dir
-    with pytest.raises(ConfigError, match=f"go on with its run: --resume {run_dir}"):
+    with pytest.raises(ConfigError, match=f"continue its run: ganserve train --resume {run_dir}"):
         training_from_config(make_config())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,7 @@ def training_from_config(config: TrainingConfig, *, console: Console | None = No
         with ranks.one_of_each_machine_first():
             dataset = load_dataset(config, console)
         session = Session.begin(config, dataset, device, ranks, console)
-        with StopSignal(session.say_stopping) as stop:
-            if ranks.is_first:
-                RunDir.create(config)
+        with StopSignal(session.say_stopping) as stop, RunDir.started(config) if ranks.is_first else nullcontext():
             return session.run(stop)
 
 
@@ -70,10 +69,16 @@ def resume_training(run: Path, *, console: Console | None = None, **changes: Any
     or the images differ from those that it began with, or where there is nothing left to do.
     """
     ranks = Ranks.from_environment()
-    console = _console_of(ranks, console)
     run_dir = RunDir.existing(run)
+    run_dir.check_resumable()
+    # Before the checkpoint is read, because the process that holds the lock may be about to write a newer one.
+    with run_dir.locked() if ranks.is_first else nullcontext():
+        return _resume(run_dir, ranks, _console_of(ranks, console), changes)
+
+
+def _resume(run_dir: RunDir, ranks: Ranks, console: Console, changes: dict[str, Any]) -> RunSummary:
     saved = checkpoint.load(run_dir.checkpoint())
-    config = dataclasses.replace(saved.config, **changes | {"out": run})
+    config = dataclasses.replace(saved.config, **changes | {"out": run_dir.root})
     _refuse_other_settings(config, saved.config)
     _check_length(config, saved)
     config = dataclasses.replace(config, data=absolute(config.data))
@@ -81,7 +86,7 @@ def resume_training(run: Path, *, console: Console | None = None, **changes: Any
     device = choose_device(config.device, ranks)
     with ranks.joined(device):
         with ranks.one_of_each_machine_first():
-            dataset = load_same_dataset(config, saved.card, console, source=f"--resume {run}")
+            dataset = load_same_dataset(config, saved.card, console, source=f"--resume {run_dir.root}")
         session = Session.begin(config, dataset, device, ranks, console)
         saved.restore(session.state)
         with StopSignal(session.say_stopping) as stop:

@@ -11,6 +11,7 @@ import cyclopts
 from cyclopts import App, ArgumentCollection, Group, Parameter
 from rich.console import Console
 
+from ganserve.contract.bundle import usable_name
 from ganserve.contract.errors import ConfigError
 from ganserve.training.config import TrainingConfig
 from ganserve.training.presets import DEFAULT_PRESET, preset_path, read_settings
@@ -111,7 +112,7 @@ def train(
 
 def _print_summary(summary: RunSummary, console: Console) -> None:
     run = shlex.quote(str(summary.run_dir))
-    name = shlex.quote(summary.run_dir.resolve().name)
+    name = usable_name(summary.run_dir.resolve().name) or "model"
     if summary.stopped_by:
         stopped = f", stopped by {summary.stopped_by.name}"
     else:
@@ -126,7 +127,7 @@ def _print_summary(summary: RunSummary, console: Console) -> None:
     if summary.best is not None:
         lines.append(f"best     step {summary.best.step:,}, kept as checkpoint `best`")
     if summary.stopped_by and not summary.is_complete:
-        lines.append(f"go on    ganserve train --resume {run}")
+        lines.append(f"resume   ganserve train --resume {run}")
     lines.append(f"next     ganserve export {run} --onnx --models models --name {name}")
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
