@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cyclopts
@@ -115,6 +117,19 @@ def test_the_preset_gives_what_flags_leave_out(tmp_path: Path) -> None:
     run("--preset", preset, "--out", tmp_path / "run", "--steps", 1, "--base-width", 4, "--batch-size", 4)
     config = checkpoint.load(tmp_path / "run" / "checkpoints" / "last.safetensors").config
     assert (config.arch, config.betas, config.steps, config.base_width) == ("mlp", (0.5, 0.9), 1, 4)
+
+
+@pytest.mark.parametrize("preset", [[], ["--preset", "sndcgan"]])
+def test_a_preset_is_suggested_where_none_was_given(
+    tmp_path: Path, write_image: Callable[..., None], capsys: pytest.CaptureFixture[str], preset: list[str]
+) -> None:
+    for name in ("cat", "dog"):
+        write_image(tmp_path / "pets" / name / "0.png", size=(16, 16), mode="RGB")
+    for last in ([], ["--dry-run"]):
+        run("--data", tmp_path / "pets", "--out", tmp_path / "run", *TINY, "--steps", 1, *preset, *last)
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.partition(":")[0] for line in lines] == ([] if preset else ["hint"])
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
 
 
 def test_a_preset_with_an_unknown_setting_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -61,10 +62,14 @@ def estimate(config: TrainingConfig, dataset: ImageDataset) -> Estimate:
     )
 
 
-def print_estimate(config: TrainingConfig, console: Console) -> None:
-    """Shows the resolved settings, the size of the networks, and the estimate."""
+def print_estimate(
+    config: TrainingConfig, console: Console, *, on_images: Callable[[ImageDataset], None] = lambda _: None
+) -> None:
+    """Shows the resolved settings, the size of the networks, and the estimate. `on_images` is given the images."""
     console.print(config.to_json().rstrip(), soft_wrap=True, highlight=False, markup=False)
-    cost = estimate(config, load_dataset(config, console))
+    dataset = load_dataset(config, console)
+    on_images(dataset)
+    cost = estimate(config, dataset)
     for line in (
         f"generator  {cost.generator_parameters:,} parameters",
         f"discriminator     {cost.discriminator_parameters:,} parameters",

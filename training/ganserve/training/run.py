@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,18 @@ MAY_CHANGE = frozenset(
 """Settings that a resumed run may have other values of. The images themselves may not change, wherever they lie."""
 
 
-def training_from_config(config: TrainingConfig, *, console: Console | None = None) -> RunSummary:
+def training_from_config(
+    config: TrainingConfig,
+    *,
+    console: Console | None = None,
+    on_images: Callable[[ImageDataset], None] = lambda _: None,
+) -> RunSummary:
     """Trains a new run in `config.out` and returns when it is done or a signal stops it; either way all is saved.
 
-    `console` shows progress; None shows nothing. Raises ConfigError and DatasetError before anything is written, and
-    DivergenceError where the run could not be kept finite; its last good checkpoint stays.
+    `console` shows progress; None shows nothing. `on_images` is given the images before training begins.
+
+    Raises ConfigError and DatasetError before anything is written, and DivergenceError where the run could not be kept
+    finite; its last good checkpoint stays.
     """
     ranks = Ranks.from_environment()
     console = _console_of(ranks, console)
@@ -56,6 +64,7 @@ def training_from_config(config: TrainingConfig, *, console: Console | None = No
     with ranks.joined(device):
         with ranks.one_of_each_machine_first():
             dataset = load_dataset(config, console)
+        on_images(dataset)
         session = Session.begin(config, dataset, device, ranks, console)
         with StopSignal(session.say_stopping) as stop, RunDir.started(config) if ranks.is_first else nullcontext():
             return session.run(stop)

@@ -18,6 +18,7 @@ from ganserve.training.presets import DEFAULT_PRESET, preset_path, read_settings
 from ganserve.training.rundir import RunDir
 
 if TYPE_CHECKING:
+    from ganserve.training.datasets import ImageDataset
     from ganserve.training.session import RunSummary
 
 _START = Parameter(group=Group("Where to start", sort_key=-1))
@@ -59,7 +60,7 @@ app = App(name="train", config=_fill_in, version_flags=[])
 def train(
     config: Annotated[TrainingConfig, Parameter(name="*")],
     *,
-    preset: Annotated[str, _START] = DEFAULT_PRESET,  # noqa: ARG001 - read by _fill_in
+    preset: Annotated[str | None, _START] = None,
     resume: Annotated[Path | None, _START] = None,
     evaluate: Annotated[Path | None, _START] = None,
     dry_run: Annotated[bool, _START, Parameter(negative=())] = False,
@@ -79,7 +80,7 @@ def train(
     ----------
     preset
         Settings to begin with: mlp, dcgan, sndcgan, lsgan, hinge-resnet, wgan-clip, wgan-gp, r3gan, digits, or the path
-        of a TOML file. Flags win over it. Defaults shown below are those of `sndcgan`.
+        of a TOML file. Flags win over it. Left out: `sndcgan`, whose settings are the defaults shown below.
     resume
         Folder of a run to continue. It brings its own settings; --steps or --minutes may give a new total.
     evaluate
@@ -89,22 +90,29 @@ def train(
     """
     # Here and not above, because torch takes a second to import, and --help needs none.
     from ganserve.training.estimate import print_estimate
+    from ganserve.training.presets.suggestion import suggest_preset
     from ganserve.training.ranks import Ranks
     from ganserve.training.run import resume_training, training_from_config
 
     from .evaluate import evaluate as evaluate_run
 
-    console = Console(quiet=not Ranks.from_environment().is_first)
+    is_quiet = not Ranks.from_environment().is_first
+    console, messages = Console(quiet=is_quiet), Console(quiet=is_quiet, stderr=True)
+
+    def hint(dataset: ImageDataset) -> None:
+        if preset is None and (suggestion := suggest_preset(config, dataset)):
+            messages.print(suggestion, soft_wrap=True, highlight=False, markup=False)
+
     if evaluate is not None:
         evaluate_run(evaluate, device=config.device)
         return
     if dry_run:
-        print_estimate(config, console)
+        print_estimate(config, console, on_images=hint)
         return
     if resume is not None:
         summary = resume_training(resume, console=console, **vars(config))
     else:
-        summary = training_from_config(config, console=console)
+        summary = training_from_config(config, console=console, on_images=hint)
     _print_summary(summary, console)
     if summary.stopped_by is not None:
         raise SystemExit(128 + summary.stopped_by)
