@@ -13,24 +13,17 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 import cyclopts
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ganserve.contract.errors import ConfigError, GanserveError
-from ganserve.training.config import DeviceName, TrainingConfig
-from ganserve.training.datasets import ImageDataset, Resize
-from ganserve.training.presets import preset_path, read_settings
+from ganserve.contract.errors import GanserveError
+from ganserve.training.config import DeviceName
 from training_loops import TrainingSpeed, measure
-
-NUM_CLASSES = 10
-MOST_IMAGES = 50_000
-MOST_BYTES = 2**28
+from training_loops.task import config_of, random_images
 
 
 def main(
@@ -70,26 +63,6 @@ def main(
     except GanserveError as error:
         sys.exit(f"error: {error}")
     print_table(speed, Console())
-
-
-def config_of(preset: str) -> TrainingConfig:
-    """The settings of a preset. Nothing is written, so the folder of the run is any. Raises ConfigError."""
-    path = preset_path(preset)
-    settings = {"data": "random", "out": Path(), **read_settings(path)}
-    try:
-        return TrainingConfig(**settings | {"betas": tuple(settings.get("betas", TrainingConfig.betas))})
-    except TypeError as error:
-        raise ConfigError(f"{path}: cannot be read as settings ({error})") from error
-
-
-def random_images(size: int, num_channels: int, batch_size: int) -> ImageDataset:
-    """Seeded noise, as many images as a common dataset has, if they are small. Raises ConfigError for a bad size."""
-    side = Resize.parse(str(size)).height
-    num_images = min(MOST_IMAGES, MOST_BYTES // (side * side * num_channels))
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (max(num_images, batch_size), side, side, num_channels), dtype=np.uint8)
-    labels = np.arange(len(images), dtype=np.int64) % NUM_CLASSES
-    return ImageDataset(images, labels, tuple(map(str, range(NUM_CLASSES))), "random")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ _PHOTOGRAPHS: Final = "--preset hinge-resnet --augment translation"
 
 
 def suggest_preset(config: TrainingConfig, dataset: ImageDataset) -> str:
-    """One line that names better flags than those of the default preset; empty where those suit or others were given."""
+    """One line that names flags that suit better than the default preset; empty where none do, or others were given."""
     if (config.arch, config.loss) != (TrainingConfig.arch, TrainingConfig.loss):
         return ""
     num_images, height, width, num_channels = dataset.images.shape
