@@ -22,7 +22,7 @@ from .state import TrainingState
 
 @dataclass(frozen=True)
 class StepLosses:
-    """What one step measured, as scalars still on the device, so that nobody waits for them."""
+    """What one step measured, as scalars that stay on the device, so that no step waits for a host-device sync."""
 
     discriminator: Tensor
     generator: Tensor
@@ -45,8 +45,9 @@ def train(
 ) -> None:
     """Trains `state` in place to the end that `config` sets, or until `should_stop()`, asked between steps.
 
-    Of several `ranks` each calls this at once and takes its own part of every batch; `state` stays the same at all, but
-    for batch norms. Raises ConfigError where a batch cannot be divided, and GanserveError where a rank is gone.
+    With several `ranks`, each calls this at the same time and takes its own part of every batch. Their states stay
+    equal, except for the statistics of batch norms. Raises ConfigError where a batch cannot be divided, and
+    GanserveError where a rank is gone.
     """
     objective = config.objective
     generator, discriminator, draws = state.generator, state.discriminator, state.draws
@@ -60,7 +61,7 @@ def train(
         set_lr(state.discriminator_optimiser, config.discriminator_lr * factor)
         set_lr(state.generator_optimiser, config.generator_lr * factor)
 
-        # Discriminator: learn to tell real images from generated ones of the same classes.
+        # Discriminator: learn to tell real images from generated images of the same classes.
         for _ in range(config.num_discriminator_steps):
             real, labels = batches.at(state.images_seen, batch_size)
             with torch.no_grad(), autocast:
@@ -79,8 +80,8 @@ def train(
                 clip_weights_(discriminator, config.clip_value)
             state.images_seen += config.batch_size
 
-        # Generator: learn to be taken for real by the discriminator, which holds still. New latents: those that the
-        # discriminator has just seen would save a tenth of the time and take nearly twice the steps.
+        # Generator: learn to pass for real with the discriminator, whose weights are frozen. The latents are new: those
+        # of the discriminator's step would save a tenth of the time and need nearly twice the steps.
         discriminator.requires_grad_(False)
         with autocast:
             generated: Tensor = generator(draws.normal(batch_size, config.latent_dim), labels)
@@ -92,7 +93,7 @@ def train(
         )
         discriminator.requires_grad_(True)
 
-        # Average: let the generator that will be served follow slowly.
+        # Average: move the generator that will be served a little towards the trained one.
         decay = ema_decay(
             config.batch_size * config.num_discriminator_steps,
             state.images_seen,
@@ -101,7 +102,7 @@ def train(
         )
         update_ema(state.ema, generator, decay)
 
-        # Bookkeeping: count, and let the caller report, evaluate, draw samples and save when it is time.
+        # Bookkeeping: count, and let the caller report, evaluate, draw samples and save where that is due.
         state.step += 1
         if config.minutes is not None:
             (trained_ms,) = ranks.largest(round(1000 * (time.monotonic() - began_s)))
@@ -121,7 +122,7 @@ def train(
 def _score(
     discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, *, norm: Norm
 ) -> tuple[Tensor, Tensor]:
-    """Logits of real and generated images; in one pass unless the discriminator's batch norm would mix the two."""
+    """Logits of real and of generated images, in one pass unless a batch norm would mix their statistics."""
     if norm == "batch":
         return discriminator(real, labels).float(), discriminator(fake, labels).float()
     both_labels = None if labels is None else labels.repeat(2)
@@ -139,9 +140,9 @@ def _penalise(
     *,
     step: int,
 ) -> Tensor:
-    """The weighted gradient penalties of this step. Only every `penalty_every`-th step has them, and that much more.
+    """The weighted gradient penalties of this step; 0 except in every `penalty_every`-th, where they weigh more for it.
 
-    Karras et al., StyleGAN2, 2020, section 3.1, for the latter.
+    This is the lazy regularisation of Karras et al., StyleGAN2, 2020, section 3.1.
     """
     penalty = torch.zeros((), device=real.device)
     if step % config.penalty_every:

@@ -1,4 +1,4 @@
-"""What a person watches while a run goes on."""
+"""What a person watches while a run trains."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Report:
     """Collects the losses of each step, and turns them into `Figures` when asked."""
 
     def __init__(self, run_dir: RunDir, *, step: int, images_seen: int, num_skipped: Tensor) -> None:
-        """Goes on after `step`; lines and events of later steps, from a run that was cut off, are dropped."""
+        """Continues after `step`; lines and events of later steps, from a run that was cut off, are dropped."""
         self._run_dir = run_dir
         for lines in (run_dir.stats, run_dir.evaluations):
             _keep_until(lines, step)

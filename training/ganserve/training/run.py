@@ -142,7 +142,7 @@ def _check_length(config: TrainingConfig, saved: checkpoint.Checkpoint) -> None:
         )
     if config.share_done(saved.step, saved.progress.trained_s) >= 1:
         done = describe_steps(saved.config, saved.step, saved.config.share_done(saved.step, saved.progress.trained_s))
-        raise ConfigError(f"{flag} {length:g}: {config.out} has done {done}; give a larger total to go on")
+        raise ConfigError(f"{flag} {length:g}: {config.out} has done {done}; give a larger total to continue")
 
 
 def _refuse_other_settings(config: TrainingConfig, saved: TrainingConfig) -> None:

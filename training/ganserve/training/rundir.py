@@ -4,7 +4,7 @@
 config.json                    the resolved config
 checkpoints/last.safetensors   everything that a resume or an export needs
 checkpoints/best.safetensors   the same, as it was after the best evaluation
-samples/step-000500.png        the same latents, drawn as training goes on
+samples/step-000500.png        the same latents, drawn as training proceeds
 stats.jsonl                    one line of figures for each report
 evaluations.jsonl              one line of scores for each evaluation
 tensorboard/                   the same figures and grids for TensorBoard

@@ -1,4 +1,4 @@
-"""One process's part of a run, from its first step, or the one after the last checkpoint, to the end."""
+"""A run in one process: from its first step, or the one after the last checkpoint, to its end."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class RunSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What the process works with."""
+    """What a process trains with: settings, images, and the state that changes."""
 
     config: TrainingConfig
     dataset: ImageDataset
@@ -80,7 +80,7 @@ class Session:
     def begin(
         cls, config: TrainingConfig, dataset: ImageDataset, device: torch.device, ranks: Ranks, console: Console
     ) -> Self:
-        """Before the first step. Writes nothing. Raises ConfigError where config and dataset do not go together."""
+        """The state before the first step. Writes nothing. Raises ConfigError where config and dataset do not match."""
         card = build_card(config, dataset)
         if config.evaluate_every and len(dataset.images) < _MIN_EVALUATED_IMAGES:
             raise ConfigError(
@@ -148,7 +148,7 @@ class Session:
         )
 
     def _attempt(self, evaluator: Evaluator | None, stop: StopSignal) -> bool:
-        """Trains to the end, or until training diverges and is rolled back. Returns whether it came to the end."""
+        """Trains to the end, or until training diverges and is rolled back. Returns whether it reached the end."""
         config, state, ranks = self.config, self.state, self.ranks
         batches = Batches.of(
             self.dataset,
@@ -181,7 +181,7 @@ class Session:
         return True
 
     def _roll_back(self, error: DivergenceError) -> None:
-        """Brings the last good state back with half the learning rates. Raises DivergenceError after too many times."""
+        """Restores the last checkpoint and halves the learning rates. Raises DivergenceError after too many times."""
         state = self.state
         num_rollbacks, lr_scale, best, trained_s = state.num_rollbacks, state.lr_scale, state.best, state.trained_s
         if num_rollbacks == _MAX_ROLLBACKS:
@@ -198,7 +198,7 @@ class Session:
             trained_s,
         )
         self._save()
-        self._say(f"warning: {error}; going on from step {state.step:,} with learning rates × {state.lr_scale:g}")
+        self._say(f"warning: {error}; continuing from step {state.step:,} with learning rates × {state.lr_scale:g}")
 
     def _save(self) -> None:
         if self.ranks.is_first:
@@ -240,8 +240,8 @@ class Session:
         return dict(zip(self.dataset.class_names, (counts / len(self.dataset.images)).tolist(), strict=True))
 
     def say_stopping(self) -> None:
-        """Tells the person who asked for it that the run will stop soon."""
-        self._say("stopping after this step; the same again stops at once and loses it")
+        """Tells whoever asked for it that the run will stop soon."""
+        self._say("stopping after this step; a second signal stops at once and loses what is not saved")
 
     def _say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False)

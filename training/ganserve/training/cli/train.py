@@ -25,7 +25,7 @@ _START = Parameter(group=Group("Where to start", sort_key=-1))
 
 
 def _fill_in(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
-    """Gives every flag that was left out the run's own value, for a run that goes on, or else the preset's."""
+    """Gives every flag that was left out the run's own value, for a run that is resumed, or else the preset's."""
     given = {argument.name: argument.tokens[0].value for argument in arguments if argument.tokens}
     run = given.get("--resume", given.get("--evaluate"))
     if run is not None:
@@ -72,7 +72,7 @@ def train(
         ganserve train --preset digits --out runs/digits
 
     The run folder gets checkpoints, sample grids, stats.jsonl, evaluations.jsonl and TensorBoard events. Ctrl-C saves
-    and stops; the run goes on, as if it had never stopped, with:
+    and stops; the run continues, as if it had never stopped, with:
 
         ganserve train --resume runs/digits
 
