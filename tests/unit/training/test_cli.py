@@ -12,6 +12,7 @@ from pathlib import Path
 import cyclopts
 import pytest
 
+from ganserve.cli import main
 from ganserve.contract.errors import ConfigError
 from ganserve.training import checkpoint, load_generator
 from ganserve.training.cli.train import app as train_app
@@ -152,3 +153,13 @@ def test_a_dry_run_shows_what_a_run_would_cost_and_writes_nothing(
     ):
         assert re.search(line, printed), line
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("setting", ["steps", "batch_size", "n_critic"])
+def test_a_whole_number_with_a_fraction_is_refused_in_a_preset_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    (tmp_path / "mine.toml").write_text(f"{setting} = 2.5\n")
+    arguments = ["train", "--data", "digits", "--out", str(tmp_path / "run"), "--preset", str(tmp_path / "mine.toml")]
+    assert main(arguments) == 2
+    assert f"[{setting}]: '2.5' is no whole number" in capsys.readouterr().err
