@@ -34,12 +34,12 @@ from ganserve.contract.bundle import (
 )
 from ganserve.contract.errors import GanserveError
 from ganserve.contract.manifest import read_manifest
+from ganserve.exporter.benchmark import Spread
 from ganserve.exporter.benchmark.contestants import Bundle, Contestant, PyTorch, fresh_generator
 from ganserve.exporter.benchmark.turns import in_turns
 from ganserve.exporter.onnx_graph import to_onnx
 from ganserve.runtime.device import choose_device
 from ganserve.runtime.onnx_file import read_card
-from ganserve.training.benchmark import Spread
 from ganserve.v1.model_pb2 import ModelCard
 
 DTYPES: tuple[Dtype, ...] = ("fp32", "fp16")

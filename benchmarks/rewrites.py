@@ -21,11 +21,11 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
+from ganserve.exporter.benchmark import Spread
 from ganserve.exporter.benchmark.contestants import Bundle, flops_per_image
 from ganserve.exporter.benchmark.turns import in_turns
 from ganserve.exporter.onnx_graph import to_onnx
 from ganserve.runtime.device import Device
-from ganserve.training.benchmark import Spread
 from ganserve.training.config import Architecture
 from ganserve.training.networks import ImageShape, build_generator
 from ganserve.v1.model_pb2 import ModelCard

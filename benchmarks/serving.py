@@ -27,7 +27,7 @@ from rich.table import Table
 
 from ganserve.client import AsyncClient
 from ganserve.contract.errors import GanserveError
-from ganserve.training.benchmark import Spread
+from ganserve.exporter.benchmark import Spread
 
 Load = Callable[[AsyncClient], Awaitable[int]]
 

@@ -33,7 +33,6 @@ COMMANDS: Final = {
     "evaluate": _Command("ganserve.training.cli.evaluate:evaluate", "Judge the samples of a run.", "train"),
     "data inspect": _Command("ganserve.training.cli.data:inspect", "Say what is in a source of images.", "train"),
     "data pack": _Command("ganserve.training.cli.data:pack", "Pack images into one zip.", "train"),
-    "bench train": _Command("ganserve.training.cli.bench:bench_train", "Measure the speed of training.", "train"),
     "bench model": _Command("ganserve.exporter.cli.bench:bench_model", "Measure the speed of a model.", "export"),
     "export": _Command("ganserve.exporter.cli.export:export", "Export a generator to a verified model.", "export"),
     "import": _Command("ganserve.exporter.cli.import_:import_", "Bring in a generator from elsewhere.", "export"),

@@ -38,7 +38,8 @@ def test_every_component_is_a_typed_package(root: str, package: str) -> None:
         ("ganserve.contract.latents, ganserve.contract.bundle, ganserve.contract.images", HEAVY),
         ("ganserve.client, ganserve.client.cli", HEAVY | TOOLS),
         ("ganserve.cli", HEAVY | TOOLS | {"numpy", "grpc"}),
-        ("ganserve.training", {"onnx", "onnxruntime", "grpc"}),
+        ("ganserve.training.run", {"onnx", "onnxruntime", "grpc"}),
+        ("ganserve.training, ganserve.training.config, ganserve.training.cli.train", {"torch", "sklearn"}),
         ("ganserve.runtime.loader, ganserve.serving.server, ganserve.serving.cli", {"torch"}),
     ],
 )

@@ -113,7 +113,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_checkpoint(trained: Path) ->
 
 
 def test_resume_needs_something_left_to_do(trained: Path) -> None:
-    with pytest.raises(ConfigError, match=r"--steps 2: .* has done 2 steps; give a larger total"):
+    with pytest.raises(ConfigError, match=r"--steps 2: .* has done 2 of 2 steps; give a larger total"):
         resume_training(trained)
     with pytest.raises(ConfigError, match="--steps is 0"):
         resume_training(trained, steps=0)
@@ -129,7 +129,7 @@ def test_resume_refuses_other_settings_and_shows_them(trained: Path) -> None:
 
 def test_rates_that_fall_to_zero_at_the_end_have_one_end(make_config: MakeConfig) -> None:
     run_dir = training_from_config(make_config(lr_schedule="linear")).run_dir
-    with pytest.raises(ConfigError, match="fall until step 2, and another total would make them jump"):
+    with pytest.raises(ConfigError, match="fall until --steps 2, and another total would make them jump"):
         resume_training(run_dir, steps=4)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import cyclopts
 import pytest
 
+from ganserve.cli import main
 from ganserve.contract.errors import ConfigError
 from ganserve.training import checkpoint, load_generator
 from ganserve.training.cli.train import app as train_app
@@ -36,13 +38,13 @@ def run(*arguments: object) -> None:
 
 
 def test_flags_reach_the_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "my run"
+    out = tmp_path / "My Run"
     run("--data", "digits", "--out", out, *TINY, "--arch", "mlp", "--loss", "wgan-gp", "--no-conditional", *OTHERS)
     config = checkpoint.load(out / "checkpoints" / "last.safetensors").config
     assert (config.arch, config.loss, config.conditional) == ("mlp", "wgan-gp", False)
     assert (config.steps, config.betas, config.n_critic, config.seed) == (2, (0.0, 0.9), 1, 7)
     printed = capsys.readouterr().out
-    assert f"ganserve export '{out}' --onnx --models models --name 'my run'" in printed
+    assert f"ganserve export '{out}' --onnx --models models --name my-run\n" in printed
     assert str(out / "samples" / "step-000002.png") in printed
 
 
@@ -121,6 +123,19 @@ def test_the_preset_gives_what_flags_leave_out(tmp_path: Path) -> None:
     assert (config.arch, config.betas, config.steps, config.base_width) == ("mlp", (0.5, 0.9), 1, 4)
 
 
+@pytest.mark.parametrize("preset", [[], ["--preset", "sndcgan"]])
+def test_a_preset_is_suggested_where_none_was_given(
+    tmp_path: Path, write_image: Callable[..., None], capsys: pytest.CaptureFixture[str], preset: list[str]
+) -> None:
+    for name in ("cat", "dog"):
+        write_image(tmp_path / "pets" / name / "0.png", size=(16, 16), mode="RGB")
+    for last in ([], ["--dry-run"]):
+        run("--data", tmp_path / "pets", "--out", tmp_path / "run", *TINY, "--steps", 1, *preset, *last)
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.partition(":")[0] for line in lines] == ([] if preset else ["hint"])
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+
+
 def test_a_preset_with_an_unknown_setting_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("depth = 3\n")
     with pytest.raises(cyclopts.CycloptsError, match="depth"):
@@ -178,8 +193,18 @@ def test_learning_to_judge_shows_in_a_log_and_an_interrupt_there_advises_what_is
     printed = capsys.readouterr().out
     assert re.search("learning to judge samples, once for these images: 1 of [0-9]+", printed)
     assert "trained  0 of 4,000 steps, stopped by SIGINT" in printed
-    assert f"go on    ganserve train --resume {out}" in printed
+    assert f"resume   ganserve train --resume {out}" in printed
     assert "ganserve export" not in printed
     assert "images/s" not in printed
     run("--resume", out, "--steps", 2, "--evaluate-every", 0)
     assert "ganserve export" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("setting", ["steps", "batch_size", "n_critic"])
+def test_a_whole_number_with_a_fraction_is_refused_in_a_preset_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], setting: str
+) -> None:
+    (tmp_path / "mine.toml").write_text(f"{setting} = 2.5\n")
+    arguments = ["train", "--data", "digits", "--out", str(tmp_path / "run"), "--preset", str(tmp_path / "mine.toml")]
+    assert main(arguments) == 2
+    assert f"[{setting}]: '2.5' is no whole number" in capsys.readouterr().err

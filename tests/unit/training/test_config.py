@@ -24,6 +24,8 @@ from ganserve.training import TrainingConfig
         ("augment", "color,color"),
         ("augment", "color,"),
         ("steps", 0),
+        ("minutes", 0.0),
+        ("minutes", float("inf")),
         ("batch_size", 1),
         ("latent_dim", 0),
         ("latent_dim", 65_537),
@@ -110,8 +112,8 @@ def test_a_gradient_penalty_excludes_batch_norm_in_the_discriminator(
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"arch": "resnet", "discriminator_norm": "batch"}, "the discriminator of resnet has no such norm"),
-        ({"arch": "r3gan", "discriminator_norm": "spectral"}, "made to need no norm"),
+        ({"arch": "resnet", "discriminator_norm": "batch"}, "the discriminator of resnet takes spectral or none"),
+        ({"arch": "r3gan", "discriminator_norm": "spectral"}, "the discriminator of r3gan takes none"),
         ({"loss": "wgan", "discriminator_norm": "spectral"}, "which spectral norm undoes"),
         ({"patience": 3}, "it counts evaluations; give --evaluate-every too"),
         ({"best_metric": "gan_test", "conditional": False, "evaluate_every": 10}, "it needs classes"),
@@ -139,8 +141,35 @@ def test_json_round_trip_gives_the_resolved_config(make_config: Callable[..., Tr
     assert TrainingConfig.from_json(config.to_json(), source="x") == config.resolved()
 
 
-@pytest.mark.parametrize("change", [{"unknown": 1}, {"batch_size": 0}, {"betas": 3}, {"augment": 3}, {"loss": "foo"}])
-def test_json_that_is_no_config_is_refused(make_config: Callable[..., TrainingConfig], change: dict[str, Any]) -> None:
-    text = json.dumps(make_config().to_dict() | change)
-    with pytest.raises(ArtifactError, match=r"^run/config\.json: the training config cannot be read"):
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"data": "digits"}', '{"data": "digits", "out": 1, "betas": [0, 1]}'])
+def test_json_that_is_no_config_is_refused(text: str) -> None:
+    with pytest.raises(ArtifactError, match=r"^run/config\.json: not the settings of a run; restore that file"):
         TrainingConfig.from_json(text, source="run/config.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "sign"),
+    [
+        ({"critic_norm": "none", "fit": "resize"}, "it sets critic_norm, fit"),
+        ({"loss": "gan"}, "--loss is 'gan'"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+    ],
+)
+def test_settings_of_another_version_are_refused_with_what_to_do(
+    make_config: Callable[..., TrainingConfig], change: dict[str, Any], sign: str
+) -> None:
+    text = json.dumps(make_config().to_dict() | change)
+    with pytest.raises(ArtifactError) as error:
+        TrainingConfig.from_json(text, source="run/config.json")
+    assert str(error.value).startswith(
+        f"run/config.json: its settings are not those of this version of ganserve ({sign}"
+    )
+    assert str(error.value).endswith("with the version that began it, or train a new one")
+
+
+def test_a_run_has_one_length(make_config: Callable[..., TrainingConfig]) -> None:
+    with pytest.raises(ConfigError, match="--minutes is 3; --steps 2 bounds the run already; give one of both"):
+        make_config(minutes=3)
+    by_time, by_default = make_config(steps=None, minutes=0.5), make_config(steps=None)
+    assert (by_time.resolved().steps, by_default.resolved().steps) == (None, 4_000)
+    assert (by_time.share_done(10**6, 15.0), by_default.share_done(1_000, 10**6)) == (0.5, 0.25)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,7 +58,13 @@ def time_of(path: Path) -> int:
 def test_a_run_killed_at_random_moments_ends_as_one_left_alone(
     tmp_path: Path, make_config: Callable[..., TrainingConfig]
 ) -> None:
-    settings = {"arch": "mlp", "steps": 300, "report_every": 10, "checkpoint_every": 7, "augment": "translation"}
+    settings: dict[str, Any] = {
+        "arch": "mlp",
+        "steps": 300,
+        "report_every": 10,
+        "checkpoint_every": 7,
+        "augment": "translation",
+    }
     whole = make_config(**settings, out=tmp_path / "whole")
     killed = make_config(**settings, out=tmp_path / "killed")
     training_from_config(whole)
@@ -67,7 +74,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_left_alone(
         kill_in_the_middle(killed, chance)
         steps.append(checkpoint.load(killed.out / "checkpoints" / "last.safetensors").step)
     assert steps == sorted(steps)
-    if steps[-1] < killed.steps:
+    if steps[-1] < settings["steps"]:
         resume_training(killed.out)
     ours, theirs = (checkpoint.load(config.out / "checkpoints" / "last.safetensors") for config in (killed, whole))
     assert ours.progress == theirs.progress

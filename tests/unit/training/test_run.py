@@ -32,7 +32,8 @@ def steps_in(stats: Path) -> list[int]:
 
 def test_a_run_leaves_what_it_promises(make_config: MakeConfig) -> None:
     summary = training_from_config(make_config(steps=5, sample_every=2, checkpoint_every=3))
-    assert (summary.steps, summary.num_steps, summary.images_seen) == (5, 5, 20)
+    assert (summary.steps, summary.progress, summary.images_seen) == (5, "5 of 5 steps", 20)
+    assert summary.is_complete
     assert summary.images_per_s > 0
     assert summary.stopped_by is None
     assert summary.sample_grid.name == "step-000005.png"
@@ -82,7 +83,7 @@ def test_a_full_folder_is_refused_and_left_alone(tmp_path: Path, make_config: Ma
 
 def test_a_folder_with_a_run_names_resume(make_config: MakeConfig) -> None:
     run_dir = training_from_config(make_config()).run_dir
-    with pytest.raises(ConfigError, match=f"go on with its run: --resume {run_dir}"):
+    with pytest.raises(ConfigError, match=f"continue its run: ganserve train --resume {run_dir}"):
         training_from_config(make_config())
 
 

@@ -40,6 +40,7 @@ class Progress:
     """The plain numbers of a `TrainingState`, but for `images_seen`, which is the card's."""
 
     step: int
+    trained_s: float = 0.0
     lr_scale: float
     num_rollbacks: int
     best: Best | None
@@ -47,7 +48,13 @@ class Progress:
     @classmethod
     def of(cls, state: TrainingState) -> Progress:
         """Those of `state`."""
-        return cls(step=state.step, lr_scale=state.lr_scale, num_rollbacks=state.num_rollbacks, best=state.best)
+        return cls(
+            step=state.step,
+            trained_s=state.trained_s,
+            lr_scale=state.lr_scale,
+            num_rollbacks=state.num_rollbacks,
+            best=state.best,
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Progress:
@@ -84,6 +91,7 @@ class Checkpoint:
         state.num_skipped.copy_(self.tensors["num_skipped"])
         state.images_seen = self.card.images_seen
         state.step = self.progress.step
+        state.trained_s = self.progress.trained_s
         state.lr_scale = self.progress.lr_scale
         state.num_rollbacks = self.progress.num_rollbacks
         state.best = copy.copy(self.progress.best)

@@ -1,4 +1,7 @@
-"""What a run is made of: every setting of a training run, checked as soon as it is given."""
+"""What a run is made of: every setting of a training run, checked as soon as it is given.
+
+Importing it brings no torch along, so that `ganserve train --help` is quick; checking a config does.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from cyclopts import Group, Parameter
 
@@ -17,8 +20,14 @@ from ganserve.contract.errors import ArtifactError, ConfigError
 
 from .scores import READINGS, BestMetric
 
+if TYPE_CHECKING:
+    from .losses import Objective
+    from .networks import Family
+
 Architecture = Literal["mlp", "dcgan", "resnet", "r3gan"]
+"""Each is a file in `networks`."""
 LossName = Literal["non-saturating", "lsgan", "hinge", "wgan", "wgan-gp", "rpgan"]
+"""Each is a file in `losses`."""
 Norm = Literal["batch", "spectral", "none"]
 AugmentationName = Literal["color", "translation", "cutout"]
 LrSchedule = Literal["constant", "linear", "cosine"]
@@ -29,6 +38,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 _MAX_BATCH_SIZE = 65_536
 _MAX_BASE_WIDTH = 4_096
 _MAX_EVALUATED_IMAGES = 1_000_000
+_DEFAULT_STEPS = 4_000
 _IMAGES, _NETWORKS, _OBJECTIVE, _OPTIMISATION, _REGULARISATION, _EVALUATION, _RUN = (
     Parameter(group=Group(name, sort_key=order))
     for order, name in enumerate(
@@ -98,8 +108,11 @@ class TrainingConfig:
     penalty_every: Annotated[int, _OBJECTIVE] = 1
     """Steps between two steps with gradient penalties, which then weigh that much more."""
 
-    steps: Annotated[int, _OPTIMISATION] = 4_000
-    """Generator steps of the whole run, resumed parts included."""
+    steps: Annotated[int | None, _OPTIMISATION] = None
+    """Generator steps of the whole run, resumed parts included. Left out: 4,000, or as many as --minutes allow."""
+
+    minutes: Annotated[float | None, _OPTIMISATION] = None
+    """In place of --steps: minutes of the whole run from its first step on, evaluations included."""
 
     batch_size: Annotated[int, _OPTIMISATION] = 64
     """Images a step, of all processes together."""
@@ -111,7 +124,7 @@ class TrainingConfig:
     """Adam's learning rate for the discriminator."""
 
     lr_schedule: Annotated[LrSchedule, _OPTIMISATION] = "constant"
-    """How both rates fall to zero over --steps, if at all."""
+    """How both rates fall to zero over the whole run, if at all."""
 
     betas: Annotated[tuple[float, float], _OPTIMISATION, Parameter(negative=())] = (0.0, 0.99)
     """Adam's decay rates, for both networks."""
@@ -144,7 +157,7 @@ class TrainingConfig:
     """What the best checkpoint is best in."""
 
     patience: Annotated[int | None, _EVALUATION] = None
-    """Evaluations without a new best after which the run stops. Left out: it goes on to --steps."""
+    """Evaluations without a new best after which the run stops. Left out: it trains to its end."""
 
     out: Annotated[Path, _RUN]
     """Folder of the run; must be new or empty."""
@@ -170,34 +183,58 @@ class TrainingConfig:
         self._check_combinations()
 
     @property
+    def objective(self) -> Objective:
+        """What `loss` minimises, and its rules."""
+        from .losses import objective_of
+
+        return objective_of(self.loss)
+
+    @property
+    def family(self) -> Family:
+        """The networks of `arch`, and their rules."""
+        from .networks import family_of
+
+        return family_of(self.arch)
+
+    @property
+    def num_steps(self) -> int | None:
+        """Steps of the whole run; None where `minutes` bound it."""
+        return None if self.minutes is not None else self.steps or _DEFAULT_STEPS
+
+    def share_done(self, step: int, trained_s: float) -> float:
+        """How much of the run is done after so many steps and seconds of training: 1 or more at its end."""
+        if self.minutes is not None:
+            return trained_s / (60 * self.minutes)
+        return step / (self.steps or _DEFAULT_STEPS)
+
+    @property
     def num_discriminator_steps(self) -> int:
         """Discriminator steps for each generator step, with the loss's own default where none was given."""
         if self.n_critic is not None:
             return self.n_critic
-        return 5 if self.loss in ("wgan", "wgan-gp") else 1
+        return self.objective.num_discriminator_steps
 
     @property
     def resolved_discriminator_norm(self) -> Norm:
         """Norm of the discriminator's layers, with what suits family and loss where none was given."""
         if self.discriminator_norm is not None:
             return self.discriminator_norm
-        if self.arch in ("mlp", "r3gan") or self.loss in ("wgan-gp", "rpgan"):
+        if not self.objective.suits_norms:
             return "none"
-        if self.loss == "wgan":
-            return "batch" if self.arch == "dcgan" and not self.has_gradient_penalty else "none"
-        return "spectral"
+        refused = {*self.objective.refused_norms, *(("batch",) if self.has_gradient_penalty else ())}
+        return next(norm for norm in (*self.family.norms, "none") if norm not in refused)
 
     @property
     def penalty_weights(self) -> tuple[float, float]:
         """Weights of R1 and R2, with the loss's own default where none was given."""
-        default = 1.0 if self.loss == "rpgan" else 0.0
+        default = self.objective.penalty_weight
         r1_weight, r2_weight = (default if weight is None else weight for weight in (self.r1_weight, self.r2_weight))
         return r1_weight, r2_weight
 
     @property
     def has_gradient_penalty(self) -> bool:
         """Whether the discriminator's loss holds a gradient."""
-        return self.loss == "wgan-gp" or any(self.penalty_weights)
+        return self.objective.has_gradient_penalty or any(self.penalty_weights)
 
     @property
     def augmentations(self) -> tuple[AugmentationName, ...]:
@@ -209,6 +246,7 @@ class TrainingConfig:
         r1_weight, r2_weight = self.penalty_weights
         return dataclasses.replace(
             self,
+            steps=self.num_steps,
             discriminator_norm=self.resolved_discriminator_norm,
             n_critic=self.num_discriminator_steps,
             r1_weight=r1_weight,
@@ -226,12 +264,22 @@ class TrainingConfig:
 
     @classmethod
     def from_json(cls, text: str, *, source: str) -> TrainingConfig:
-        """Reads what `to_json` wrote; `source` names the file. Raises ArtifactError."""
+        """Reads what `to_json` wrote; `source` names the file.
+
+        Raises ArtifactError for a file that is torn or altered, or that another version of ganserve wrote.
+        """
         try:
             values: dict[str, Any] = json.loads(text)
-            return cls(**values | {"out": Path(values["out"]), "betas": tuple(values["betas"])})
-        except (ValueError, TypeError, KeyError, ConfigError) as error:
-            raise ArtifactError(f"{source}: the training config cannot be read ({error})") from error
+            values |= {"out": Path(values["out"]), "betas": tuple(values["betas"])}
+        except (ValueError, TypeError, KeyError) as error:
+            raise ArtifactError(f"{source}: not the settings of a run; restore that file, or train again") from error
+        names = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(values.keys() - names):
+            raise ArtifactError(_of_another_version(source, f"it sets {', '.join(unknown)}"))
+        try:
+            return cls(**values)
+        except (ConfigError, TypeError) as error:
+            raise ArtifactError(_of_another_version(source, str(error))) from error
 
     def _check_types(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
@@ -282,6 +330,7 @@ class TrainingConfig:
             "gp_weight",
             "clip_grad_norm",
             "ema_half_life_images",
+            "minutes",
         ):
             value = getattr(self, name)
             self._require(value is None or (math.isfinite(value) and value > 0), name, "give a number above 0")
@@ -290,29 +339,11 @@ class TrainingConfig:
             self._require(value is None or (math.isfinite(value) and value >= 0), name, "give 0 or more")
 
     def _check_combinations(self) -> None:
-        if self.discriminator_norm == "batch":
+        if self.discriminator_norm is not None:
+            self._check_norm(self.discriminator_norm)
+        if self.minutes is not None:
             self._require(
-                not self.has_gradient_penalty,
-                "discriminator_norm",
-                "a gradient penalty is a rule for each sample, and batch norm mixes the samples of a batch; "
-                "give none or spectral",
-            )
-            self._require(
-                self.arch == "dcgan",
-                "discriminator_norm",
-                f"the discriminator of {self.arch} has no such norm; give --discriminator-norm none",
-            )
-        if self.loss == "wgan":
-            self._require(
-                self.discriminator_norm != "spectral",
-                "discriminator_norm",
-                "wgan bounds its discriminator by clipping, which spectral norm undoes; give none or another --loss",
-            )
-        if self.arch == "r3gan":
-            self._require(
-                self.resolved_discriminator_norm == "none",
-                "discriminator_norm",
-                "r3gan is made to need no norm; give --discriminator-norm none",
+                self.steps is None, "minutes", f"--steps {self.steps} bounds the run already; give one of both"
             )
         if self.size is None:
             self._require(self.resize_mode == "stretch", "resize_mode", "it says how to reach --size; give that too")
@@ -321,10 +352,32 @@ class TrainingConfig:
         if READINGS[self.best_metric].needs_classes and self.evaluate_every:
             self._require(self.conditional, "best_metric", "it needs classes; give another one")
 
+    def _check_norm(self, norm: Norm) -> None:
+        self._require(
+            norm != "batch" or not self.has_gradient_penalty,
+            "discriminator_norm",
+            "a gradient penalty is a rule for each sample, and batch norm mixes the samples of a batch; "
+            "give none or spectral",
+        )
+        refused = self.objective.refused_norms
+        self._require(norm not in refused, "discriminator_norm", refused.get(norm, ""))
+        self._require(
+            norm in self.family.norms,
+            "discriminator_norm",
+            f"the discriminator of {self.arch} takes {' or '.join(self.family.norms)}",
+        )
+
     def _require(self, condition: bool, name: str, cure: str) -> None:
         if not condition:
             flag = "--" + name.replace("_", "-")
             raise ConfigError(f"{flag} is {getattr(self, name)!r}; {cure}")
+
+
+def _of_another_version(source: str, sign: str) -> str:
+    return (
+        f"{source}: its settings are not those of this version of ganserve ({sign}); evaluate, export or resume that "
+        "run with the version that began it, or train a new one"
+    )
 
 
 def _is_a(value: object, hint: Any) -> bool:

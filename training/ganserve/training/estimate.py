@@ -6,7 +6,7 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -68,21 +68,25 @@ def estimate(config: TrainingConfig, dataset: ImageDataset) -> Estimate:
         generator_parameters=_num_parameters(state.generator),
         discriminator_parameters=_num_parameters(state.discriminator),
         images_per_s=config.batch_size * config.num_discriminator_steps / step_s,
-        seconds=step_s * config.steps,
+        seconds=step_s / config.share_done(1, step_s),
         judge_s=_judge_s(dataset, device) if config.evaluate_every else None,
         peak_memory_bytes=_peak_memory_bytes(device),
     )
 
 
-def print_estimate(config: TrainingConfig, console: Console) -> None:
-    """Shows the resolved settings, the size of the networks, and the estimate."""
+def print_estimate(
+    config: TrainingConfig, console: Console, *, on_images: Callable[[ImageDataset], None] = lambda _: None
+) -> None:
+    """Shows the resolved settings, the size of the networks, and the estimate. `on_images` is given the images."""
     console.print(config.to_json().rstrip(), soft_wrap=True, highlight=False, markup=False)
-    cost = estimate(config, load_dataset(config, console))
+    dataset = load_dataset(config, console)
+    on_images(dataset)
+    cost = estimate(config, dataset)
     for line in (
         f"generator  {cost.generator_parameters:,} parameters",
         f"discriminator     {cost.discriminator_parameters:,} parameters",
         f"speed      {cost.images_per_s:,.0f} images/s, measured over a few steps",
-        f"time       {timedelta(seconds=round(cost.seconds))} for {config.steps:,} steps, evaluations not counted",
+        f"time       {timedelta(seconds=round(cost.seconds))} for {_steps_of(config, cost)}",
         *_judge_line(cost.judge_s),
         f"memory     {cost.peak_memory_bytes / 2**20:,.0f} MiB",
     ):
@@ -110,10 +114,17 @@ def _judge_s(dataset: ImageDataset, device: torch.device) -> float:
 
 
 def _take_steps(state: TrainingState, batches: Batches, config: TrainingConfig, num_steps: int) -> None:
-    until = dataclasses.replace(config, steps=state.step + num_steps)
+    until = dataclasses.replace(config, steps=state.step + num_steps, minutes=None)
     train(state, batches, until, after_step=lambda _: None, should_stop=lambda: False)
     if state.device.type == "cuda":
         torch.cuda.synchronize(state.device)
+
+
+def _steps_of(config: TrainingConfig, cost: Estimate) -> str:
+    if config.num_steps is not None:
+        return f"{config.num_steps:,} steps, evaluations not counted"
+    num_steps = cost.seconds * cost.images_per_s / (config.batch_size * config.num_discriminator_steps)
+    return f"about {num_steps:,.0f} steps, fewer by what the evaluations take"
 
 
 def _num_parameters(network: nn.Module) -> int:

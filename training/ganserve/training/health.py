@@ -47,7 +47,7 @@ class Health:
             f"{num_skipped:,} updates were skipped because a loss or gradient was not finite; if it goes on, try lower "
             "--generator-lr and --discriminator-lr, or --clip-grad-norm 1",
         )
-        has_won = self._config.loss not in ("wgan", "wgan-gp") and figures.discriminator_accuracy > _SATURATED_ACCURACY
+        has_won = not self._config.objective.may_saturate and figures.discriminator_accuracy > _SATURATED_ACCURACY
         self._num_saturated = self._num_saturated + 1 if has_won else 0
         yield from self._watch(
             "saturated",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,6 @@ from .batches import Batches
 from .config import Norm, TrainingConfig
 from .draws import Draws
 from .ema import ema_decay, update_ema
-from .losses import OBJECTIVES
 from .optimisation import descend, lr_factor, set_lr
 from .penalties import clip_weights_, gradient_penalty, squared_gradient_norm
 from .ranks import ALONE, Ranks
@@ -22,7 +22,7 @@ from .state import TrainingState
 
 @dataclass(frozen=True)
 class StepLosses:
-    """What one step measured, as scalars still on the device, so that nobody waits for them."""
+    """What one step measured, as scalars that stay on the device, so that no step waits for a host-device sync."""
 
     discriminator: Tensor
     generator: Tensor
@@ -43,23 +43,25 @@ def train(
     should_stop: Callable[[], bool],
     ranks: Ranks = ALONE,
 ) -> None:
-    """Trains `state` in place until `config.steps` steps are done or `should_stop()`, asked between steps.
+    """Trains `state` in place to the end that `config` sets, or until `should_stop()`, asked between steps.
 
-    Of several `ranks` each calls this at once and takes its own part of every batch; `state` stays the same at all, but
-    for batch norms. Raises ConfigError where a batch cannot be divided, and GanserveError where a rank is gone.
+    With several `ranks`, each calls this at the same time and takes its own part of every batch. Their states stay
+    equal, except for the statistics of batch norms. Raises ConfigError where a batch cannot be divided, and
+    GanserveError where a rank is gone.
     """
-    objective = OBJECTIVES[config.loss]
+    objective = config.objective
     generator, discriminator, draws = state.generator, state.discriminator, state.draws
     batch_size = ranks.share_of(config.batch_size)
     policy = config.augmentations
     autocast = torch.autocast(state.device.type, torch.bfloat16, enabled=config.precision == "bf16")
-    while state.step < config.steps and not should_stop():
+    began_s = time.monotonic() - state.trained_s
+    while (share_done := state.share_done(config)) < 1 and not should_stop():
         # Rates: follow the schedule.
-        factor = lr_factor(config, state.step) * state.lr_scale
+        factor = lr_factor(config.lr_schedule, share_done) * state.lr_scale
         set_lr(state.discriminator_optimiser, config.discriminator_lr * factor)
         set_lr(state.generator_optimiser, config.generator_lr * factor)
 
-        # Discriminator: learn to tell real images from generated ones of the same classes.
+        # Discriminator: learn to tell real images from generated images of the same classes.
         for _ in range(config.num_discriminator_steps):
             real, labels = batches.at(state.images_seen, batch_size)
             with torch.no_grad(), autocast:
@@ -74,12 +76,12 @@ def train(
             state.num_skipped += descend(
                 discriminator_loss + penalty, state.discriminator_optimiser, max_norm=config.clip_grad_norm, ranks=ranks
             )
-            if config.loss == "wgan":
+            if objective.clips_weights:
                 clip_weights_(discriminator, config.clip_value)
             state.images_seen += config.batch_size
 
-        # Generator: learn to be taken for real by the discriminator, which holds still. New latents: those that the
-        # discriminator has just seen would save a tenth of the time and take nearly twice the steps.
+        # Generator: learn to pass for real with the discriminator, whose weights are frozen. The latents are new: those
+        # of the discriminator's step would save a tenth of the time and need nearly twice the steps.
         discriminator.requires_grad_(False)
         with autocast:
             generated: Tensor = generator(draws.normal(batch_size, config.latent_dim), labels)
@@ -91,7 +93,7 @@ def train(
         )
         discriminator.requires_grad_(True)
 
-        # Average: let the generator that will be served follow slowly.
+        # Average: move the generator that will be served a little towards the trained one.
         decay = ema_decay(
             config.batch_size * config.num_discriminator_steps,
             state.images_seen,
@@ -100,8 +102,11 @@ def train(
         )
         update_ema(state.ema, generator, decay)
 
-        # Bookkeeping: count, and let the caller report, evaluate, draw samples and save when it is time.
+        # Bookkeeping: count, and let the caller report, evaluate, draw samples and save where that is due.
         state.step += 1
+        if config.minutes is not None:
+            (trained_ms,) = ranks.largest(round(1000 * (time.monotonic() - began_s)))
+            state.trained_s = trained_ms / 1000
         after_step(
             StepLosses(
                 discriminator=discriminator_loss.detach(),
@@ -117,7 +122,7 @@ def train(
 def _score(
     discriminator: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None, *, norm: Norm
 ) -> tuple[Tensor, Tensor]:
-    """Logits of real and generated images; in one pass unless the discriminator's batch norm would mix the two."""
+    """Logits of real and of generated images, in one pass unless a batch norm would mix their statistics."""
     if norm == "batch":
         return discriminator(real, labels).float(), discriminator(fake, labels).float()
     both_labels = None if labels is None else labels.repeat(2)
@@ -135,14 +140,14 @@ def _penalise(
     *,
     step: int,
 ) -> Tensor:
-    """The weighted gradient penalties of this step. Only every `penalty_every`-th step has them, and that much more.
+    """The weighted gradient penalties of this step; 0 except in every `penalty_every`-th, where they weigh more for it.
 
-    Karras et al., StyleGAN2, 2020, section 3.1, for the latter.
+    This is the lazy regularisation of Karras et al., StyleGAN2, 2020, section 3.1.
     """
     penalty = torch.zeros((), device=real.device)
     if step % config.penalty_every:
         return penalty
-    if config.loss == "wgan-gp":
+    if config.objective.has_gradient_penalty:
         penalty = penalty + config.gp_weight * gradient_penalty(
             discriminator, real, fake, labels, draws.uniform(len(real), 1, 1, 1)
         )

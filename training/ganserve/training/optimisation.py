@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Adam
 
-from .config import TrainingConfig
+from .config import LrSchedule
 from .ranks import ALONE, Ranks
 
 
@@ -18,14 +18,13 @@ def adam(network: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
     return Adam(network.parameters(), lr=lr, betas=betas, fused=True)
 
 
-def lr_factor(config: TrainingConfig, step: int) -> float:
-    """What the learning rates of `step`, counted from 0, are multiplied with: from 1 down to 0 at `config.steps`."""
-    share = step / config.steps
-    match config.lr_schedule:
+def lr_factor(schedule: LrSchedule, share_done: float) -> float:
+    """What the learning rates are multiplied with when `share_done` of the run is over: from 1 down to 0 at its end."""
+    match schedule:
         case "linear":
-            return 1.0 - share
+            return 1.0 - share_done
         case "cosine":
-            return 0.5 * (1.0 + math.cos(math.pi * share))
+            return 0.5 * (1.0 + math.cos(math.pi * share_done))
         case "constant":
             return 1.0
 

@@ -1,4 +1,4 @@
-"""What a person watches while a run goes on."""
+"""What a person watches while a run trains."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from .config import TrainingConfig
 from .report import Figures
 from .scores import Scores
 
@@ -18,19 +19,20 @@ _PLAIN_EVERY_S = 15.0
 class ProgressView:
     """A bar with speed, losses and time left; on a console that is no terminal, such as a log, a line now and then."""
 
-    def __init__(self, console: Console, *, step: int, num_steps: int) -> None:
+    def __init__(self, console: Console, config: TrainingConfig, *, step: int, share_done: float) -> None:
         self._console = console
-        self._num_steps = num_steps
+        self._config = config
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps {task.fields[figures]}"),
+            TextColumn("{task.fields[done]} {task.fields[figures]}"),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("training", total=num_steps, completed=step, figures="")
+        self._task = self._bar.add_task("training", total=1.0, figures="", done="")
+        self._share_done = share_done
+        self.on_step(step, share_done)
         self._next_line_s = time.monotonic() + _PLAIN_EVERY_S
 
     def __enter__(self) -> Self:
@@ -42,9 +44,10 @@ class ProgressView:
     ) -> None:
         self._bar.stop()
 
-    def on_step(self, step: int) -> None:
-        """One more step is done; its losses are not asked for."""
-        self._bar.update(self._task, completed=step)
+    def on_step(self, step: int, share_done: float) -> None:
+        """One more step is done, and so much of the run; its losses are not asked for."""
+        self._share_done = share_done
+        self._bar.update(self._task, completed=share_done, done=describe_steps(self._config, step, share_done))
 
     def on_report(self, figures: Figures) -> None:
         """Shows fresh figures."""
@@ -55,7 +58,8 @@ class ProgressView:
         self._bar.update(self._task, figures=text)
         if not self._console.is_terminal and time.monotonic() >= self._next_line_s:
             self._next_line_s = time.monotonic() + _PLAIN_EVERY_S
-            self._console.print(f"step {figures.step:,} of {self._num_steps:,} {text}", soft_wrap=True)
+            done = describe_steps(self._config, figures.step, self._share_done)
+            self._console.print(f"{done} {text}", soft_wrap=True, highlight=False)
 
     def on_scores(self, scores: Scores, *, step: int) -> None:
         """Shows what an evaluation found, in a line that stays."""
@@ -68,3 +72,10 @@ class ProgressView:
             soft_wrap=True,
             highlight=False,
         )
+
+
+def describe_steps(config: TrainingConfig, step: int, share_done: float) -> str:
+    """How far a run is, such as `500 of 4,000 steps` or `500 steps in 2.50 of 20 minutes`."""
+    if config.minutes is None:
+        return f"{step:,} of {config.num_steps:,} steps"
+    return f"{step:,} steps in {share_done * config.minutes:.2f} of {config.minutes:g} minutes"

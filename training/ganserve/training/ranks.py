@@ -142,7 +142,7 @@ class Ranks:
         except RuntimeError as error:
             raise GanserveError(
                 f"rank {self.rank} has lost the others ({_first_line(error)}); the first to fail says why, and "
-                "--resume goes on from the last checkpoint"
+                "--resume continues from the last checkpoint"
             ) from error
 
 

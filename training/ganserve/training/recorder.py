@@ -57,7 +57,7 @@ class Recorder:
         self._console = console
         self._health = Health(config)
         self._report = Report(run_dir, step=state.step, images_seen=state.images_seen, num_skipped=state.num_skipped)
-        self._progress = ProgressView(console, step=state.step, num_steps=config.steps)
+        self._progress = ProgressView(console, config, step=state.step, share_done=state.share_done(config))
         self._preview = Preview.of(card, seed=config.seed, device=state.device)
         self._first_step = state.step
         self._calibrated_step: int | None = None
@@ -85,8 +85,8 @@ class Recorder:
         """Takes in one step, and writes what is due. Raises DivergenceError where going on would be in vain."""
         step, config = self._state.step, self._config
         self._report.add(losses)
-        self._progress.on_step(step)
-        if step == config.steps:
+        self._progress.on_step(step, self._state.share_done(config))
+        if self._state.share_done(config) >= 1:
             return
         if step % config.report_every == 0:
             self._write_figures()
@@ -100,7 +100,7 @@ class Recorder:
     def finish(self) -> None:
         """Writes everything for the step that the run ends on, due or not; cut short by a signal, no scores."""
         self._write_figures()
-        if self._state.step == self._config.steps or not self._stop():
+        if self._state.share_done(self._config) >= 1 or not self._stop():
             self._evaluate()
         self._save("last")
         self._write_samples()

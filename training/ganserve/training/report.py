@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from ganserve.contract.files import new_file
 
+from .event_file import EventFile
 from .loop import StepLosses
 from .rundir import RunDir
 
@@ -50,7 +50,7 @@ class Report:
     """Collects the losses of each step, and turns them into `Figures` when asked."""
 
     def __init__(self, run_dir: RunDir, *, step: int, images_seen: int, num_skipped: Tensor) -> None:
-        """Goes on after `step`; lines, grids and events of later steps, which were lost, are dropped."""
+        """Continues after `step`; lines, grids and events of later steps, which were lost, are dropped."""
         self._run_dir = run_dir
         for lines in (run_dir.stats, run_dir.evaluations):
             _keep_until(lines, step)
@@ -64,13 +64,13 @@ class Report:
         self._sum: Tensor | None = None
 
     def __enter__(self) -> Self:
-        self._tensorboard = SummaryWriter(self._run_dir.tensorboard, purge_step=self._first_step + 1)
+        self._events = EventFile(self._run_dir.tensorboard, first_step=self._first_step + 1)
         return self
 
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._tensorboard.close()
+        self._events.close()
 
     def add(self, losses: StepLosses) -> None:
         """Adds one step; one whose losses are not finite counts in `num_skipped` alone. Waits for nothing."""
@@ -115,14 +115,14 @@ class Report:
 
     def add_grid(self, picture: npt.NDArray[np.uint8], *, step: int) -> None:
         """Shows a sample grid, uint8 (H, W, C), in TensorBoard."""
-        self._tensorboard.add_image("samples", picture, step, dataformats="HWC")
+        self._events.add_picture("samples", picture, step=step)
 
     def _write(self, lines: Path, values: dict[str, Any], *, group: str) -> None:
         with lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps({name: _or_none(value) for name, value in values.items()}, allow_nan=False) + "\n")
         for name, value in values.items():
             if isinstance(value, float):
-                self._tensorboard.add_scalar(f"{group}/{name}", value, values["step"])
+                self._events.add_scalar(f"{group}/{name}", value, step=values["step"])
 
 
 def _or_none(value: Any) -> Any:

@@ -1,8 +1,10 @@
-"""A run from its config to its last checkpoint: `training_from_config` starts one, `resume_training` goes on."""
+"""A run from its config to its last checkpoint: `training_from_config` starts one, `resume_training` continues it."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from .config import TrainingConfig
 from .datasets import ImageDataset, Resize, absolute, load, refuse_inside
 from .device import choose_device
 from .interrupt import StopSignal
+from .progress import describe_steps
 from .ranks import Ranks
 from .rundir import RunDir
 from .session import RunSummary, Session
@@ -26,6 +29,7 @@ MAY_CHANGE = frozenset(
         "data",
         "out",
         "steps",
+        "minutes",
         "device",
         "evaluate_every",
         "patience",
@@ -37,11 +41,18 @@ MAY_CHANGE = frozenset(
 """Settings that a resumed run may have other values of. The images themselves may not change, wherever they lie."""
 
 
-def training_from_config(config: TrainingConfig, *, console: Console | None = None) -> RunSummary:
+def training_from_config(
+    config: TrainingConfig,
+    *,
+    console: Console | None = None,
+    on_images: Callable[[ImageDataset], None] = lambda _: None,
+) -> RunSummary:
     """Trains a new run in `config.out` and returns when it is done or a signal stops it; either way all is saved.
 
-    `console` shows progress; None shows nothing. Raises ConfigError and DatasetError before anything is written, and
-    DivergenceError where the run could not be kept finite; its last good checkpoint stays.
+    `console` shows progress; None shows nothing. `on_images` is given the images before training begins.
+
+    Raises ConfigError and DatasetError before anything is written, and DivergenceError where the run could not be kept
+    finite; its last good checkpoint stays.
     """
     ranks = Ranks.from_environment()
     console = _console_of(ranks, console)
@@ -54,42 +65,39 @@ def training_from_config(config: TrainingConfig, *, console: Console | None = No
     with ranks.joined(device):
         with ranks.one_of_each_machine_first():
             dataset = load_dataset(config, console)
+        on_images(dataset)
         session = Session.begin(config, dataset, device, ranks, console)
-        with StopSignal(session.say_stopping) as stop:
-            if ranks.is_first:
-                RunDir.create(config)
+        with StopSignal(session.say_stopping) as stop, RunDir.started(config) if ranks.is_first else nullcontext():
             return session.run(stop)
 
 
 def resume_training(run: Path, *, console: Console | None = None, **changes: Any) -> RunSummary:
-    """Goes on with the run in folder `run` from its last checkpoint, as if it had never stopped.
+    """Continues the run in folder `run` from its last checkpoint, as if it had never stopped.
 
-    `changes` are settings of `TrainingConfig` by name. Those in `MAY_CHANGE` may differ from the run's own; `steps` is
-    a new total. Raises ArtifactError for a run that cannot be read, and ConfigError where another setting or the images
-    differ from those that it began with, or where there is nothing left to do.
+    `changes` are settings of `TrainingConfig` by name. Those in `MAY_CHANGE` may differ from the run's own; `steps` or
+    `minutes` is a new total. Raises ArtifactError for a run that cannot be read, and ConfigError where another setting
+    or the images differ from those that it began with, or where there is nothing left to do.
     """
     ranks = Ranks.from_environment()
-    console = _console_of(ranks, console)
     run_dir = RunDir.existing(run)
+    run_dir.check_resumable()
+    # Before the checkpoint is read, because the process that holds the lock may be about to write a newer one.
+    with run_dir.locked() if ranks.is_first else nullcontext():
+        return _resume(run_dir, ranks, _console_of(ranks, console), changes)
+
+
+def _resume(run_dir: RunDir, ranks: Ranks, console: Console, changes: dict[str, Any]) -> RunSummary:
     saved = checkpoint.load(run_dir.checkpoint())
-    config = dataclasses.replace(saved.config, **changes | {"out": run})
+    config = dataclasses.replace(saved.config, **changes | {"out": run_dir.root})
     _refuse_other_settings(config, saved.config)
-    if config.steps != saved.config.steps and config.lr_schedule != "constant":
-        raise ConfigError(
-            f"--steps {config.steps}: the learning rates of {run} fall until step {saved.config.steps}, and another "
-            "total would make them jump; start a new run with another --out"
-        )
-    if config.steps <= saved.step:
-        raise ConfigError(
-            f"--steps {config.steps}: {config.out} has done {saved.step} steps; give a larger total to go on"
-        )
+    _check_length(config, saved)
     config = dataclasses.replace(config, data=absolute(config.data))
-    refuse_inside(run, config.data, "--resume")
+    refuse_inside(run_dir.root, config.data, "--resume")
     ranks.share_of(config.batch_size)
     device = choose_device(config.device, ranks)
     with ranks.joined(device):
         with ranks.one_of_each_machine_first():
-            dataset = load_same_dataset(config, saved.card, console, source=f"--resume {run}")
+            dataset = load_same_dataset(config, saved.card, console, source=f"--resume {run_dir.root}")
         session = Session.begin(config, dataset, device, ranks, console)
         saved.restore(session.state)
         with StopSignal(session.say_stopping) as stop:
@@ -119,6 +127,26 @@ def load_dataset(config: TrainingConfig, console: Console) -> ImageDataset:
             markup=False,
         )
     return dataset
+
+
+def _check_length(config: TrainingConfig, saved: checkpoint.Checkpoint) -> None:
+    """Raises ConfigError where there is nothing left to train, or where the run cannot have its new length."""
+    flag, length, before = (
+        ("--steps", config.num_steps, saved.config.num_steps)
+        if config.minutes is None
+        else ("--minutes", config.minutes, saved.config.minutes)
+    )
+    if before is None:
+        other = "--minutes" if config.minutes is None else "--steps"
+        raise ConfigError(f"{flag} {length}: the length of {config.out} is set by {other}; give a new total of those")
+    if length != before and config.lr_schedule != "constant":
+        raise ConfigError(
+            f"{flag} {length:g}: the learning rates of {config.out} fall until {flag} {before:g}, and another total "
+            "would make them jump; start a new run with another --out"
+        )
+    if config.share_done(saved.step, saved.progress.trained_s) >= 1:
+        done = describe_steps(saved.config, saved.step, saved.config.share_done(saved.step, saved.progress.trained_s))
+        raise ConfigError(f"{flag} {length:g}: {config.out} has done {done}; give a larger total to continue")
 
 
 def _refuse_other_settings(config: TrainingConfig, saved: TrainingConfig) -> None:

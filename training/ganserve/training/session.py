@@ -1,4 +1,4 @@
-"""One process's part of a run, from its first step, or the one after the last checkpoint, to the end."""
+"""A run in one process: from its first step, or the one after the last checkpoint, to its end."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from .device import allow_tf32
 from .evaluation import Evaluator, feature_extractor_for
 from .interrupt import StoppedError, StopSignal
 from .loop import train
+from .progress import describe_steps
 from .ranks import Ranks
 from .recorder import Recorder
 from .rundir import RunDir
@@ -47,8 +48,10 @@ class RunSummary:
     run_dir: Path
     steps: int
     """Steps done, resumed parts included."""
-    num_steps: int
-    """Steps that the run is meant to have."""
+    progress: str
+    """How far that is, such as `500 of 4,000 steps`."""
+    is_complete: bool
+    """Whether the run came to the end that its config sets, and not to that of patience or a signal."""
     images_seen: int
     """Real images shown to the discriminator, resumed parts included."""
     images_per_s: float
@@ -68,7 +71,7 @@ class RunSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What the process works with."""
+    """What a process trains with: settings, images, and the state that changes."""
 
     config: TrainingConfig
     dataset: ImageDataset
@@ -81,7 +84,7 @@ class Session:
     def begin(
         cls, config: TrainingConfig, dataset: ImageDataset, device: torch.device, ranks: Ranks, console: Console
     ) -> Self:
-        """Before the first step. Writes nothing. Raises ConfigError where config and dataset do not go together."""
+        """The state before the first step. Writes nothing. Raises ConfigError where config and dataset do not match."""
         card = build_card(config, dataset)
         if config.evaluate_every and len(dataset.images) < _MIN_EVALUATED_IMAGES:
             raise ConfigError(
@@ -107,7 +110,11 @@ class Session:
         return RunDir(self.config.out)
 
     def run(self, stop: StopSignal) -> RunSummary:
-        """Trains until all steps are done, a signal comes or patience ends. Raises ArtifactError, DivergenceError."""
+        """Trains to the end of the run, or until a signal comes or patience ends.
+
+        Raises ArtifactError where the run folder cannot be written, ConfigError where memory does not suffice, and
+        DivergenceError.
+        """
         config, state = self.config, self.state
         self._say(
             f"{self.dataset.name}: {len(self.dataset.images):,} images of {self.card.image.width}×"
@@ -119,7 +126,7 @@ class Session:
             self._say(f"warning: {hint}; --balance-classes shows all classes alike")
         allow_tf32(config.tf32)
         try:
-            # From here on the run can be gone on with, whatever ends it.
+            # From here on the run can be resumed, whatever ends it.
             self._save()
             first_images_seen, started_s = state.images_seen, time.monotonic()
             evaluator = self._evaluator(stop)
@@ -139,7 +146,8 @@ class Session:
         return RunSummary(
             run_dir=config.out,
             steps=state.step,
-            num_steps=config.steps,
+            progress=describe_steps(config, state.step, state.share_done(config)),
+            is_complete=state.share_done(config) >= 1,
             images_seen=state.images_seen,
             images_per_s=(state.images_seen - first_images_seen) / max(seconds, 1e-9),
             seconds=seconds,
@@ -152,7 +160,7 @@ class Session:
         )
 
     def _attempt(self, evaluator: Evaluator | None, stop: StopSignal) -> bool:
-        """Trains to the end, or until training diverges and is rolled back. Returns whether it came to the end."""
+        """Trains to the end, or until training diverges and is rolled back. Returns whether it reached the end."""
         config, state, ranks = self.config, self.state, self.ranks
         batches = Batches.of(
             self.dataset,
@@ -184,20 +192,19 @@ class Session:
         return True
 
     def _roll_back(self, error: DivergenceError) -> None:
-        """Brings the last good state back with half the learning rates. Raises DivergenceError after too many times."""
-        num_rollbacks, lr_scale = self.state.num_rollbacks, self.state.lr_scale
+        """Restores the last checkpoint and halves the learning rates. Raises DivergenceError after too many times."""
+        state = self.state
+        num_rollbacks, lr_scale, trained_s = state.num_rollbacks, state.lr_scale, state.trained_s
         if num_rollbacks == _MAX_ROLLBACKS:
             raise DivergenceError(
                 f"{error}, and going back to the last good checkpoint with half the learning rates did not help "
                 f"{num_rollbacks} times; that checkpoint is in {self.config.out}. Train again with lower "
                 "--generator-lr and --discriminator-lr, --clip-grad-norm 1, or another --loss"
             ) from error
-        checkpoint.load(self.run_dir.checkpoint()).restore(self.state)
-        self.state.num_rollbacks, self.state.lr_scale = num_rollbacks + 1, lr_scale / 2
+        checkpoint.load(self.run_dir.checkpoint()).restore(state)
+        state.num_rollbacks, state.lr_scale, state.trained_s = num_rollbacks + 1, lr_scale / 2, trained_s
         self._save()
-        self._say(
-            f"warning: {error}; going on from step {self.state.step:,} with learning rates × {self.state.lr_scale:g}"
-        )
+        self._say(f"warning: {error}; continuing from step {state.step:,} with learning rates × {state.lr_scale:g}")
 
     def _save(self) -> None:
         if self.ranks.is_first:
@@ -236,8 +243,8 @@ class Session:
             return (str(error),)
 
     def say_stopping(self) -> None:
-        """Tells the person who asked for it that the run will stop soon."""
-        self._say("stopping after this step; the same again stops at once and loses it")
+        """Tells whoever asked for it that the run will stop soon."""
+        self._say("stopping after this step; a second signal stops at once and loses what is not saved")
 
     def _say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False)

@@ -51,6 +51,9 @@ class TrainingState:
     images_seen: int = 0
     """Real images shown to the discriminator; also the position in `Batches`."""
 
+    trained_s: float = 0.0
+    """Seconds since the first step, evaluations included; counted only where `minutes` bound the run."""
+
     lr_scale: float = 1.0
     """Both learning rates are multiplied with it; halved whenever the run is rolled back."""
 
@@ -88,6 +91,10 @@ class TrainingState:
             device=device,
             num_skipped=torch.zeros((), device=device),
         )
+
+    def share_done(self, config: TrainingConfig) -> float:
+        """How much of the run is done: 1 or more at its end."""
+        return config.share_done(self.step, self.trained_s)
 
     def check_finite(self) -> None:
         """Raises DivergenceError where a weight is no longer finite, because nothing good comes after that."""

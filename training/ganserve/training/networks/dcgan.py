@@ -7,6 +7,7 @@ import itertools
 from torch import Tensor, nn
 
 from .conditioning import LatentInput, ProjectionHead
+from .family import Family
 from .shape import ImageShape, halvings, level_widths, stride_two_kernel
 
 _LEAK = 0.2
@@ -67,6 +68,14 @@ class DcganDiscriminator(nn.Module):
         """images: (N, C, H, W), labels: (N,) or None -> logits (N,)."""
         logits: Tensor = self.head(self.layers(images), labels)
         return logits
+
+
+FAMILY = Family(
+    generator=DcganGenerator,
+    discriminator=DcganDiscriminator,
+    norms=("spectral", "batch", "none"),
+    spectral_gain=48.0,
+)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -8,6 +8,7 @@ import math
 from torch import Tensor, nn
 
 from .conditioning import LatentInput, ProjectionHead
+from .family import Family
 from .shape import ImageShape
 
 _HIDDEN_FACTORS = (4, 8)
@@ -50,3 +51,10 @@ class MlpDiscriminator(nn.Module):
         """images: (N, C, H, W), labels: (N,) or None -> logits (N,)."""
         logits: Tensor = self.head(self.layers(images), labels)
         return logits
+
+
+FAMILY = Family(
+    generator=MlpGenerator,
+    discriminator=MlpDiscriminator,
+    norms=("none", "spectral"),
+)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .conditioning import LatentInput, ProjectionHead
+from .family import Family
 from .shape import ImageShape, halvings, level_widths
 
 _BLOCKS_PER_LEVEL = 1
@@ -98,6 +99,14 @@ class R3ganDiscriminator(nn.Module):
         features: Tensor = (self.layers(images) * self.basis).sum(dim=(2, 3))
         logits: Tensor = self.head(features, labels)
         return logits
+
+
+FAMILY = Family(
+    generator=R3ganGenerator,
+    discriminator=R3ganDiscriminator,
+    norms=("none",),
+    smallest_side=4,
+)
 
 
 def _blocks(width: int, num_blocks: int) -> list[nn.Module]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .conditioning import ClassBatchNorm, ProjectionHead
+from .family import Family
 from .shape import ImageShape, Size, halvings, level_widths
 
 _RESIDUAL_GAIN = math.sqrt(2)
@@ -118,6 +119,14 @@ class ResnetDiscriminator(nn.Module):
         features: Tensor = self.blocks(images).sum(dim=(2, 3))
         logits: Tensor = self.head(features, labels)
         return logits
+
+
+FAMILY = Family(
+    generator=ResnetGenerator,
+    discriminator=ResnetDiscriminator,
+    norms=("spectral", "none"),
+    smallest_side=4,
+)
 
 
 def _residual_conv(width_in: int, width_out: int, *, bias: bool = True) -> nn.Conv2d:

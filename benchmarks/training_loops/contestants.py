@@ -98,7 +98,7 @@ def _ours(
             look(losses)
             after_step()
 
-        until = dataclasses.replace(config, steps=state.step + num_steps)
+        until = dataclasses.replace(config, steps=state.step + num_steps, minutes=None)
         train(state, batches, until, after_step=look_and_count, should_stop=lambda: False)
 
     return Contestant(name, config.batch_size * config.num_discriminator_steps, take_steps)

@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
 
 import torch
 
 from ganserve.contract.errors import ConfigError
+from ganserve.exporter.benchmark import Spread
 from ganserve.training.config import TrainingConfig
 from ganserve.training.datasets import ImageDataset
 from ganserve.training.device import choose_device
 
-from .contestants import OURS, PLAIN, Contestant, contestants
+from .contestants import PLAIN, Contestant, contestants
 
 # Enough to use up what a DataLoader's workers got ready between its turns, and for them to rest in another's.
 _NUM_WARM_UP_STEPS = 5
-
-
-class Spread(NamedTuple):
-    """The middle and both ends of several measurements."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Self:
-        """The spread of at least one value."""
-        return cls(statistics.median(values), min(values), max(values))
-
-    @classmethod
-    def of_ratios(cls, values: Sequence[float], bases: Sequence[float]) -> Self:
-        """The spread of each value over the base that was measured in the same round."""
-        return cls.of([value / base for value, base in zip(values, bases, strict=True)])
-
-    def __format__(self, form: str) -> str:
-        """As `median (low to high)`, each number in the given form."""
-        return f"{self.median:{form}} ({self.low:{form}} to {self.high:{form}})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,47 +52,26 @@ class TrainingSpeed:
         """How many times as fast as the plain loop a loop is, from the two figures of each round."""
         return Spread.of_ratios(self.images_per_s[name], self.images_per_s[PLAIN])
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values."""
-        height, width, num_channels = self.shape
-        return {
-            "preset": self.preset,
-            "image": {"height": height, "width": width, "channels": num_channels},
-            "batch_size": self.batch_size,
-            "steps": self.num_steps,
-            "rounds": self.num_rounds,
-            "device": self.device,
-            "threads": self.num_threads,
-            "torch": str(torch.__version__),
-            "ratio": self.ratio(OURS)._asdict(),
-            "loops": [
-                {
-                    "name": name,
-                    "images_per_s": self.spread(name)._asdict(),
-                    "ratio": self.ratio(name)._asdict(),
-                    "each_round": figures,
-                }
-                for name, figures in self.images_per_s.items()
-            ],
-            "differences": self.differences,
-        }
-
 
 def measure(
     config: TrainingConfig,
     dataset: ImageDataset,
     *,
     preset: str,
+    num_steps: int,
     num_rounds: int,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> TrainingSpeed:
-    """Has every loop take `config.steps` steps in each of `num_rounds` rounds, in turns whose order changes.
+    """Has every loop take `num_steps` steps in each of `num_rounds` rounds, in turns whose order changes.
 
-    The first steps of a turn are not measured. `on_progress` is told how many turns are done, and of how many. Raises
-    ConfigError where there are no rounds, where `config` does not suit the images, or where they fill no batch.
+    The first steps of a turn are not measured. `on_progress` is told how many turns are done, and of how many.
+
+    Raises ConfigError where there are no steps or rounds, where `config` does not suit the images, or where they do not
+    fill a batch.
     """
-    if num_rounds < 1:
-        raise ConfigError(f"--rounds is {num_rounds}; give 1 or more")
+    for flag, number in (("--steps", num_steps), ("--rounds", num_rounds)):
+        if number < 1:
+            raise ConfigError(f"{flag} is {number}; give 1 or more")
     if len(dataset.images) < config.batch_size:
         raise ConfigError(
             f"--batch-size is {config.batch_size}, and {dataset.name} has {len(dataset.images):,} images; "
@@ -129,14 +85,14 @@ def measure(
     for number in range(num_rounds):
         for turn, loop in enumerate(loops if number % 2 == 0 else reversed(loops)):
             on_progress(number * len(loops) + turn, num_rounds * len(loops))
-            found[loop.name].append(_images_per_s(loop, config.steps, device))
+            found[loop.name].append(_images_per_s(loop, num_steps, device))
     _, height, width, num_channels = dataset.images.shape
     return TrainingSpeed(
         images_per_s=found,
         preset=preset,
         shape=(height, width, num_channels),
         batch_size=config.batch_size,
-        num_steps=config.steps,
+        num_steps=num_steps,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         num_threads=torch.get_num_threads(),
         differences=_differences(config),

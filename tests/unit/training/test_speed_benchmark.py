@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,13 @@ import torch
 from ganserve.contract.errors import ConfigError
 from ganserve.training import TrainingConfig
 from ganserve.training.batches import Batches
-from ganserve.training.benchmark import TrainingSpeed, measure
-from ganserve.training.benchmark.contestants import (
+from ganserve.training.card import build_card
+from ganserve.training.datasets import ImageDataset
+from ganserve.training.loop import train
+from ganserve.training.networks import ImageShape
+from ganserve.training.state import TrainingState
+from training_loops import TrainingSpeed, measure
+from training_loops.contestants import (
     OURS,
     PLAIN,
     contestants,
@@ -22,20 +28,10 @@ from ganserve.training.benchmark.contestants import (
     put_channels_first,
     unfuse,
 )
-from ganserve.training.benchmark.plain_loop import (
-    PlainFigures,
-    PlainTraining,
-    loaded_batches,
-    train_plainly,
-)
-from ganserve.training.card import build_card
-from ganserve.training.cli.bench import bench_train
-from ganserve.training.datasets import ImageDataset
-from ganserve.training.loop import train
-from ganserve.training.networks import ImageShape
-from ganserve.training.state import TrainingState
+from training_loops.plain_loop import PlainFigures, PlainTraining, loaded_batches, train_plainly
 
 CPU = torch.device("cpu")
+SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "training.py"
 
 # Python 3.12 and later warn whenever a process with threads, such as those of PyTorch, starts a worker by forking.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
@@ -129,12 +125,13 @@ def test_our_measures_leave_the_mathematics_alone(
 
 
 def test_all_take_turns_and_each_round_has_a_ratio(make_config: MakeConfig, make_dataset: MakeDataset) -> None:
-    config = make_config(loss="hinge", n_critic=2, mirror=True, steps=1)
+    config = make_config(loss="hinge", n_critic=2, mirror=True)
     turns: list[tuple[int, int]] = []
     speed = measure(
         config,
         make_dataset(),
         preset="mine",
+        num_steps=1,
         num_rounds=2,
         on_progress=lambda num_done, total: turns.append((num_done, total)),
     )
@@ -161,44 +158,39 @@ def test_a_ratio_is_between_figures_of_one_round() -> None:
     assert speed.spread(OURS) == (30.0, 20.0, 160.0)
 
 
-def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    bench_train(preset="mlp", size=8, channels=1, batch_size=4, steps=1, rounds=1, device="cpu")
-    shown = capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"num_rounds": 0}, "--rounds is 0; give 1 or more"),
+        ({"num_steps": 0}, "--steps is 0; give 1 or more"),
+        ({"batch_size": 16}, "--batch-size is 16, and random has 10 images; give a smaller one"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    make_config: MakeConfig, make_dataset: MakeDataset, wrong: dict[str, int], text: str
+) -> None:
+    config = make_config(batch_size=wrong.pop("batch_size", 4))
+    with pytest.raises(ConfigError, match=text):
+        measure(config, make_dataset(), **{"preset": "mine", "num_steps": 1, "num_rounds": 1, **wrong})  # type: ignore[arg-type]
+
+
+def run_script(*flags: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SCRIPT, *map(str, flags)], capture_output=True, text=True, check=False)
+
+
+def test_the_script_prints_a_table() -> None:
+    tiny = ("--preset", "mlp", "--size", 8, "--channels", 1, "--batch-size", 4, "--steps", 1, "--rounds", 1)
+    done = run_script(*tiny, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout
     assert shown.startswith("mlp, 8×8×1, batches of 4; cpu, ")
     for name in (PLAIN, OURS):
         assert re.search(rf"^{name} +[\d,]+ \([\d,]+ to [\d,]+\) +\d+\.\d\d \(\d+\.\d\d to \d+\.\d\d\)$", shown, re.M)
     assert "Unlike the plain loop, ours averages the generator's weights (EMA)" in shown
 
 
-def test_the_command_gives_json_for_images_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.savez(tmp_path / "images.npz", images=np.zeros((6, 8, 8), np.uint8))
-    bench_train(
-        preset="mlp",
-        size=4,
-        batch_size=4,
-        steps=1,
-        rounds=1,
-        device="cpu",
-        data=str(tmp_path / "images.npz"),
-        as_json=True,
-    )
-    found = json.loads(capsys.readouterr().out)
-    assert found["image"] == {"height": 4, "width": 4, "channels": 1}
-    assert (found["preset"], found["batch_size"], found["steps"], found["rounds"]) == ("mlp", 4, 1, 1)
-    assert set(found["ratio"]) == {"median", "low", "high"}
-    assert found["loops"][0]["name"] == PLAIN
-    assert set(found["loops"][0]) == {"name", "images_per_s", "ratio", "each_round"}
-
-
-def test_what_cannot_be_measured_is_refused(tmp_path: Path, make_config: MakeConfig, make_dataset: MakeDataset) -> None:
-    with pytest.raises(ConfigError, match="--rounds is 0; give 1 or more"):
-        measure(make_config(), make_dataset(), preset="mine", num_rounds=0)
-    with pytest.raises(ConfigError, match="--batch-size is 16, and random has 10 images; give a smaller one"):
-        measure(make_config(batch_size=16), make_dataset(), preset="mine", num_rounds=1)
-    with pytest.raises(ConfigError, match="--steps is 0"):
-        bench_train(steps=0)
-    with pytest.raises(ConfigError, match="--size 0x0"):
-        bench_train(size=0)
+def test_the_script_refuses_a_preset_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("depth = 3\n")
-    with pytest.raises(ConfigError, match=r"mine\.toml: cannot be read as settings \(.*'depth'"):
-        bench_train(preset=str(tmp_path / "mine.toml"))
+    done = run_script("--preset", tmp_path / "mine.toml")
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*mine\.toml: cannot be read as settings \(.*'depth'.*\)\n", done.stderr)
