@@ -25,6 +25,7 @@ CLIENT_NAMES = [
     "ImageFormatName",
     "InvalidRequestError",
     "LabelsLike",
+    "ModelInfo",
     "NotFoundError",
     "OverloadedError",
     "PreconditionError",
@@ -34,7 +35,7 @@ CLIENT_NAMES = [
     "UnavailableError",
     "UnsupportedError",
 ]
-METHODS = ("close", "generate", "generate_from", "get_model", "list_models", "stream")
+METHODS = ("close", "generate", "generate_from", "get_model", "list_models", "stream", "wait_until_ready")
 
 
 def public_methods(client: type) -> list[str]:

@@ -10,7 +10,7 @@ A sample is an address: the same model, seed, index, labels and truncation give 
 often. So calls are repeated safely, and a seed that nobody gave is drawn by the client before its first attempt.
 
 `Client` is for threads and processes, `AsyncClient` for asyncio. In a forked process, such as a `DataLoader` worker,
-only `Client` works: it opens a channel of its own in every process.
+use `Client`: it opens channels of its own in every process.
 """
 
 from ganserve.contract.errors import (
@@ -33,6 +33,7 @@ from ganserve.contract.errors import (
 from ._async_client import AsyncClient
 from ._client import Client
 from ._labels import LabelsLike
+from ._model_info import ModelInfo
 from ._requests import ImageFormatName
 from ._samples import Samples
 
@@ -48,6 +49,7 @@ __all__ = [
     "ImageFormatName",
     "InvalidRequestError",
     "LabelsLike",
+    "ModelInfo",
     "NotFoundError",
     "OverloadedError",
     "PreconditionError",

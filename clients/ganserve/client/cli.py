@@ -14,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.v1.generator_pb2 import ListModelsResponse
-from ganserve.v1.model_pb2 import ServedModel
 
 from ._client import Client
 from ._label_text import parse_labels
+from ._model_info import ModelInfo, short_name
 from ._outputs import Recipe, open_output
 from ._samples import Samples
-from ._tables import card_table, model_name, model_table
+from ._tables import card_table, model_table
 
 _DEFAULT_SERVER = "127.0.0.1:50051"
 
@@ -103,7 +103,7 @@ def generate(
                 advance(len(samples))
     rate = n / (time.perf_counter() - began_s)
     drawn = "" if seed is not None else f" (drawn; --seed {samples.seed} gives the same again)"
-    print(f"{out}: {n} samples by {model_name(served.identity)}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
+    print(f"{out}: {n} samples by {short_name(served.identity)}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
 
 
 def models(
@@ -134,10 +134,10 @@ def models(
     with Client(server, model=model, version=version, timeout_s=timeout) as client:
         if model is not None:
             served = client.get_model()
-            shown, message = card_table(served), MessageToJson(served, preserving_proto_field_name=True)
+            shown, message = card_table(served), MessageToJson(served.message, preserving_proto_field_name=True)
         else:
             every = client.list_models()
-            reply = ListModelsResponse(models=every)
+            reply = ListModelsResponse(models=[model.message for model in every])
             shown, message = model_table(every), MessageToJson(reply, preserving_proto_field_name=True)
     if json:
         print(message)
@@ -145,12 +145,12 @@ def models(
         Console().print(shown)
 
 
-def _by_one_model(stream: Iterable[Samples], served: ServedModel) -> Iterator[Samples]:
+def _by_one_model(stream: Iterable[Samples], served: ModelInfo) -> Iterator[Samples]:
     """The samples, which have to be by the model whose card was read."""
     for samples in stream:
         if samples.model.digest != served.identity.digest:
             raise PreconditionError(
-                f"the server changed from {model_name(served.identity)} to {model_name(samples.model)} in between; "
+                f"the server changed from {short_name(served.identity)} to {short_name(samples.model)} in between; "
                 "run the command again"
             )
         yield samples

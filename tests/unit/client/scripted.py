@@ -92,6 +92,7 @@ class Script(GeneratorServiceServicer):
         stream: after how many replies the next StreamSamples calls are lost.
         digests: digests of the next Generate replies; afterwards, the model's own.
         requests: all requests so far.
+        obeys_pins: whether calls for another digest are refused.
     """
 
     name: str = "digits"
@@ -105,6 +106,7 @@ class Script(GeneratorServiceServicer):
     requests: list[Any] = field(default_factory=list)
     hold: threading.Event | None = None
     stream_lag: int = 0
+    obeys_pins: bool = True
 
     def asked(self, kind: type[Any]) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
@@ -116,17 +118,20 @@ class Script(GeneratorServiceServicer):
         if self.generate and (failure := self.generate.popleft()):
             failure.end(context)
         digest = self.digests.popleft() if self.digests else self.digest
-        if request.query.model.digest not in ("", digest):
+        if self.obeys_pins and request.query.model.digest not in ("", digest):
             Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest").end(context)
         count = self._count(request.query)
         if count > self.max_samples:
-            Failure(grpc.StatusCode.INVALID_ARGUMENT, "too many", field="query.address.count").end(context)
+            field = "query.address.count" if request.query.HasField("address") else "query.latents.values"
+            Failure(grpc.StatusCode.INVALID_ARGUMENT, "too many", field=field).end(context)
         return GenerateResponse(batch=self._batch(request.query, 0, count, digest))
 
     def StreamSamples(  # noqa: N802
         self, request: StreamSamplesRequest, context: Any
     ) -> Iterator[StreamSamplesResponse]:
         self.requests.append(request)
+        if self.obeys_pins and request.query.model.digest not in ("", self.digest):
+            Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest").end(context)
         num_replies, failure = self.stream.popleft() if self.stream else (2**63, None)
         size = min(self.stream_batch, request.max_batch_size or self.stream_batch)
         starts = range(0, request.query.address.count, size)
@@ -142,6 +147,8 @@ class Script(GeneratorServiceServicer):
         self.requests.append(request)
         if request.model.name != self.name:
             Failure(grpc.StatusCode.NOT_FOUND, f"no model {request.model.name!r}", field="model.name").end(context)
+        if request.model.digest not in ("", self.digest):
+            Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest").end(context)
         return GetModelResponse(model=self.served())
 
     def ListModels(self, request: ListModelsRequest, context: Any) -> ListModelsResponse:  # noqa: ARG002, N802

@@ -112,7 +112,7 @@ def test_models_are_listed(server: ScriptedServer, capsys: pytest.CaptureFixture
 def test_a_card_is_shown(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--server", server.address, "--model", "digits"]) == 0
     shown = capsys.readouterr().out
-    for fact in ("digits:2", "zero, one, two", "fid", "12.5", "mlp, trained with gan"):
+    for fact in ("digits:2", "zero, one, two", "fid", "12.5", "mlp, trained with non-saturating"):
         assert fact in shown
 
 
@@ -131,7 +131,7 @@ def test_names_are_not_markup(server: ScriptedServer, script: Script, capsys: py
 
 
 def test_a_server_that_is_not_there(deaf_address: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "--server", deaf_address]) == 5
+    assert main(["models", "--server", deaf_address, "--timeout", "0.3"]) == 5
     said = capsys.readouterr().err
     assert said.startswith(f"ganserve: error: {deaf_address} is unavailable; is `ganserve serve` running there?")
     assert said.count("\n") == 1
