@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import grpc
 
-from ganserve.contract.errors import DeadlineError, RequestError, UnavailableError
+from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestError, UnavailableError
 from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
@@ -113,8 +113,7 @@ class _Call(Generic[Answer]):
             try:
                 return self._ask.read(self._reply.result())
             except (grpc.RpcError, RequestError) as error:
-                if not self._connection.ended_by_fork:
-                    time.sleep(self._attempts.pause_s(error))
+                _wait_after(error, self._connections, self._connection, self._attempts)
             self._send()
 
     def cancel(self) -> None:
@@ -153,8 +152,7 @@ class _Stream:
                 return self._next_within(attempts.left_s(), attempts.deadline.timeout_s)
             except (grpc.RpcError, RequestError) as error:
                 self.cancel()
-                if not connection.ended_by_fork:
-                    time.sleep(attempts.pause_s(error))
+                _wait_after(error, self._connections, connection, attempts)
 
     def cancel(self) -> None:
         """Ends the call under way. One of a parent process is left alone: its locks may have been held at the fork."""
@@ -182,6 +180,16 @@ class _Stream:
         if reply is None:
             raise self._cursor.cut_short()
         return reply
+
+
+def _wait_after(error: Exception, connections: Connections, connection: Connection, attempts: Attempts) -> None:
+    """Waits until it is time to ask again. Raises RequestError where that is no use."""
+    if connection.ended_by_fork:
+        return
+    if not connections.closed:
+        time.sleep(attempts.pause_s(error))
+    if connections.closed:
+        raise CallCancelledError("the client was closed during the call") from None
 
 
 def _begin(

@@ -5,6 +5,9 @@ may one that opens its own while the parent's is in use. Just before a fork, the
 closed, and after it parent and child open their own when they next need them. Calls that this ends are sent again, and
 streams go on at their next index: the same address gives the same sample.
 
+gRPC shuts down, in the background, when its last channel has gone, and a fork in the middle of that leaves the child
+with a lock that nobody opens. One channel that leads nowhere therefore stays for as long as the process lives.
+
 asyncio's gRPC cannot be put to rest like that. A child of a process that has it open may use `Client` alone.
 """
 
@@ -15,6 +18,8 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary, WeakSet
+
+import grpc
 
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
@@ -37,6 +42,7 @@ class Connection:
     """
 
     def __init__(self, address: str) -> None:
+        _keep_grpc_up()
         self.address = address
         self.channel = open_channel(address)
         self.stub = GeneratorServiceStub(self.channel)
@@ -50,11 +56,15 @@ class Connection:
 
 
 class Connections:
-    """The channels of a `Client`. Safe to share between threads; a pickled copy leaves the channels behind."""
+    """The channels of a `Client`. Safe to share between threads; a pickled copy leaves the channels behind.
+
+    Attributes:
+        closed: whether the client has been closed.
+    """
 
     def __init__(self) -> None:
         """Opens nothing yet."""
-        self._closed = False
+        self.closed = False
         self._by_address: dict[str, Connection] = {}
 
     def to(self, address: str) -> Connection:
@@ -62,7 +72,7 @@ class Connections:
         connection = self._by_address.get(address)
         if connection is None:
             with _no_fork:
-                if self._closed:
+                if self.closed:
                     raise RuntimeError(_CLOSED)
                 _in_use.add(self)
                 connection = self._by_address.setdefault(address, Connection(address))
@@ -71,7 +81,7 @@ class Connections:
     def close(self) -> None:
         """Closes all channels, for good."""
         with _no_fork:
-            self._closed = True
+            self.closed = True
             for connection in self._take_all():
                 connection.close()
 
@@ -101,6 +111,7 @@ class AsyncConnection:
     """
 
     def __init__(self, address: str) -> None:
+        _keep_grpc_up()
         self.address = address
         self.channel = open_async_channel(address)
         self.stub: GeneratorServiceAsyncStub = GeneratorServiceStub(self.channel)
@@ -160,6 +171,13 @@ _no_fork = threading.Lock()  # held where a channel is opened, and over a fork
 _in_use: WeakSet[Connections] = WeakSet()
 _async_in_use: WeakSet[AsyncConnection] = WeakSet()
 _async_broken_by_fork = False
+_idle_channel: grpc.Channel | None = None
+
+
+def _keep_grpc_up() -> None:
+    global _idle_channel
+    if _idle_channel is None:
+        _idle_channel = open_channel("unix:nowhere")
 
 
 def _before_fork() -> None:

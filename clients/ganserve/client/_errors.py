@@ -40,8 +40,9 @@ def request_error(error: Exception, server: str, timeout_s: float) -> RequestErr
     if not hasattr(error, "code"):
         return ServerError(f"{server} failed: {error!r}")
     call = cast(_EndedCall, error)
-    code = call.code()
-    name = code.name if code else grpc.StatusCode.UNKNOWN.name
+    code = call.code() or grpc.StatusCode.UNKNOWN
+    # The caller's own cancellations do not come here, so the server gave the call up, as one does that is stopping.
+    name = "UNAVAILABLE" if code is grpc.StatusCode.CANCELLED else code.name
     status = _status(call.trailing_metadata() or ())
     # A server may cut the one text or the other, or send one alone.
     details = max(call.details() or "", status.message, key=len)

@@ -31,9 +31,14 @@ def test_every_status_ends_in_an_error_of_the_tree(
     connect: Connect, server: ScriptedServer, code: grpc.StatusCode
 ) -> None:
     error = ended_by(code, connect, server, details="first line\nsecond line")
-    assert type(error) is request_error_type(code.name)
+    assert type(error) is request_error_type("UNAVAILABLE" if code is grpc.StatusCode.CANCELLED else code.name)
     assert "first line second line" in str(error)
     assert isinstance(error, GanserveError)
+
+
+def test_a_call_that_the_server_gives_up_is_asked_again(connect: Connect, server: ScriptedServer) -> None:
+    server.script.generate.append(Failure(grpc.StatusCode.CANCELLED))
+    assert len(connect(server.address).generate(1)) == 1
 
 
 def test_errors_that_blame_the_server_say_which(connect: Connect, server: ScriptedServer) -> None:
