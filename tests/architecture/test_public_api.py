@@ -28,6 +28,7 @@ CLIENT_NAMES = [
     "InvalidRequestError",
     "LabelsLike",
     "LocalGenerator",
+    "ModelInfo",
     "NotFoundError",
     "OverloadedError",
     "PreconditionError",
@@ -37,7 +38,7 @@ CLIENT_NAMES = [
     "UnavailableError",
     "UnsupportedError",
 ]
-METHODS = ("close", "generate", "generate_from", "get_model", "list_models", "stream")
+METHODS = ("close", "generate", "generate_from", "get_model", "list_models", "stream", "wait_until_ready")
 
 
 def public_methods(client: type) -> list[str]:

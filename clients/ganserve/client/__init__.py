@@ -10,8 +10,8 @@ A sample is an address: the same model, seed, index, labels and truncation give 
 often. So calls are repeated safely, and a seed that nobody gave is drawn by the client before its first attempt.
 
 `Client` is for threads and processes, `AsyncClient` for asyncio. In a forked process, such as a `DataLoader` worker,
-only `Client` works: it opens a channel of its own in every process. `LocalGenerator` makes the same samples in this
-process, from a bundle and without a server.
+use `Client`: it opens channels of its own in every process. `LocalGenerator` makes the same samples in this process,
+from a bundle and without a server.
 """
 
 from ganserve.contract.errors import (
@@ -36,6 +36,7 @@ from ._async_client import AsyncClient
 from ._client import Client
 from ._labels import CountsLike, LabelsLike
 from ._local import LocalGenerator
+from ._model_info import ModelInfo
 from ._requests import IndicesLike
 from ._samples import Samples
 
@@ -54,6 +55,7 @@ __all__ = [
     "InvalidRequestError",
     "LabelsLike",
     "LocalGenerator",
+    "ModelInfo",
     "NotFoundError",
     "OverloadedError",
     "PreconditionError",

@@ -2,63 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import Self
 
-import grpc
 from numpy.typing import ArrayLike
 
-from ganserve.contract.errors import DeadlineError, UnavailableError
+from ganserve.contract.errors import UnavailableError
 from ganserve.contract.images import ImageFormatName
-from ganserve.v1.generator_pb2 import (
-    GenerateRequest,
-    GenerateResponse,
-    ListModelsRequest,
-    SampleQuery,
-    StreamSamplesRequest,
-    StreamSamplesResponse,
-)
-from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
-from ganserve.v1.model_pb2 import ServedModel
 
-from ._channel import channel_options, channel_target
-from ._core import Core
-from ._deadline import Deadline, too_slow
+from ._addresses import Target
+from ._async_calls import AsyncCalls
+from ._connections import AsyncConnections
+from ._core import Core, merge_models
 from ._labels import CountsLike, LabelsLike
-from ._parts import MAX_IN_FLIGHT, first_part, generate_request, later_parts
-from ._replies import whole_reply
+from ._model_info import ModelInfo
 from ._requests import IndicesLike
 from ._samples import Samples
-from ._stream import StreamCursor
-
-if TYPE_CHECKING:
-    from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
 
 class AsyncClient:
-    """Asks ganserve servers for samples, from the tasks of one event loop.
+    """Asks ganserve servers for samples, from the tasks of an event loop.
 
-    Takes the same arguments and raises the same errors as `Client`. It connects when it is first used, and does not
-    survive a fork.
+    Takes the same arguments and raises the same errors as `Client`. It connects when it is first used, once in every
+    event loop that uses it. asyncio's gRPC does not survive a fork: a process that was forked while one of these was
+    open uses `Client`, and gets a RuntimeError here.
     """
 
     def __init__(
         self,
-        target: str | Sequence[str],
+        target: Target,
         *,
         model: str | None = None,
         version: int | None = None,
         digest: str = "",
         timeout_s: float = 30.0,
+        retry_for_s: float | None = None,
     ) -> None:
         """As `Client`."""
-        self._core = Core(target, model, version, digest, timeout_s)
-        self._closed = False
-        self._connection: _Connection | None = None
+        self._core = Core(target, model, version, digest, timeout_s, retry_for_s)
+        self._connections = AsyncConnections()
+        self._calls = AsyncCalls(self._core, self._connections)
 
     async def generate(
         self,
@@ -86,7 +70,7 @@ class AsyncClient:
             format=format,
             quality=quality,
         )
-        return await self._fetch(query, timeout_s)
+        return await self._calls.samples(query, self._core.deadline(timeout_s))
 
     async def generate_from(
         self,
@@ -99,7 +83,7 @@ class AsyncClient:
     ) -> Samples:
         """As `Client.generate_from`."""
         query = self._core.explicit(latents, labels=labels, format=format, quality=quality)
-        return await self._fetch(query, timeout_s)
+        return await self._calls.samples(query, self._core.deadline(timeout_s))
 
     def stream(
         self,
@@ -127,26 +111,31 @@ class AsyncClient:
             quality=quality,
             endless=True,
         )
-        return self._follow(StreamCursor(query, batch_size), self._core.wait_s(timeout_s))
+        return self._calls.stream(self._core.cursor(query, batch_size), self._core.check_wait(timeout_s))
 
-    async def get_model(self, *, timeout_s: float | None = None) -> ServedModel:
+    async def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """As `Client.get_model`."""
-        with self._core.call(timeout_s) as deadline:
-            return await self._ask_for_model(deadline)
+        return await self._calls.model(self._core.deadline(timeout_s))
 
-    async def list_models(self, *, timeout_s: float | None = None) -> list[ServedModel]:
+    async def list_models(self, *, timeout_s: float | None = None) -> list[ModelInfo]:
         """As `Client.list_models`."""
-        with self._core.call(timeout_s) as deadline:
-            stub = await self._stub()
-            reply = await stub.ListModels(ListModelsRequest(), timeout=deadline.left_s())
-            return list(reply.models)
+        deadline = self._core.deadline(timeout_s)
+        return merge_models(await self._calls.answers_of_all(self._core.ask_for_models(), deadline))
+
+    async def wait_until_ready(self, timeout_s: float | None = None) -> None:
+        """As `Client.wait_until_ready`."""
+        deadline = self._core.deadline(timeout_s)
+        try:
+            await self._calls.answer(self._core.ask_whether_ready(), self._core.attempts(deadline, patient=True))
+        except UnavailableError as error:
+            raise self._core.not_ready(error, deadline) from None
 
     async def close(self) -> None:
-        """As `Client.close`."""
-        self._closed = True
-        connection, self._connection = self._connection, None
-        if connection:
-            await connection.channel.close()
+        """Closes the channels of the running loop, and lets go of those of other loops."""
+        await self._connections.close()
+
+    def __repr__(self) -> str:
+        return self._core.describe(type(self).__name__)
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,92 +144,3 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def _fetch(self, query: SampleQuery, timeout_s: float | None) -> Samples:
-        with self._core.call(timeout_s) as deadline:
-            model = self._core.served or await self._ask_for_model(deadline)
-            most = model.max_samples_per_request
-            (first,) = [samples async for samples in self._ask([first_part(query, most)], deadline)]
-            later = self._ask(later_parts(query, most, first.model.digest), deadline)
-            return Samples.join([first, *[samples async for samples in later]])
-
-    async def _ask(self, queries: Iterable[SampleQuery], deadline: Deadline) -> AsyncIterator[Samples]:
-        """Answers in the order of the queries, a few of which are under way at a time."""
-        stub = await self._stub()
-        pending: deque[_Pending] = deque()
-        try:
-            for query in queries:
-                if len(pending) == MAX_IN_FLIGHT:
-                    yield await pending[0].samples()
-                    pending.popleft()
-                pending.append(_Pending(query, stub.Generate(generate_request(query), timeout=deadline.left_s())))
-            for answer in pending:
-                yield await answer.samples()
-        finally:
-            for answer in pending:
-                answer.call.cancel()
-
-    async def _ask_for_model(self, deadline: Deadline) -> ServedModel:
-        stub = await self._stub()
-        reply = await stub.GetModel(self._core.model_request(), timeout=deadline.left_s())
-        self._core.served = reply.model
-        return reply.model
-
-    async def _follow(self, cursor: StreamCursor, wait_s: float) -> AsyncIterator[Samples]:
-        while cursor.unfinished:
-            try:
-                with self._core.call(wait_s):
-                    async with aclosing(self._read(cursor, wait_s)) as replies:
-                        async for samples in replies:
-                            yield samples
-            except UnavailableError as error:
-                await asyncio.sleep(cursor.pause_s(error))
-
-    async def _read(self, cursor: StreamCursor, wait_s: float) -> AsyncGenerator[Samples]:
-        """What one StreamSamples call brings."""
-        call = (await self._stub()).StreamSamples(cursor.request())
-        try:
-            while (reply := await _next_within(wait_s, call)) is not None:
-                for samples in cursor.accept(reply.batch):
-                    yield samples
-            cursor.check_ended()
-        finally:
-            call.cancel()
-
-    async def _stub(self) -> GeneratorServiceAsyncStub:
-        """The stub on the channel, which is opened at need."""
-        if self._closed:
-            raise RuntimeError("this client is closed; make another")
-        if self._connection is None:
-            target = await asyncio.to_thread(channel_target, self._core.addresses)
-            self._connection = self._connection or _Connection.open(target)
-        return self._connection.stub
-
-
-class _Connection(NamedTuple):
-    channel: grpc.aio.Channel
-    stub: GeneratorServiceAsyncStub
-
-    @classmethod
-    def open(cls, target: str) -> _Connection:
-        channel = grpc.aio.insecure_channel(target, options=channel_options())
-        return cls(channel, GeneratorServiceStub(channel))
-
-
-class _Pending(NamedTuple):
-    query: SampleQuery
-    call: grpc.aio.UnaryUnaryCall[GenerateRequest, GenerateResponse]
-
-    async def samples(self) -> Samples:
-        return whole_reply(self.query, (await self.call).batch)
-
-
-async def _next_within(
-    wait_s: float, call: grpc.aio.UnaryStreamCall[StreamSamplesRequest, StreamSamplesResponse]
-) -> StreamSamplesResponse | None:
-    """The next reply, or None at the end. Raises DeadlineError when none comes in time."""
-    try:
-        reply = await asyncio.wait_for(call.read(), wait_s)
-    except TimeoutError:
-        raise DeadlineError(too_slow(wait_s)) from None
-    return reply if isinstance(reply, StreamSamplesResponse) else None

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
-import grpc
 from numpy.typing import ArrayLike
 
-from ganserve.contract.errors import DeadlineError, UnavailableError
+from ganserve.contract.errors import UnavailableError
 from ganserve.contract.images import ImageFormatName
-from ganserve.v1.generator_pb2 import GenerateResponse, ListModelsRequest, SampleQuery, StreamSamplesResponse
-from ganserve.v1.model_pb2 import ServedModel
 
+from ._addresses import Target
+from ._calls import Calls
 from ._connections import Connections
-from ._core import Core
-from ._deadline import Deadline, too_slow
+from ._core import Core, merge_models
 from ._labels import CountsLike, LabelsLike
-from ._parts import MAX_IN_FLIGHT, first_part, generate_request, later_parts
-from ._replies import whole_reply
+from ._model_info import ModelInfo
 from ._requests import IndicesLike
 from ._samples import Samples
-from ._stream import StreamCursor
 
 
 class Client:
     """Asks ganserve servers for samples. Any number of threads may share one.
 
     It connects when it is first used, once in every process: a forked `DataLoader` worker opens a channel of its own,
-    and a spawned one gets a copy of the client that does the same.
+    and a spawned one gets a copy of the client that does the same. Streams that were begun before a fork go on in both.
+
+    A server that is unavailable is asked again until the call's time is up, and of several servers the others are asked
+    meanwhile. Each answers for the models that it has. A call is always answered by one model.
 
     Every method raises a subclass of `RequestError` where its request is not answered, and `InvalidRequestError` before
     anything is sent where an argument cannot be used.
@@ -40,29 +36,33 @@ class Client:
 
     def __init__(
         self,
-        target: str | Sequence[str],
+        target: Target,
         *,
         model: str | None = None,
         version: int | None = None,
         digest: str = "",
         timeout_s: float = 30.0,
+        retry_for_s: float | None = None,
     ) -> None:
         """Sends nothing yet.
 
         Args:
-            target: address of a server, ``host:port`` or a gRPC target such as ``dns:///name:port``, or several of
-                ``host:port``. Requests go round robin over all addresses.
+            target: address of a server, ``host:port``, a port of this machine, or a gRPC target such as
+                ``dns:///name:port`` or ``unix:/path``; or several of them. Requests go to all in turns.
             model: name of the model, or ``name:version``; without it, only `list_models` answers.
             version: its version; without it, the highest.
             digest: SHA-256 of its ONNX file; with it, only that very model answers.
             timeout_s: most seconds a call takes, all attempts together, unless the call says otherwise.
+            retry_for_s: most seconds for which an unavailable server is asked again; 0 asks once. Without it, for as
+                long as the call may take.
 
         Raises:
-            ConfigError: an address or timeout that cannot be used.
+            ConfigError: an address, a timeout or a retry time that cannot be used.
             InvalidRequestError: a version that cannot be.
         """
-        self._core = Core(target, model, version, digest, timeout_s)
-        self._connections = Connections(self._core.addresses)
+        self._core = Core(target, model, version, digest, timeout_s, retry_for_s)
+        self._connections = Connections()
+        self._calls = Calls(self._core, self._connections)
 
     def generate(
         self,
@@ -109,7 +109,7 @@ class Client:
             format=format,
             quality=quality,
         )
-        return self._fetch(query, timeout_s)
+        return self._calls.samples(query, self._core.deadline(timeout_s))
 
     def generate_from(
         self,
@@ -130,7 +130,8 @@ class Client:
             quality: as in `generate`.
             timeout_s: as in `generate`.
         """
-        return self._fetch(self._core.explicit(latents, labels=labels, format=format, quality=quality), timeout_s)
+        query = self._core.explicit(latents, labels=labels, format=format, quality=quality)
+        return self._calls.samples(query, self._core.deadline(timeout_s))
 
     def stream(
         self,
@@ -148,7 +149,7 @@ class Client:
     ) -> Iterator[Samples]:
         """Samples of a seed in index order, in batches, without holding more than a few at a time.
 
-        A lost server is asked again, from the next index on and for the same model, a bounded number of times.
+        Where a server is lost, the stream goes on at the next index, by the same model, as soon as one is there.
 
         Args:
             n: number of samples; without it, as many as `counts` add up to, and without counts, there is no end.
@@ -160,8 +161,8 @@ class Client:
             truncation: as in `generate`.
             format: as in `generate`.
             quality: as in `generate`.
-            timeout_s: most seconds to wait for the next samples; without it, the client's own. The stream itself may
-                take as long as its reader does.
+            timeout_s: most seconds to wait for the next samples, lost servers included; without it, the client's own.
+                The stream itself may take as long as its reader does.
         """
         query = self._core.addressed(
             n,
@@ -174,21 +175,39 @@ class Client:
             quality=quality,
             endless=True,
         )
-        return self._follow(StreamCursor(query, batch_size), self._core.wait_s(timeout_s))
+        return self._calls.stream(self._core.cursor(query, batch_size), self._core.check_wait(timeout_s))
 
-    def get_model(self, *, timeout_s: float | None = None) -> ServedModel:
+    def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """The client's model as a server runs it now: identity, card, state and limits."""
-        with self._core.call(timeout_s) as deadline:
-            return self._ask_for_model(deadline)
+        return self._calls.model(self._core.deadline(timeout_s))
 
-    def list_models(self, *, timeout_s: float | None = None) -> list[ServedModel]:
-        """All models of a server, by name and version."""
-        with self._core.call(timeout_s) as deadline:
-            return list(self._connections.stub().ListModels(ListModelsRequest(), timeout=deadline.left_s()).models)
+    def list_models(self, *, timeout_s: float | None = None) -> list[ModelInfo]:
+        """All models of the servers that are there, by name and version."""
+        return merge_models(self._calls.answers_of_all(self._core.ask_for_models(), self._core.deadline(timeout_s)))
+
+    def wait_until_ready(self, timeout_s: float | None = None) -> None:
+        """Waits until a server takes requests for the client's model or, where it has none, for any.
+
+        Args:
+            timeout_s: most seconds to wait; without it, the client's own.
+
+        Raises:
+            DeadlineError: none did in time.
+            NotFoundError: a server is ready and has no such model.
+            PreconditionError: it has the model with another digest.
+        """
+        deadline = self._core.deadline(timeout_s)
+        try:
+            self._calls.answer(self._core.ask_whether_ready(), self._core.attempts(deadline, patient=True))
+        except UnavailableError as error:
+            raise self._core.not_ready(error, deadline) from None
 
     def close(self) -> None:
-        """Closes this process's channel. Calls under way end with `CallCancelledError`."""
+        """Closes this process's channels. Calls under way end with `CallCancelledError`."""
         self._connections.close()
+
+    def __repr__(self) -> str:
+        return self._core.describe(type(self).__name__)
 
     def __enter__(self) -> Self:
         return self
@@ -197,82 +216,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _fetch(self, query: SampleQuery, timeout_s: float | None) -> Samples:
-        with self._core.call(timeout_s) as deadline:
-            model = self._core.served or self._ask_for_model(deadline)
-            most = model.max_samples_per_request
-            (first,) = self._ask([first_part(query, most)], deadline)
-            later = self._ask(later_parts(query, most, first.model.digest), deadline)
-            return Samples.join([first, *later])
-
-    def _ask(self, queries: Iterable[SampleQuery], deadline: Deadline) -> Iterator[Samples]:
-        """Answers in the order of the queries, a few of which are under way at a time."""
-        stub = self._connections.stub()
-        pending: deque[_Pending] = deque()
-        try:
-            for query in queries:
-                if len(pending) == MAX_IN_FLIGHT:
-                    yield pending[0].samples()
-                    pending.popleft()
-                call = stub.Generate.future(generate_request(query), timeout=deadline.left_s())
-                pending.append(_Pending(query, call))
-            for answer in pending:
-                yield answer.samples()
-        finally:
-            for answer in pending:
-                answer.call.cancel()
-
-    def _ask_for_model(self, deadline: Deadline) -> ServedModel:
-        reply = self._connections.stub().GetModel(self._core.model_request(), timeout=deadline.left_s())
-        self._core.served = reply.model
-        return reply.model
-
-    def _follow(self, cursor: StreamCursor, wait_s: float) -> Iterator[Samples]:
-        while cursor.unfinished:
-            try:
-                with self._core.call(wait_s):
-                    yield from self._read(cursor, wait_s)
-            except UnavailableError as error:
-                time.sleep(cursor.pause_s(error))
-
-    def _read(self, cursor: StreamCursor, wait_s: float) -> Iterator[Samples]:
-        """What one StreamSamples call brings."""
-        call = self._connections.stub().StreamSamples(cursor.request())
-        try:
-            while (reply := _next_within(wait_s, call, call.cancel)) is not None:
-                yield from cursor.accept(reply.batch)
-            cursor.check_ended()
-        finally:
-            call.cancel()
-
-
-class _Pending(NamedTuple):
-    query: SampleQuery
-    call: grpc.Future[GenerateResponse]
-
-    def samples(self) -> Samples:
-        return whole_reply(self.query, self.call.result().batch)
-
-
-def _next_within(
-    wait_s: float, replies: Iterator[StreamSamplesResponse], cancel: Callable[[], object]
-) -> StreamSamplesResponse | None:
-    """The next reply, or None at the end. Raises DeadlineError when none comes in time."""
-    late = threading.Event()
-
-    def give_up() -> None:
-        late.set()
-        cancel()
-
-    timer = threading.Timer(wait_s, give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        return next(replies, None)
-    except grpc.RpcError:
-        if late.is_set():
-            raise DeadlineError(too_slow(wait_s)) from None
-        raise
-    finally:
-        timer.cancel()

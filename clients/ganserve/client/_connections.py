@@ -1,64 +1,196 @@
-"""One channel for every process that uses a client.
+"""The open channels of a client: one an address, for `Client` one a process and for `AsyncClient` one an event loop.
 
-gRPC's threads and sockets do not survive a fork, so a channel that was opened before it is of no use in the child:
-calls on it hang or fail. Channels are therefore opened when they are first needed and kept by process id. A forked
-child finds none under its own id and opens one; its parent's it neither uses nor closes. A copy that travels to a
-spawned process leaves the channels behind.
+gRPC's threads and sockets do not survive a fork: a child that meets a channel of its parent hangs or crashes, and so
+may one that opens its own while the parent's is in use. Just before a fork, therefore, every channel of a `Client` is
+closed, and after it parent and child open their own when they next need them. Calls that this ends are sent again, and
+streams go on at their next index: the same address gives the same sample.
+
+gRPC shuts down, in the background, when its last channel has gone, and a fork in the middle of that leaves the child
+with a lock that nobody opens. One channel that leads nowhere therefore stays for as long as the process lives.
+
+asyncio's gRPC cannot be put to rest like that. A child of a process that has it open may use `Client` alone.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import threading
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary, WeakSet
 
 import grpc
 
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
-from ._channel import channel_options, channel_target
+from ._channel import open_async_channel, open_channel
+
+if TYPE_CHECKING:
+    from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
+
+_CLOSED: Final = "this client is closed; make another"
+
+
+class Connection:
+    """A channel for threads.
+
+    Attributes:
+        address: where it leads.
+        stub: what calls are made on.
+        closed: whether the channel has been closed.
+        ended_by_fork: whether that was since this process was about to fork.
+    """
+
+    def __init__(self, address: str) -> None:
+        _keep_grpc_up()
+        self.address = address
+        self.channel = open_channel(address)
+        self.stub = GeneratorServiceStub(self.channel)
+        self.closed = False
+        self.ended_by_fork = False
+
+    def close(self, *, for_fork: bool = False) -> None:
+        """Ends the calls under way."""
+        self.closed, self.ended_by_fork = True, for_fork
+        self.channel.close()
 
 
 class Connections:
-    """The channels to some addresses. Safe to share between threads."""
+    """The channels of a `Client`. Safe to share between threads; a pickled copy leaves the channels behind.
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    Attributes:
+        closed: whether the client has been closed.
+    """
+
+    def __init__(self) -> None:
         """Opens nothing yet."""
-        self._addresses = addresses
-        self._closed = False
-        self._by_process: dict[int, _Connection] = {}
+        self.closed = False
+        self._by_address: dict[str, Connection] = {}
 
-    def stub(self) -> GeneratorServiceStub:
-        """The stub on this process's channel, which is opened at need. Raises UnavailableError for an unknown host."""
-        if self._closed:
-            raise RuntimeError("this client is closed; make another")
-        connection = self._by_process.get(os.getpid())
+    def to(self, address: str) -> Connection:
+        """The channel to an address, opened at need. Raises RuntimeError when the client is closed."""
+        connection = self._by_address.get(address)
         if connection is None:
-            opened = _Connection.open(self._addresses)
-            # No lock: a child could inherit it locked. Where threads race, the first one's channel stays.
-            connection = self._by_process.setdefault(os.getpid(), opened)
-            if connection is not opened:
-                opened.channel.close()
-        return connection.stub
+            with _no_fork:
+                if self.closed:
+                    raise RuntimeError(_CLOSED)
+                _in_use.add(self)
+                connection = self._by_address.setdefault(address, Connection(address))
+        return connection
 
     def close(self) -> None:
-        """Closes this process's channel, for good."""
-        self._closed = True
-        if connection := self._by_process.pop(os.getpid(), None):
-            connection.channel.close()
+        """Closes all channels, for good."""
+        with _no_fork:
+            self.closed = True
+            for connection in self._take_all():
+                connection.close()
+
+    def end_for_fork(self) -> None:
+        """Closes all channels, of which new ones are opened at need."""
+        for connection in self._take_all():
+            connection.close(for_fork=True)
 
     def __len__(self) -> int:
-        return len(self._by_process)
+        return len(self._by_address)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_by_process": {}}
+        return {**self.__dict__, "_by_address": {}}
+
+    def _take_all(self) -> list[Connection]:
+        taken, self._by_address = list(self._by_address.values()), {}
+        return taken
 
 
-class _Connection(NamedTuple):
-    channel: grpc.Channel
-    stub: GeneratorServiceStub
+class AsyncConnection:
+    """A channel for one event loop.
 
-    @classmethod
-    def open(cls, addresses: Sequence[str]) -> _Connection:
-        channel = grpc.insecure_channel(channel_target(addresses), options=channel_options())
-        return cls(channel, GeneratorServiceStub(channel))
+    Attributes:
+        address: where it leads.
+        stub: what calls are made on.
+        closed: whether the client has closed it.
+    """
+
+    def __init__(self, address: str) -> None:
+        _keep_grpc_up()
+        self.address = address
+        self.channel = open_async_channel(address)
+        self.stub: GeneratorServiceAsyncStub = GeneratorServiceStub(self.channel)
+        self.closed = False
+        _async_in_use.add(self)
+
+    async def close(self) -> None:
+        """Ends the calls under way."""
+        self.closed = True
+        _async_in_use.discard(self)
+        await self.channel.close()
+
+
+class AsyncConnections:
+    """The channels of an `AsyncClient`, for every event loop that uses it."""
+
+    def __init__(self) -> None:
+        """Opens nothing yet."""
+        self._closed = False
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncConnection]] = WeakKeyDictionary()
+
+    def to(self, address: str) -> AsyncConnection:
+        """The running loop's channel to an address, opened at need.
+
+        Raises RuntimeError when the client is closed, and in a process where asyncio's gRPC cannot be used.
+        """
+        if self._closed:
+            raise RuntimeError(_CLOSED)
+        if _async_broken_by_fork:
+            raise RuntimeError(
+                "this process was forked from one that had an AsyncClient open, and asyncio's gRPC does not survive "
+                "that; use Client here, or close every AsyncClient before the fork, or start processes by spawning"
+            )
+        of_loop = self._by_loop.setdefault(asyncio.get_running_loop(), {})
+        if address not in of_loop:
+            self._forget_ended_loops()
+            of_loop[address] = AsyncConnection(address)
+        return of_loop[address]
+
+    async def close(self) -> None:
+        """Closes the running loop's channels, and lets go of all others."""
+        self._closed = True
+        mine = self._by_loop.pop(asyncio.get_running_loop(), {})
+        self._by_loop.clear()
+        for connection in mine.values():
+            await connection.close()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_loop.values()))
+
+    def _forget_ended_loops(self) -> None:
+        for loop in [loop for loop in self._by_loop if loop.is_closed()]:
+            del self._by_loop[loop]
+
+
+_no_fork = threading.Lock()  # held where a channel is opened, and over a fork
+_in_use: WeakSet[Connections] = WeakSet()
+_async_in_use: WeakSet[AsyncConnection] = WeakSet()
+_async_broken_by_fork = False
+_idle_channel: grpc.Channel | None = None
+
+
+def _keep_grpc_up() -> None:
+    global _idle_channel
+    if _idle_channel is None:
+        _idle_channel = open_channel("unix:nowhere")
+
+
+def _before_fork() -> None:
+    _no_fork.acquire()
+    for connections in list(_in_use):
+        connections.end_for_fork()
+
+
+def _after_fork_in_child() -> None:
+    global _async_broken_by_fork
+    _async_broken_by_fork = _async_broken_by_fork or bool(_async_in_use)
+    _no_fork.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_no_fork.release, after_in_child=_after_fork_in_child)

@@ -1,22 +1,53 @@
-"""What both clients share: everything but the calls themselves."""
+"""What both clients share: everything but waiting for gRPC."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from threading import TIMEOUT_MAX
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
+from google.protobuf.message import Message
 from numpy.typing import ArrayLike
 
-from ganserve.contract.errors import RequestError
-from ganserve.v1.generator_pb2 import GetModelRequest, SampleQuery
-from ganserve.v1.model_pb2 import ServedModel
+from ganserve.contract.errors import DeadlineError, RequestError, UnavailableError
+from ganserve.v1.generator_pb2 import (
+    GenerateResponse,
+    GetModelRequest,
+    GetModelResponse,
+    ListModelsRequest,
+    ListModelsResponse,
+    SampleQuery,
+)
+from ganserve.v1.model_pb2 import ModelState
 
-from ._channel import parse_addresses
-from ._deadline import Deadline, check_timeout
-from ._errors import request_errors
+from ._addresses import Target, parse_addresses
+from ._attempts import Attempts
+from ._deadline import Deadline, check_retry, check_timeout
+from ._errors import is_lack, is_over_limit
 from ._labels import CountsLike, LabelsLike
+from ._model_info import ModelInfo
+from ._parts import generate_request, parts
+from ._replies import whole_reply
 from ._requests import IndicesLike, address_query, image_encoding, latents_query, model_selector, named
+from ._servers import Servers
+from ._stream import StreamCursor
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class Ask(Generic[Answer]):
+    """One question to a server.
+
+    Attributes:
+        method: name of the method on the stub.
+        request: what is sent.
+        read: makes the answer of the reply. A `RequestError` that it raises counts as the server's own.
+    """
+
+    method: str
+    request: Message
+    read: Callable[[Any], Answer]
 
 
 class Core:
@@ -24,37 +55,101 @@ class Core:
 
     Attributes:
         addresses: one or more server addresses.
-        served: the model, or None where it has not been asked for or something went wrong since.
+        known: the model, or None where it has not been asked for or is known to have changed.
     """
 
     def __init__(
-        self, target: str | Sequence[str], model: str | None, version: int | None, digest: str, timeout_s: float
+        self,
+        target: Target,
+        model: str | None,
+        version: int | None,
+        digest: str,
+        timeout_s: float,
+        retry_for_s: float | None,
     ) -> None:
         """Raises ConfigError or InvalidRequestError for arguments that cannot be used."""
         self.addresses = parse_addresses(target)
-        self.served: ServedModel | None = None
-        self._server = ", ".join(self.addresses)
+        self.known: ModelInfo | None = None
+        self._servers = Servers(self.addresses)
         self._model = model_selector(model, version, digest)
         self._timeout_s = check_timeout(timeout_s)
+        self._retry_for_s = check_retry(retry_for_s)
 
-    @contextmanager
-    def call(self, timeout_s: float | None) -> Iterator[Deadline]:
-        """One call, under its deadline and in the client's errors. After an error the model is asked for again."""
-        deadline = Deadline(self._timeout_s if timeout_s is None else timeout_s)
-        try:
-            with request_errors(self._server, deadline.timeout_s):
-                yield deadline
-        except RequestError:
-            self.served = None
-            raise
+    def describe(self, kind: str) -> str:
+        """The client as people read it."""
+        model = "" if not self._model.name else f", model={self._model.name!r}"
+        version = f", version={self._model.version}" if self._model.HasField("version") else ""
+        digest = f", digest={self._model.digest!r}" if self._model.digest else ""
+        target = self.addresses[0] if len(self.addresses) == 1 else list(self.addresses)
+        return f"{kind}({target!r}{model}{version}{digest}, timeout_s={self._timeout_s:g})"
 
-    def wait_s(self, timeout_s: float | None) -> float:
-        """Most seconds to wait for the next samples of a stream, finite. Raises ConfigError."""
-        return min(check_timeout(self._timeout_s if timeout_s is None else timeout_s), TIMEOUT_MAX)
+    def deadline(self, timeout_s: float | None) -> Deadline:
+        """The end of a call that begins now. Raises ConfigError."""
+        return Deadline(self._timeout_s if timeout_s is None else timeout_s)
 
-    def model_request(self) -> GetModelRequest:
-        """Asks for the client's model. Raises InvalidRequestError where the client has none."""
-        return GetModelRequest(model=named(self._model))
+    def check_wait(self, timeout_s: float | None) -> float:
+        """Most seconds to wait for the next samples of a stream. Raises ConfigError."""
+        return self._timeout_s if timeout_s is None else check_timeout(timeout_s)
+
+    def attempts(self, deadline: Deadline, *, patient: bool = False) -> Attempts:
+        """At a call that any server may answer. Patient ones go on until the deadline, whatever `retry_for_s` is."""
+        digest = self._model.digest
+        retry_for_s = deadline.timeout_s if patient else self._retry_for_s
+        return Attempts(self._servers, deadline, retry_for_s=retry_for_s, digest=digest)
+
+    def attempt_at(self, address: str, deadline: Deadline) -> Attempts:
+        """At a call to one server, which is asked once."""
+        return Attempts(Servers([address]), deadline, retry_for_s=0.0)
+
+    def part_attempts(self, deadline: Deadline, digest: str) -> Attempts:
+        """At a part of a call, which the model `digest` has to answer."""
+        return Attempts(self._servers, deadline, retry_for_s=self._retry_for_s, digest=digest, may_change=True)
+
+    def stream_attempts(self, cursor: StreamCursor, timeout_s: float) -> Attempts:
+        """At the next reply of a stream, for which the wait begins now."""
+        return Attempts(
+            self._servers,
+            Deadline(timeout_s),
+            retry_for_s=self._retry_for_s,
+            digest=cursor.digest,
+            may_change=cursor.may_change,
+        )
+
+    def ask_for_model(self) -> Ask[ModelInfo]:
+        """Asks for the client's model, which is known from then on. Raises InvalidRequestError where it has none."""
+        return Ask("GetModel", GetModelRequest(model=named(self._model)), self._learn)
+
+    def ask_for_models(self) -> Ask[list[ModelInfo]]:
+        """Asks for all models of a server."""
+        return Ask("ListModels", ListModelsRequest(), _all_models)
+
+    def ask_whether_ready(self) -> Ask[None]:
+        """Asks for the client's model, or any where it has none; a server where it does not serve is unavailable."""
+        if self._model.name:
+            return Ask("GetModel", GetModelRequest(model=self._model), _check_serving)
+        return Ask("ListModels", ListModelsRequest(), _check_serving)
+
+    def not_ready(self, error: UnavailableError, deadline: Deadline) -> DeadlineError:
+        """What a wait for a server ends with."""
+        return DeadlineError(f"no server was ready within {deadline.timeout_s:g} s: {error}")
+
+    def ask_for_parts(self, query: SampleQuery, model: ModelInfo) -> Iterator[Ask[Any]]:
+        """Asks for all samples of a query, in order, in requests that the server takes, and of one model."""
+        for part in parts(query, model.max_samples_per_request, model.digest):
+            yield Ask("Generate", generate_request(part), _samples_of(part))
+
+    def refresh(self, query: SampleQuery) -> Refresh:
+        """What to do where a call for samples is refused."""
+        return Refresh(self, query)
+
+    def forget(self) -> None:
+        """The model has changed: it is to be asked for again."""
+        self.known = None
+        self._servers.forget_lacks()
+
+    def cursor(self, query: SampleQuery, batch_size: int | None) -> StreamCursor:
+        """A stream, of the model that is known. Raises InvalidRequestError for a batch size that is not 1 or more."""
+        return StreamCursor(query, batch_size, self.known.digest if self.known else "")
 
     def addressed(
         self,
@@ -94,3 +189,51 @@ class Core:
     ) -> SampleQuery:
         """Asks the client's model for a sample a row of latents. Raises InvalidRequestError."""
         return latents_query(self._model, latents, labels=labels, encoding=image_encoding(format, quality))
+
+    def _learn(self, reply: GetModelResponse) -> ModelInfo:
+        self.known = ModelInfo(reply.model)
+        return self.known
+
+
+class Refresh:
+    """The second chance of a call: what the client knows of its model may be out of date, once."""
+
+    def __init__(self, core: Core, query: SampleQuery) -> None:
+        self._core = core
+        self._name = query.model.name
+        self._spent = False
+
+    def after(self, error: RequestError) -> None:
+        """Has the model asked for again. Raises `error` where that cannot help or has not helped."""
+        if not is_lack(error) and not is_over_limit(error):
+            raise error from None
+        self._core.forget()
+        if self._spent and is_lack(error):
+            raise type(error)(
+                f"{error}; the model was asked for again in between, so it changed once more, or the servers at "
+                f"{', '.join(self._core.addresses)} hold different models as {self._name!r}",
+                field=error.field,
+            ) from None
+        if self._spent:
+            raise error from None
+        self._spent = True
+
+
+def merge_models(lists: Iterable[list[ModelInfo]]) -> list[ModelInfo]:
+    """The models of several servers, each once, by name and version."""
+    by_identity = {(model.name, model.version, model.digest): model for models in lists for model in models}
+    return [by_identity[identity] for identity in sorted(by_identity)]
+
+
+def _all_models(reply: ListModelsResponse) -> list[ModelInfo]:
+    return [ModelInfo(model) for model in reply.models]
+
+
+def _samples_of(part: SampleQuery) -> Callable[[GenerateResponse], Any]:
+    return lambda reply: whole_reply(part, reply.batch)
+
+
+def _check_serving(reply: GetModelResponse | ListModelsResponse) -> None:
+    models = [reply.model] if isinstance(reply, GetModelResponse) else reply.models
+    if not all(model.state == ModelState.MODEL_STATE_SERVING for model in models):
+        raise UnavailableError("the server is stopping")

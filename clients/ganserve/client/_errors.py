@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from collections.abc import Iterable
+from typing import Final, Protocol, cast
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from ganserve.contract.errors import RequestError, ServerError, request_error_type
+from ganserve.contract.errors import NotFoundError, PreconditionError, RequestError, ServerError, request_error_type
 
+from ._addresses import proxy_of
 from ._deadline import too_slow
 
-_STATUS_DETAILS_KEY = "grpc-status-details-bin"
-_LOCAL_DEADLINE = "Deadline Exceeded"
+_STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
+_LOCAL_DEADLINE: Final = "Deadline Exceeded"
+_LIMITED_FIELDS: Final = ("query.address.count", "query.latents.values")
 
 
 class _EndedCall(Protocol):
@@ -26,38 +27,50 @@ class _EndedCall(Protocol):
     def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
 
 
-@contextmanager
-def request_errors(server: str, timeout_s: float) -> Iterator[None]:
-    """Raises gRPC failures of its body as `RequestError`.
+def request_error(error: Exception, server: str, timeout_s: float) -> RequestError:
+    """The error that stands for a failed call, with the field at fault and the advised wait where the server says.
 
     Args:
-        server: the address or addresses, for the text.
+        error: what gRPC raised; a `RequestError` is given back.
+        server: the address, for the text.
         timeout_s: the time that the call was given, for the text.
     """
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise request_error(error, server, timeout_s) from error
-
-
-def request_error(error: grpc.RpcError, server: str, timeout_s: float) -> RequestError:
-    """The error that stands for a failed call, with the field at fault and the advised wait where the server says."""
+    if isinstance(error, RequestError):
+        return error
     if not hasattr(error, "code"):
         return ServerError(f"{server} failed: {error!r}")
     call = cast(_EndedCall, error)
-    code = call.code()
-    status = code.name if code else grpc.StatusCode.UNKNOWN.name
-    field, retry_after_s = _status_details(call.trailing_metadata() or ())
-    details = " ".join((call.details() or "no reason given").split())
-    message = _message(status, details, server, timeout_s)
-    return request_error_type(status)(message, field=field, retry_after_s=retry_after_s)
+    code = call.code() or grpc.StatusCode.UNKNOWN
+    # The caller's own cancellations do not come here, so the server gave the call up, as one does that is stopping.
+    name = "UNAVAILABLE" if code is grpc.StatusCode.CANCELLED else code.name
+    status = _status(call.trailing_metadata() or ())
+    # A server may cut the one text or the other, or send one alone.
+    details = max(call.details() or "", status.message, key=len)
+    field, retry_after_s = _field_and_wait(status)
+    message = _message(name, " ".join(details.split()) or "no reason given", server, timeout_s)
+    return request_error_type(name)(message, field=field, retry_after_s=retry_after_s)
+
+
+def is_lack(error: RequestError) -> bool:
+    """Whether a server answered that it does not have the model, which another server may have."""
+    return isinstance(error, (NotFoundError, PreconditionError))
+
+
+def is_over_limit(error: RequestError) -> bool:
+    """Whether a server answered that the samples are more than it takes in one request."""
+    return error.field in _LIMITED_FIELDS
 
 
 def _message(status: str, details: str, server: str, timeout_s: float) -> str:
     match status:
+        case "UNAVAILABLE" if proxy := proxy_of(server):
+            return (
+                f"{server} is unavailable through the proxy {proxy}; where the server is reached without it, "
+                f"add its host to no_proxy ({details})"
+            )
         case "UNAVAILABLE":
             return f"{server} is unavailable; is `ganserve serve` running there? ({details})"
-        case "DEADLINE_EXCEEDED" if details == _LOCAL_DEADLINE:
+        case "DEADLINE_EXCEEDED" if _LOCAL_DEADLINE in details:
             return f"{server}: {too_slow(timeout_s)}"
         case "UNIMPLEMENTED":
             return f"{server} does not know this method ({details}); is it a ganserve server of this version?"
@@ -69,21 +82,25 @@ def _message(status: str, details: str, server: str, timeout_s: float) -> str:
             return details
 
 
-def _status_details(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str, float | None]:
-    """Field at fault and advised wait in seconds, from a `google.rpc.Status` in the trailing metadata."""
-    field, retry_after_s = "", None
-    for detail in _packed_details(metadata):
-        bad_request, retry_info = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
-        if detail.Unpack(bad_request) and bad_request.field_violations:
-            field = bad_request.field_violations[0].field
-        elif detail.Unpack(retry_info):
-            retry_after_s = retry_info.retry_delay.ToTimedelta().total_seconds()
-    return field, retry_after_s
-
-
-def _packed_details(metadata: Iterable[tuple[str, str | bytes]]) -> list[Any]:
+def _status(metadata: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:
+    """The `google.rpc.Status` in trailing metadata; an empty one where there is none that can be read."""
     packed = next((value for key, value in metadata if key == _STATUS_DETAILS_KEY), b"")
     try:
-        return list(status_pb2.Status.FromString(packed).details)
+        return status_pb2.Status.FromString(packed)
     except (DecodeError, TypeError):
-        return []
+        return status_pb2.Status()
+
+
+def _field_and_wait(status: status_pb2.Status) -> tuple[str, float | None]:
+    """Field at fault, and advised wait in seconds."""
+    field, retry_after_s = "", None
+    for detail in status.details:
+        bad_request, retry_info = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        try:
+            if detail.Unpack(bad_request) and bad_request.field_violations:
+                field = bad_request.field_violations[0].field
+            elif detail.Unpack(retry_info):
+                retry_after_s = retry_info.retry_delay.ToTimedelta().total_seconds()
+        except DecodeError:
+            continue
+    return field, retry_after_s

@@ -14,10 +14,10 @@ from ganserve.contract.errors import ConfigError
 from ganserve.contract.extras import install_advice
 from ganserve.contract.images import ImageFormatName
 from ganserve.v1.generator_pb2 import ModelSelector
-from ganserve.v1.model_pb2 import ServedModel
 
 from ._checks import whole_number
 from ._labels import CountsLike, LabelsLike
+from ._model_info import ModelInfo
 from ._requests import IndicesLike, address_query, image_encoding, latents_query
 from ._samples import Samples
 
@@ -116,9 +116,9 @@ class LocalGenerator:
         )
         return (Samples.from_batch(batch) for batch in self._model().answer_in_parts(query, batch_size))
 
-    def get_model(self) -> ServedModel:
+    def get_model(self) -> ModelInfo:
         """What a server would tell of the model: identity, card and what it runs on."""
-        return self._model().describe()
+        return ModelInfo(self._model().describe())
 
     def close(self) -> None:
         """Frees this process's model, for good."""

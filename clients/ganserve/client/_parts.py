@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -60,16 +59,16 @@ def spans(query: SampleQuery, max_samples: int) -> Iterator[tuple[int, int]]:
         yield start, min(size, total - start)
 
 
-def first_part(query: SampleQuery, max_samples: int) -> SampleQuery:
-    """What is asked for first. Any model that fits the query may answer."""
-    start, count = next(spans(query, max_samples))
-    return part(query, start, count)
+def parts(query: SampleQuery, max_samples: int, digest: str) -> Iterator[SampleQuery]:
+    """The parts, in order, that `query` is sent in. Only the model `digest` may answer.
 
-
-def later_parts(query: SampleQuery, max_samples: int, digest: str) -> Iterator[SampleQuery]:
-    """What is asked for when the model `digest` has answered the first part. Only that model may answer."""
+    Args:
+        query: the whole.
+        max_samples: the model's `max_samples_per_request`.
+        digest: the model's own.
+    """
     latents = memoryview(query.latents.values)  # protobuf copies them on every access
-    for start, count in islice(spans(query, max_samples), 1, None):
+    for start, count in spans(query, max_samples):
         yield _cut(query, latents, start, count, digest)
 
 

@@ -10,9 +10,10 @@ from ._samples import Samples
 
 
 def whole_reply(query: SampleQuery, batch: SampleBatch) -> Samples:
-    """The samples that answer `query`. Raises ServerError where they are others or fewer."""
+    """The samples that answer `query`. Raises ServerError where they are others, fewer, or of another model."""
     first_index = query.address.indices[0] if query.address.indices else query.address.first_index
     _check_span(batch, first_index)
+    _check_model(batch, query.model.digest)
     if list(batch.indices) != list(query.address.indices):
         raise ServerError("the reply holds samples of other indices than were asked for")
     if batch.count != num_samples(query):
@@ -20,9 +21,17 @@ def whole_reply(query: SampleQuery, batch: SampleBatch) -> Samples:
     return Samples.from_batch(batch)
 
 
-def next_reply(batch: SampleBatch, first_index: int, most: int) -> Samples:
-    """Samples of a stream, at least one and at most `most`, from `first_index` on. Raises ServerError for others."""
+def next_reply(batch: SampleBatch, first_index: int, most: int, digest: str) -> Samples:
+    """Samples of a stream, at least one and at most `most`, from `first_index` on. Raises ServerError for others.
+
+    Args:
+        batch: the reply.
+        first_index: index that is to come next.
+        most: samples that are still to come.
+        digest: the model that was asked for; empty for any.
+    """
     _check_span(batch, first_index)
+    _check_model(batch, digest)
     if not 0 < batch.count <= most:
         raise ServerError(f"a reply of the stream holds {batch.count} samples where 1 to {most} were left to send")
     return Samples.from_batch(batch)
@@ -31,3 +40,8 @@ def next_reply(batch: SampleBatch, first_index: int, most: int) -> Samples:
 def _check_span(batch: SampleBatch, first_index: int) -> None:
     if batch.first_index != first_index:
         raise ServerError(f"the reply begins at index {batch.first_index} where {first_index} was asked for")
+
+
+def _check_model(batch: SampleBatch, digest: str) -> None:
+    if digest and batch.model.digest != digest:
+        raise ServerError(f"the reply is by the model {batch.model.digest} where {digest} was asked for")

@@ -1,47 +1,57 @@
-"""Where a stream stands: what came, what to ask for after a loss, and when to give up."""
+"""Where a stream stands: what came, and what to ask for next."""
 
 from __future__ import annotations
 
-import math
-import random
 from collections.abc import Iterator
-from typing import Final
 
-from ganserve.contract.errors import ServerError, UnavailableError
+from ganserve.contract.errors import RequestError, ServerError
 from ganserve.v1.generator_pb2 import SampleBatch, SampleQuery, StreamSamplesRequest
 
-from ._channel import MAX_ATTEMPTS
 from ._checks import whole_number
+from ._errors import is_lack
 from ._parts import num_samples, part, stream_request
 from ._replies import next_reply
 from ._samples import Samples
-
-_MAX_ATTEMPTS_TO_RESUME: Final = 8
-_FIRST_PAUSE_S: Final = 0.1
-_MAX_PAUSE_S: Final = 2.0
 
 
 class StreamCursor:
     """One stream of samples over as many StreamSamples calls as it takes.
 
-    Every reply moves the cursor on, and the next call begins where it stands, on the same model. A server that was
-    there is waited for longer (about 7 s) than one that never answered (about 1 s).
+    Every reply moves the cursor on, and the next call begins where it stands, on the same model.
     """
 
-    def __init__(self, query: SampleQuery, batch_size: int | None = None) -> None:
-        """`query` names a sample address. Raises InvalidRequestError for a batch size that is not 1 or more."""
+    def __init__(self, query: SampleQuery, batch_size: int | None = None, known_digest: str = "") -> None:
+        """Nothing has come yet.
+
+        Args:
+            query: names a sample address.
+            batch_size: samples a batch; None for as many as come at once.
+            known_digest: the model to begin with, as far as is known.
+
+        Raises:
+            InvalidRequestError: a batch size that is not 1 or more.
+        """
         self._query = query
         self._batch_size = None if batch_size is None else _check_batch_size(batch_size)
         self._total = num_samples(query)
         self._received = 0
-        self._digest = ""
-        self._failures = 0
+        self._digest = query.model.digest or known_digest
         self._waiting: list[Samples] = []
 
     @property
     def unfinished(self) -> bool:
         """Whether samples are still to come."""
         return self._received < self._total
+
+    @property
+    def digest(self) -> str:
+        """The only model that may answer; empty where any may."""
+        return self._digest
+
+    @property
+    def may_change(self) -> bool:
+        """Whether another model may still answer: the caller named none, and nothing has come."""
+        return not self._query.model.digest and not self._received
 
     def request(self) -> StreamSamplesRequest:
         """Asks for all that has not come."""
@@ -51,29 +61,23 @@ class StreamCursor:
     def accept(self, batch: SampleBatch) -> Iterator[Samples]:
         """Takes a reply and gives the batches that it completes. Raises ServerError for samples not asked for."""
         first_index = self._query.address.first_index + self._received
-        samples = next_reply(batch, first_index, self._total - self._received)
+        samples = next_reply(batch, first_index, self._total - self._received, self._digest)
         self._received += len(samples)
         self._digest = samples.model.digest
-        self._failures = 0
         if self._batch_size is None:
             yield samples
         else:
             yield from self._regroup(samples, self._batch_size)
 
-    def pause_s(self, error: UnavailableError) -> float:
-        """Seconds to wait before the next call. Raises `error` where enough calls were lost."""
-        self._failures += 1
-        limit = _MAX_ATTEMPTS_TO_RESUME if self._received else MAX_ATTEMPTS
-        if self._failures >= limit:
-            raise error
-        backoff_s = math.ldexp(_FIRST_PAUSE_S, self._failures - 1)
-        pause_s = min(max(backoff_s, error.retry_after_s or 0.0), _MAX_PAUSE_S)
-        return pause_s * random.uniform(0.8, 1.2)  # noqa: S311 (spreads clients out, keeps no secret)
+    def take_any_model(self, error: RequestError) -> None:
+        """After a refusal, asks for whatever model there is now. Raises `error` where that is no help."""
+        if not (is_lack(error) and self.may_change and self._digest):
+            raise error from None
+        self._digest = ""
 
-    def check_ended(self) -> None:
-        """Call when the server closed the stream. Raises ServerError where samples are missing."""
-        if self.unfinished:
-            raise ServerError(f"the stream ended after {self._received} of {self._total} samples")
+    def cut_short(self) -> ServerError:
+        """The error of a stream that the server closed although samples are missing."""
+        return ServerError(f"the stream ended after {self._received} of {self._total} samples")
 
     def _regroup(self, samples: Samples, size: int) -> Iterator[Samples]:
         self._waiting.append(samples)

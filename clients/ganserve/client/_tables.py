@@ -9,15 +9,12 @@ from rich.text import Text
 
 from ganserve.contract.card import facts, image_shape
 from ganserve.contract.text import printable
-from ganserve.v1.model_pb2 import ModelIdentity, ModelState, Reproducibility, ServedModel
+from ganserve.v1.model_pb2 import ModelState, Reproducibility
+
+from ._model_info import ModelInfo, short_name
 
 
-def model_name(model: ModelIdentity) -> str:
-    """Name, version and the beginning of the digest."""
-    return f"{model.name}:{model.version}@{model.digest[:12]}"
-
-
-def model_table(models: Iterable[ServedModel]) -> Table:
+def model_table(models: Iterable[ModelInfo]) -> Table:
     """One row a model."""
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title in ("MODEL", "STATE", "IMAGE", "CLASSES", "NETWORK", "LOSS", "RUNS ON"):
@@ -27,7 +24,7 @@ def model_table(models: Iterable[ServedModel]) -> Table:
             *(
                 Text(printable(cell))
                 for cell in (
-                    model_name(model.identity),
+                    short_name(model.identity),
                     _state(model),
                     "×".join(map(str, image_shape(model.card))),
                     str(len(model.card.class_names)) if model.card.class_names else "none",
@@ -40,7 +37,7 @@ def model_table(models: Iterable[ServedModel]) -> Table:
     return table
 
 
-def card_table(model: ServedModel) -> Table:
+def card_table(model: ModelInfo) -> Table:
     """One row a fact about one model."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -50,7 +47,7 @@ def card_table(model: ServedModel) -> Table:
     return table
 
 
-def _facts(model: ServedModel) -> Iterator[tuple[str, str]]:
+def _facts(model: ModelInfo) -> Iterator[tuple[str, str]]:
     runtime = model.runtime
     yield "model", f"{model.identity.name}:{model.identity.version}"
     yield "digest", model.identity.digest
@@ -61,5 +58,5 @@ def _facts(model: ServedModel) -> Iterator[tuple[str, str]]:
     yield from facts(model.card)
 
 
-def _state(model: ServedModel) -> str:
+def _state(model: ModelInfo) -> str:
     return ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()

@@ -18,16 +18,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import FileFormatName
 from ganserve.v1.generator_pb2 import ListModelsResponse
-from ganserve.v1.model_pb2 import ServedModel
 
 from ._client import Client
 from ._label_text import explain, parse_counts, parse_labels
 from ._labels import ClassKey
 from ._local import LocalGenerator
+from ._model_info import ModelInfo, short_name
 from ._outputs import OutputOptions, open_output
 from ._sample_folder import Recipe
 from ._samples import Samples
-from ._tables import card_table, model_name, model_table
+from ._tables import card_table, model_table
 
 _DEFAULT_SERVER: Final = "127.0.0.1:50051"
 _DEFAULT_NUM: Final = 64
@@ -135,7 +135,7 @@ def generate(
                 advance(len(samples))
     rate = num / (time.perf_counter() - began_s)
     drawn = "" if seed is not None else f" (drawn; --seed {samples.seed} gives the same again)"
-    print(f"{out}: {num:,} samples of {model_name(served.identity)}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
+    print(f"{out}: {num:,} samples of {short_name(served.identity)}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
     if legend := writer.legend():
         print(legend)
 
@@ -170,10 +170,10 @@ def models(
         if model is not None:
             served = client.get_model()
             _check_digest(served, pinned)
-            shown, message = card_table(served), MessageToJson(served, preserving_proto_field_name=True)
+            shown, message = card_table(served), MessageToJson(served.message, preserving_proto_field_name=True)
         else:
             every = client.list_models()
-            reply = ListModelsResponse(models=every)
+            reply = ListModelsResponse(models=[model.message for model in every])
             shown, message = model_table(every), MessageToJson(reply, preserving_proto_field_name=True)
     if json:
         print(message)
@@ -222,17 +222,17 @@ def _split_digest(model: str) -> tuple[str, str]:
     return name, digest
 
 
-def _check_digest(served: ServedModel, beginning: str) -> None:
+def _check_digest(served: ModelInfo, beginning: str) -> None:
     if not served.identity.digest.startswith(beginning):
-        raise PreconditionError(f"the server has {model_name(served.identity)} and not the model @{beginning}")
+        raise PreconditionError(f"the server has {short_name(served.identity)} and not the model @{beginning}")
 
 
-def _by_one_model(stream: Iterable[Samples], served: ServedModel) -> Iterator[Samples]:
+def _by_one_model(stream: Iterable[Samples], served: ModelInfo) -> Iterator[Samples]:
     """The samples, which have to be by the model whose card was read."""
     for samples in stream:
         if samples.model.digest != served.identity.digest:
             raise PreconditionError(
-                f"the server changed from {model_name(served.identity)} to {model_name(samples.model)} in between; "
+                f"the server changed from {short_name(served.identity)} to {short_name(samples.model)} in between; "
                 "run the command again"
             )
         yield samples

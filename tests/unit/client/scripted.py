@@ -92,6 +92,9 @@ class Script(GeneratorServiceServicer):
         stream: after how many replies the next StreamSamples calls are lost.
         digests: digests of the next Generate replies; afterwards, the model's own.
         requests: all requests so far.
+        hold: where it is given, calls of Generate, and replies of a stream after its first, wait for it.
+        hold_after: how many calls of Generate do not.
+        obeys_pins: whether calls for another digest are refused.
     """
 
     name: str = "digits"
@@ -105,28 +108,36 @@ class Script(GeneratorServiceServicer):
     requests: list[Any] = field(default_factory=list)
     hold: threading.Event | None = None
     stream_lag: int = 0
+    hold_after: int = 0
+    obeys_pins: bool = True
+    state: ModelState.ValueType = ModelState.MODEL_STATE_SERVING
 
     def asked(self, kind: type[Any]) -> list[Any]:
         return [request for request in self.requests if isinstance(request, kind)]
 
     def Generate(self, request: GenerateRequest, context: Any) -> GenerateResponse:  # noqa: N802
         self.requests.append(request)
-        if self.hold:
+        self._refuse_other_names(request.query.model.name, context)
+        if self.hold and len(self.asked(GenerateRequest)) > self.hold_after:
             self.hold.wait(5)
         if self.generate and (failure := self.generate.popleft()):
             failure.end(context)
         digest = self.digests.popleft() if self.digests else self.digest
-        if request.query.model.digest not in ("", digest):
+        if self.obeys_pins and request.query.model.digest not in ("", digest):
             Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest").end(context)
         count = self._count(request.query)
         if count > self.max_samples:
-            Failure(grpc.StatusCode.INVALID_ARGUMENT, "too many", field="query.address.count").end(context)
+            field = "query.address.count" if request.query.HasField("address") else "query.latents.values"
+            Failure(grpc.StatusCode.INVALID_ARGUMENT, "too many", field=field).end(context)
         return GenerateResponse(batch=self._batch(request.query, 0, count, digest))
 
     def StreamSamples(  # noqa: N802
         self, request: StreamSamplesRequest, context: Any
     ) -> Iterator[StreamSamplesResponse]:
         self.requests.append(request)
+        self._refuse_other_names(request.query.model.name, context)
+        if self.obeys_pins and request.query.model.digest not in ("", self.digest):
+            Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest").end(context)
         num_replies, failure = self.stream.popleft() if self.stream else (2**63, None)
         size = min(self.stream_batch, request.max_batch_size or self.stream_batch)
         starts = range(0, request.query.address.count, size)
@@ -140,8 +151,9 @@ class Script(GeneratorServiceServicer):
 
     def GetModel(self, request: GetModelRequest, context: Any) -> GetModelResponse:  # noqa: N802
         self.requests.append(request)
-        if request.model.name != self.name:
-            Failure(grpc.StatusCode.NOT_FOUND, f"no model {request.model.name!r}", field="model.name").end(context)
+        self._refuse_other_names(request.model.name, context)
+        if request.model.digest not in ("", self.digest):
+            Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest").end(context)
         return GetModelResponse(model=self.served())
 
     def ListModels(self, request: ListModelsRequest, context: Any) -> ListModelsResponse:  # noqa: ARG002, N802
@@ -160,10 +172,14 @@ class Script(GeneratorServiceServicer):
                 dataset=DatasetFingerprint(name="digits", num_images=1797),
                 metrics={"fid": 12.5},
             ),
-            state=ModelState.MODEL_STATE_SERVING,
+            state=self.state,
             runtime=Runtime(device="cpu", lanes=1),
             max_samples_per_request=self.max_samples,
         )
+
+    def _refuse_other_names(self, name: str, context: Any) -> None:
+        if name != self.name:
+            Failure(grpc.StatusCode.NOT_FOUND, f"no model {name!r}", field="model.name").end(context)
 
     def _count(self, query: SampleQuery) -> int:
         return len(query.address.indices) or query.address.count or len(query.latents.values) // (4 * LATENT_DIM)
@@ -206,21 +222,22 @@ class Script(GeneratorServiceServicer):
 
 
 class ScriptedServer:
-    """Runs a script on a free port of 127.0.0.1."""
+    """Runs a script on 127.0.0.1, on a free port or a given one, or on a gRPC target such as `unix:/path`."""
 
-    def __init__(self, script: Script, port: int = 0, ip: str = "127.0.0.1") -> None:
+    def __init__(self, script: Script, port: int = 0, target: str = "") -> None:
         self.script = script
         self._pool = ThreadPoolExecutor(8)
-        self._server = grpc.server(self._pool)
+        self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
         add_GeneratorServiceServicer_to_server(script, self._server)
-        self.port = self._server.add_insecure_port(f"{ip}:{port}")
-        self.address = f"{ip}:{self.port}"
+        self.port = self._server.add_insecure_port(target or f"127.0.0.1:{port}")
+        self.address = target or f"127.0.0.1:{self.port}"
         self._server.start()
 
-    def stop(self) -> None:
+    def stop(self, grace_s: float = 0) -> None:
+        """Refuses new calls, and ends those under way after the grace."""
         if self.script.hold:
             self.script.hold.set()
-        self._server.stop(0).wait()
+        self._server.stop(grace_s).wait()
         self._pool.shutdown()
 
 

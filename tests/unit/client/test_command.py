@@ -186,7 +186,7 @@ def test_names_are_not_markup(server: ScriptedServer, script: Script, capsys: py
 
 
 def test_a_server_that_is_not_there(deaf_address: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["models", "--server", deaf_address]) == 5
+    assert main(["models", "--server", deaf_address, "--timeout", "0.3"]) == 5
     said = capsys.readouterr().err
     assert said.startswith(f"ganserve: error: {deaf_address} is unavailable; is `ganserve serve` running there?")
     assert said.count("\n") == 1

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import traceback
 from typing import Any
 
 import grpc
 import pytest
+from google.rpc.status_pb2 import Status
 
-from ganserve.client import AsyncClient, Client, GanserveError, RequestError, ServerError
+from ganserve.client import AsyncClient, GanserveError, RequestError, ServerError
 from ganserve.client._errors import request_error
 from ganserve.contract.errors import request_error_type
 
@@ -20,7 +22,7 @@ FAILING_CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode
 def ended_by(code: grpc.StatusCode, connect: Connect, server: ScriptedServer, **failure: Any) -> RequestError:
     server.script.generate.extend([Failure(code, **failure)] * 4)
     with pytest.raises(RequestError) as caught:
-        connect(server.address).generate(1)
+        connect(server.address, retry_for_s=0).generate(1)
     return caught.value
 
 
@@ -29,9 +31,14 @@ def test_every_status_ends_in_an_error_of_the_tree(
     connect: Connect, server: ScriptedServer, code: grpc.StatusCode
 ) -> None:
     error = ended_by(code, connect, server, details="first line\nsecond line")
-    assert type(error) is request_error_type(code.name)
+    assert type(error) is request_error_type("UNAVAILABLE" if code is grpc.StatusCode.CANCELLED else code.name)
     assert "first line second line" in str(error)
     assert isinstance(error, GanserveError)
+
+
+def test_a_call_that_the_server_gives_up_is_asked_again(connect: Connect, server: ScriptedServer) -> None:
+    server.script.generate.append(Failure(grpc.StatusCode.CANCELLED))
+    assert len(connect(server.address).generate(1)) == 1
 
 
 def test_errors_that_blame_the_server_say_which(connect: Connect, server: ScriptedServer) -> None:
@@ -66,11 +73,24 @@ def test_a_method_that_the_server_does_not_know(connect: Connect, server: Script
         connect(server.address).generate(1)
 
 
-def test_the_grpc_failure_is_kept_as_the_cause(server: ScriptedServer) -> None:
-    server.script.generate.append(Failure(grpc.StatusCode.INTERNAL))
-    with Client(server.address, model="digits") as client, pytest.raises(ServerError) as caught:
-        client.generate(1)
-    assert isinstance(caught.value.__cause__, grpc.RpcError)
+def test_a_refused_call_shows_our_error_and_not_grpcs(connect: Connect, server: ScriptedServer) -> None:
+    error = ended_by(grpc.StatusCode.INTERNAL, connect, server)
+    shown = "".join(traceback.format_exception(error))
+    assert "RpcError" not in shown
+    assert "During handling" not in shown
+    assert "direct cause" not in shown
+
+
+@pytest.mark.parametrize("sent", ["", "the reason, cut…"])
+def test_a_text_that_is_whole_in_the_details_alone(connect: Connect, server: ScriptedServer, sent: str) -> None:
+    whole = Status(message="the reason, cut by a server for which it was too long").SerializeToString()
+    error = ended_by(grpc.StatusCode.INVALID_ARGUMENT, connect, server, details=sent, raw_details=whole)
+    assert str(error) == "the reason, cut by a server for which it was too long"
+
+
+def test_a_cut_text_is_shown_where_there_is_no_other(connect: Connect, server: ScriptedServer) -> None:
+    error = ended_by(grpc.StatusCode.INVALID_ARGUMENT, connect, server, details="the reason, cut…", raw_details=b"")
+    assert str(error) == "the reason, cut…"
 
 
 def test_cancelling_a_task_stays_a_cancellation(server: ScriptedServer) -> None:

@@ -17,8 +17,8 @@ from ganserve.client import (
     Samples,
     ServerError,
     UnavailableError,
+    _attempts,
 )
-from ganserve.client import _stream as stream_module
 from ganserve.v1.generator_pb2 import StreamSamplesRequest
 
 from .conftest import Connect
@@ -27,7 +27,7 @@ from .scripted import UNAVAILABLE, Failure, Script, ScriptedServer, image_values
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(_attempts, "_FIRST_PAUSE_S", 0.001)
 
 
 def indices_of(batches: list[Samples]) -> list[int]:
@@ -101,27 +101,57 @@ def test_another_model_in_its_place_is_an_error(connect: Connect, server: Script
         next(stream)
 
 
-def test_a_server_that_never_answers_is_asked_four_times(
+def test_a_lost_stream_is_asked_for_again_as_long_as_its_reader_waits(
     connect: Connect, server: ScriptedServer, script: Script
 ) -> None:
-    script.stream.extend([(0, UNAVAILABLE)] * 20)
-    with pytest.raises(UnavailableError):
-        next(connect(server.address).stream(20))
-    assert len(script.asked(StreamSamplesRequest)) == 4
+    script.stream.extend([(1, UNAVAILABLE)] + [(0, UNAVAILABLE)] * 2000)
+    stream = connect(server.address).stream(20, timeout_s=0.5)
+    next(stream)
+    with pytest.raises(UnavailableError, match=r"asked \d+ times in 0\.\d s"):
+        next(stream)
+    assert len(script.asked(StreamSamplesRequest)) > 4
 
 
-def test_a_server_that_was_there_is_asked_eight_times(connect: Connect, server: ScriptedServer, script: Script) -> None:
-    script.stream.extend([(1, UNAVAILABLE)] + [(0, UNAVAILABLE)] * 20)
-    stream = connect(server.address).stream(20)
+def test_a_setting_bounds_how_long_it_is_asked_for(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    script.stream.extend([(1, UNAVAILABLE)] * 20)
+    stream = connect(server.address, retry_for_s=0).stream(20)
     next(stream)
     with pytest.raises(UnavailableError):
         next(stream)
-    assert len(script.asked(StreamSamplesRequest)) == 8
+    assert len(script.asked(StreamSamplesRequest)) == 1
 
 
-def test_every_reply_gives_new_attempts(connect: Connect, server: ScriptedServer, script: Script) -> None:
+def test_every_reply_begins_a_new_wait(connect: Connect, server: ScriptedServer, script: Script) -> None:
     script.stream.extend([(1, UNAVAILABLE)] * 30)
     assert indices_of(list(connect(server.address).stream(100))) == list(range(100))
+
+
+def test_a_stream_begins_with_the_model_that_is_known(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    client = connect(server.address)
+    client.get_model()
+    next(client.stream(20))
+    assert [request.query.model.digest for request in script.asked(StreamSamplesRequest)] == [script.digest]
+
+
+def test_a_stream_begins_with_the_model_that_there_is_now(
+    connect: Connect, server: ScriptedServer, script: Script
+) -> None:
+    client = connect(server.address)
+    client.get_model()
+    script.digest = "cd" * 32
+    (*_, last) = client.stream(20)
+    assert last.model.digest == "cd" * 32
+    assert [request.query.model.digest for request in script.asked(StreamSamplesRequest)] == ["ab" * 32, ""]
+
+
+def test_a_reply_of_another_model_is_not_believed(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    script.stream.append((2, UNAVAILABLE))
+    stream = connect(server.address).stream(20)
+    next(stream)
+    script.obeys_pins = False
+    script.digest = "cd" * 32
+    with pytest.raises(ServerError, match=r"cdcd.* where abab.* was asked for"):
+        list(stream)
 
 
 def test_overload_is_not_repeated(connect: Connect, server: ScriptedServer, script: Script) -> None:
