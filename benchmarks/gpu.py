@@ -4,7 +4,7 @@
     python benchmarks/gpu.py models/mnist/1 --batch-size 1 --batch-size 256 --rounds 9 --json
 
 All end in uint8 images in the host's memory, and take turns. The engine has IO binding and a CUDA graph for each batch
-size; the plain provider is `session.run` with numpy arrays. `forms for a CPU` are what an export in fp32 has, the plain
+size; the plain provider is `session.run` with numpy arrays. `rewrites for a CPU` are what an export in fp32 has, the plain
 graph is what PyTorch exports. No TF32 anywhere. Ratios are over PyTorch eager in fp32.
 """
 
@@ -110,7 +110,7 @@ def contestants(card: ModelCard, rows: int) -> Iterator[dict[str, Contestant]]:
             plain = to_onnx(generator, card, dtype=dtype, device="cuda").model
             graphs = {"plain graph": plain}
             if dtype == "fp32":
-                graphs["forms for a CPU"] = to_onnx(generator, card, dtype=dtype, device="cpu").model
+                graphs["rewrites for a CPU"] = to_onnx(generator, card, dtype=dtype, device="cpu").model
             for graph, model in graphs.items():
                 engine = Bundle(model, card, device="cuda", num_lanes=1, batch_size=rows)
                 engines[f"engine, {graph}, {dtype}"] = engine
