@@ -4,8 +4,8 @@
     python benchmarks/gpu.py models/mnist/1 --batch-size 1 --batch-size 256 --rounds 9 --json
 
 All end in uint8 images in the host's memory, and take turns. The engine has IO binding and a CUDA graph for each batch
-size; the plain provider is `session.run` with numpy arrays. `rewrites for a CPU` are what an export in fp32 has, the plain
-graph is what PyTorch exports. No TF32 anywhere. Ratios are over PyTorch eager in fp32.
+size; the plain provider is `session.run` with numpy arrays. `rewrites for a CPU` are what an export in fp32 has, the
+plain graph is what PyTorch exports. No TF32 anywhere. Ratios are over PyTorch eager in fp32.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def test_streams_are_the_same_too(bundle: Path, server: ServerProcess) -> None:
 
 
 def test_the_methods_take_what_the_clients_take() -> None:
-    for name in ("generate", "generate_from", "stream", "get_model"):
+    for name in ("generate", "generate_from", "stream", "get_model", "list_models", "close"):
         ours, theirs = (inspect.signature(getattr(kind, name)).parameters for kind in (LocalGenerator, Client))
         assert dict(ours) == {key: value for key, value in theirs.items() if key != "timeout_s"}
 
@@ -79,6 +79,8 @@ def test_what_a_server_would_refuse_is_refused(bundle: Path) -> None:
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     with LocalGenerator(tmp_path) as local, pytest.raises(ArtifactError, match="is not a model bundle"):
         local.generate(1)
+    with pytest.raises(ArtifactError, match="is not a folder; give that of a bundle"):
+        LocalGenerator(tmp_path / "nowhere")
 
 
 def test_a_copy_for_another_process_loads_the_bundle_there(bundle: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from numpy.typing import ArrayLike
 
-from ganserve.contract.errors import ConfigError
+from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.extras import install_advice
 from ganserve.contract.images import ImageFormatName
 from ganserve.v1.generator_pb2 import ModelSelector
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 class LocalGenerator:
     """Makes the samples of one bundle in this process: the same methods and the same bytes as `Client`.
 
-    For notebooks, tests and bulk work on many machines. The bundle is read, verified and warmed up when it is first
-    used, as a server does it, once in every process: a forked `DataLoader` worker loads it anew, and a spawned one gets
-    a copy that does the same. Any number of threads may share one. Needs the extra `serve`.
+    For notebooks, tests and bulk work on many machines. The methods take no `timeout_s`, for nobody is waited for.
+    The bundle is read, verified and warmed up when it is first used, as a server does it, once in every process: a
+    forked `DataLoader` worker loads it anew, and a spawned one gets a copy that does the same. Any number of threads
+    may share one. Needs the extra `serve`.
 
     Every method raises `InvalidRequestError` where an argument cannot be used, and `ArtifactError` where the bundle
     cannot be served.
@@ -42,8 +43,13 @@ class LocalGenerator:
         Args:
             bundle: its folder, `MODELS/NAME/VERSION`.
             device: what to run on; `auto` is CUDA where there is a GPU, else the CPU.
+
+        Raises:
+            ArtifactError: there is no such folder.
         """
         self._bundle = Path(bundle)
+        if not self._bundle.is_dir():
+            raise ArtifactError(f"{bundle} is not a folder; give that of a bundle, such as models/digits/1")
         self._device = device
         self._closed = False
         self._by_process: dict[int, LocalModel] = {}
@@ -119,6 +125,10 @@ class LocalGenerator:
     def get_model(self) -> ModelInfo:
         """What a server would tell of the model: identity, card and what it runs on."""
         return ModelInfo(self._model().describe())
+
+    def list_models(self) -> list[ModelInfo]:
+        """The one model."""
+        return [self.get_model()]
 
     def close(self) -> None:
         """Frees this process's model, for good."""

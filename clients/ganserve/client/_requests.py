@@ -142,13 +142,24 @@ def named(model: ModelSelector) -> ModelSelector:
 
 def _num_asked(n: int | None, policy: LabelPolicy | None, endless: bool) -> int | None:
     """The number of samples; None for as many as there are."""
+    if policy is not None and policy.HasField("blocks"):
+        return _num_counted(n, sum(block.count for block in policy.blocks.blocks))
     if n is not None:
         return n
-    if policy is not None and policy.HasField("blocks"):
-        return sum(block.count for block in policy.blocks.blocks)
     if endless:
         return None
     raise InvalidRequestError("give n, the number of samples, or counts, or indices", field="query.address.count")
+
+
+def _num_counted(n: int | None, total: int) -> int:
+    """All that is counted, or a part of it: `n` of more could not hold each class as often as its count says."""
+    if n is None:
+        return total
+    if whole_number(n, "n", low=1, high=_MAX_COUNT, field="query.address.count") > total:
+        raise InvalidRequestError(
+            f"n is {n}, and the counts add up to {total}; leave n out, or count more", field="query.address.count"
+        )
+    return n
 
 
 def _range(n: int | None, first_index: int) -> SampleAddress:

@@ -85,7 +85,7 @@ def generate(
         server: Address of a server, host:port. Give it several times for several servers.
         version: Version of the model; the highest by default.
         digest: SHA-256 of the model; no other answers.
-        n: Number of samples; 64 by default, or as many as --counts add up to.
+        n: Number of samples; 64 by default. --counts say it themselves.
         seed: Seed, 0 to 2^64 - 1. One is drawn by default, and told.
         first_index: Index of the first sample under the seed.
         labels: A class (cat, or its label 3), balanced, uniform, a list to cycle through (0,1,2), or weights
@@ -207,9 +207,11 @@ def _open_source(
 
 
 def _num_samples(n: int | None, counts: dict[ClassKey, int] | None) -> int:
+    if counts is None:
+        return _DEFAULT_NUM if n is None else n
     if n is not None:
-        return n
-    return _DEFAULT_NUM if counts is None else sum(counts.values())
+        raise ConfigError("--counts say how many samples there are; leave -n out, or give --labels in their place")
+    return sum(counts.values())
 
 
 def _split_digest(model: str) -> tuple[str, str]:

@@ -234,3 +234,11 @@ def test_a_closed_client_says_so(connect: Connect, server: ScriptedServer) -> No
     client.close()
     with pytest.raises(RuntimeError, match="closed"):
         client.generate(1)
+
+
+def test_more_samples_than_are_counted_are_refused(connect: Connect, server: ScriptedServer) -> None:
+    client = connect(server.address)
+    with pytest.raises(InvalidRequestError, match="n is 5, and the counts add up to 3; leave n out"):
+        client.generate(5, counts={"two": 2, "one": 1}, seed=3)
+    with pytest.raises(InvalidRequestError, match="n is 5, and the counts add up to 3"):
+        client.stream(5, counts={"two": 2, "one": 1}, seed=3)

@@ -376,3 +376,8 @@ def test_a_grid_of_more_samples_than_people_look_at(
     assert generate("-n", 100_000_000, "--seed", 1, "--out", "a.png") == 2
     assert "is too large to look at" in capsys.readouterr().err
     assert files_in(tmp_path) == []
+
+
+def test_counts_say_how_many(generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("-n", 5, "--counts", "two=3", "--out", tmp_path / "grid.png") == 2
+    assert "--counts say how many samples there are; leave -n out" in capsys.readouterr().err
