@@ -14,7 +14,7 @@ from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestE
 from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 
 from ._attempts import Attempts
-from ._connections import AsyncConnection, AsyncConnections
+from ._connections import CLOSED_MIDWAY, AsyncConnection, AsyncConnections
 from ._core import Answer, Ask, Core
 from ._deadline import Deadline, too_slow
 from ._model_info import ModelInfo
@@ -113,7 +113,7 @@ class _Call(Generic[Answer]):
             try:
                 return self._ask.read(await _unless_closed(self._connection, self._reply))
             except (grpc.RpcError, RequestError) as error:
-                await asyncio.sleep(self._attempts.pause_s(error))
+                await _wait_after(error, self._connections, self._attempts)
             self._send()
 
     def cancel(self) -> None:
@@ -147,7 +147,7 @@ class _Stream:
                 return await self._next_within(self._connection, attempts)
             except (grpc.RpcError, RequestError) as error:
                 self.cancel()
-                await asyncio.sleep(attempts.pause_s(error))
+                await _wait_after(error, self._connections, attempts)
 
     def cancel(self) -> None:
         """Ends the call under way."""
@@ -166,6 +166,13 @@ class _Stream:
         return reply
 
 
+async def _wait_after(error: Exception, connections: AsyncConnections, attempts: Attempts) -> None:
+    """Waits until it is time to ask again. Raises RequestError where that is no use."""
+    await asyncio.sleep(attempts.pause_s(error))
+    if connections.closed:
+        raise CallCancelledError(CLOSED_MIDWAY) from None
+
+
 async def _unless_closed(connection: AsyncConnection, reply: Awaitable[Reply]) -> Reply:
     """The reply. Raises CallCancelledError where the client was closed, which gRPC tells like a task's cancellation."""
     try:
@@ -173,5 +180,5 @@ async def _unless_closed(connection: AsyncConnection, reply: Awaitable[Reply]) -
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if connection.closed and not (task and task.cancelling()):
-            raise CallCancelledError("the client was closed during the call") from None
+            raise CallCancelledError(CLOSED_MIDWAY) from None
         raise

@@ -15,7 +15,7 @@ from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
 from ._attempts import Attempts
-from ._connections import Connection, Connections
+from ._connections import CLOSED_MIDWAY, Connection, Connections
 from ._core import Answer, Ask, Core
 from ._deadline import Deadline, too_slow
 from ._model_info import ModelInfo
@@ -189,7 +189,7 @@ def _wait_after(error: Exception, connections: Connections, connection: Connecti
     if not connections.closed:
         time.sleep(attempts.pause_s(error))
     if connections.closed:
-        raise CallCancelledError("the client was closed during the call") from None
+        raise CallCancelledError(CLOSED_MIDWAY) from None
 
 
 def _begin(
