@@ -16,7 +16,7 @@ from ._deadline import too_slow
 
 _STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
 _LOCAL_DEADLINE: Final = "Deadline Exceeded"
-_LIMITED_FIELDS: Final = ("query.address.count", "query.latents.values")
+_LIMITED_FIELDS: Final = ("query.address.count", "query.address.indices", "query.latents.values")
 
 
 class _EndedCall(Protocol):
