@@ -17,6 +17,7 @@ from ._attempts import Attempts
 from ._connections import CLOSED_MIDWAY, AsyncConnection, AsyncConnections
 from ._core import Answer, Ask, Core
 from ._deadline import Deadline, too_slow
+from ._errors import ShortTraceback
 from ._model_info import ModelInfo
 from ._parts import MAX_IN_FLIGHT
 from ._samples import Samples
@@ -34,30 +35,35 @@ class AsyncCalls:
 
     async def answer(self, ask: Ask[Answer], attempts: Attempts) -> Answer:
         """As `Calls.answer`."""
-        return await _Call(self._connections, ask, attempts).answer()
+        with ShortTraceback():
+            return await _Call(self._connections, ask, attempts).answer()
 
     async def answers_of_all(self, ask: Ask[Answer], deadline: Deadline) -> list[Answer]:
         """As `Calls.answers_of_all`."""
-        attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
-        calls = [_Call(self._connections, ask, at_one) for at_one in attempts]
-        answers = []
-        for call in calls:
-            try:
-                answers.append(await call.answer())
-            except UnavailableError:
-                continue
-        return answers or [await self.answer(ask, self._core.attempts(deadline))]
+        with ShortTraceback():
+            attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
+            calls = [_Call(self._connections, ask, at_one) for at_one in attempts]
+            answers = []
+            for call in calls:
+                try:
+                    answers.append(await call.answer())
+                except UnavailableError:
+                    continue
+            return answers or [await self.answer(ask, self._core.attempts(deadline))]
 
     async def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """As `Calls.samples`."""
         refresh = self._core.refresh(query)
-        while True:
-            model = self._core.known or await self.model(deadline)
-            try:
-                async with aclosing(self._parts(self._core.ask_for_parts(query, model), model, deadline)) as answers:
-                    return Samples.join([samples async for samples in answers])
-            except RequestError as error:
-                refresh.after(error)
+        with ShortTraceback():
+            while True:
+                model = self._core.known or await self.model(deadline)
+                try:
+                    async with aclosing(
+                        self._parts(self._core.ask_for_parts(query, model), model, deadline)
+                    ) as answers:
+                        return Samples.join([samples async for samples in answers])
+                except RequestError as error:
+                    refresh.after(error)
 
     async def model(self, deadline: Deadline) -> ModelInfo:
         """As `Calls.model`."""
@@ -66,18 +72,19 @@ class AsyncCalls:
     async def stream(self, cursor: StreamCursor, timeout_s: float) -> AsyncIterator[Samples]:
         """As `Calls.stream`."""
         stream = _Stream(self._connections, cursor)
-        try:
-            while cursor.unfinished:
-                try:
-                    reply = await stream.next(self._core.stream_attempts(cursor, timeout_s))
-                except RequestError as error:
-                    cursor.take_any_model(error)
-                    self._core.forget()
-                else:
-                    for samples in cursor.accept(reply.batch):
-                        yield samples
-        finally:
-            stream.cancel()
+        with ShortTraceback():
+            try:
+                while cursor.unfinished:
+                    try:
+                        reply = await stream.next(self._core.stream_attempts(cursor, timeout_s))
+                    except RequestError as error:
+                        cursor.take_any_model(error)
+                        self._core.forget()
+                    else:
+                        for samples in cursor.accept(reply.batch):
+                            yield samples
+            finally:
+                stream.cancel()
 
     async def _parts(
         self, asks: Iterable[Ask[Samples]], model: ModelInfo, deadline: Deadline
