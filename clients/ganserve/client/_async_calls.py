@@ -14,9 +14,10 @@ from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestE
 from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 
 from ._attempts import Attempts
-from ._connections import AsyncConnection, AsyncConnections
+from ._connections import CLOSED_MIDWAY, AsyncConnection, AsyncConnections
 from ._core import Answer, Ask, Core
 from ._deadline import Deadline, too_slow
+from ._errors import ShortTraceback
 from ._model_info import ModelInfo
 from ._parts import MAX_IN_FLIGHT
 from ._samples import Samples
@@ -34,30 +35,35 @@ class AsyncCalls:
 
     async def answer(self, ask: Ask[Answer], attempts: Attempts) -> Answer:
         """As `Calls.answer`."""
-        return await _Call(self._connections, ask, attempts).answer()
+        with ShortTraceback():
+            return await _Call(self._connections, ask, attempts).answer()
 
     async def answers_of_all(self, ask: Ask[Answer], deadline: Deadline) -> list[Answer]:
         """As `Calls.answers_of_all`."""
-        attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
-        calls = [_Call(self._connections, ask, at_one) for at_one in attempts]
-        answers = []
-        for call in calls:
-            try:
-                answers.append(await call.answer())
-            except UnavailableError:
-                continue
-        return answers or [await self.answer(ask, self._core.attempts(deadline))]
+        with ShortTraceback():
+            attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
+            calls = [_Call(self._connections, ask, at_one) for at_one in attempts]
+            answers = []
+            for call in calls:
+                try:
+                    answers.append(await call.answer())
+                except UnavailableError:
+                    continue
+            return answers or [await self.answer(ask, self._core.attempts(deadline))]
 
     async def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """As `Calls.samples`."""
         refresh = self._core.refresh(query)
-        while True:
-            model = self._core.known or await self.model(deadline)
-            try:
-                async with aclosing(self._parts(self._core.ask_for_parts(query, model), model, deadline)) as answers:
-                    return Samples.join([samples async for samples in answers])
-            except RequestError as error:
-                refresh.after(error)
+        with ShortTraceback():
+            while True:
+                model = self._core.known or await self.model(deadline)
+                try:
+                    async with aclosing(
+                        self._parts(self._core.ask_for_parts(query, model), model, deadline)
+                    ) as answers:
+                        return Samples.join([samples async for samples in answers])
+                except RequestError as error:
+                    refresh.after(error)
 
     async def model(self, deadline: Deadline) -> ModelInfo:
         """As `Calls.model`."""
@@ -66,18 +72,19 @@ class AsyncCalls:
     async def stream(self, cursor: StreamCursor, timeout_s: float) -> AsyncIterator[Samples]:
         """As `Calls.stream`."""
         stream = _Stream(self._connections, cursor)
-        try:
-            while cursor.unfinished:
-                try:
-                    reply = await stream.next(self._core.stream_attempts(cursor, timeout_s))
-                except RequestError as error:
-                    cursor.take_any_model(error)
-                    self._core.forget()
-                else:
-                    for samples in cursor.accept(reply.batch):
-                        yield samples
-        finally:
-            stream.cancel()
+        with ShortTraceback():
+            try:
+                while cursor.unfinished:
+                    try:
+                        reply = await stream.next(self._core.stream_attempts(cursor, timeout_s))
+                    except RequestError as error:
+                        cursor.take_any_model(error)
+                        self._core.forget()
+                    else:
+                        for samples in cursor.accept(reply.batch):
+                            yield samples
+            finally:
+                stream.cancel()
 
     async def _parts(
         self, asks: Iterable[Ask[Samples]], model: ModelInfo, deadline: Deadline
@@ -113,7 +120,7 @@ class _Call(Generic[Answer]):
             try:
                 return self._ask.read(await _unless_closed(self._connection, self._reply))
             except (grpc.RpcError, RequestError) as error:
-                await asyncio.sleep(self._attempts.pause_s(error))
+                await _wait_after(error, self._connections, self._attempts)
             self._send()
 
     def cancel(self) -> None:
@@ -147,7 +154,7 @@ class _Stream:
                 return await self._next_within(self._connection, attempts)
             except (grpc.RpcError, RequestError) as error:
                 self.cancel()
-                await asyncio.sleep(attempts.pause_s(error))
+                await _wait_after(error, self._connections, attempts)
 
     def cancel(self) -> None:
         """Ends the call under way."""
@@ -166,6 +173,13 @@ class _Stream:
         return reply
 
 
+async def _wait_after(error: Exception, connections: AsyncConnections, attempts: Attempts) -> None:
+    """Waits until it is time to ask again. Raises RequestError where that is no use."""
+    await asyncio.sleep(attempts.pause_s(error))
+    if connections.closed:
+        raise CallCancelledError(CLOSED_MIDWAY) from None
+
+
 async def _unless_closed(connection: AsyncConnection, reply: Awaitable[Reply]) -> Reply:
     """The reply. Raises CallCancelledError where the client was closed, which gRPC tells like a task's cancellation."""
     try:
@@ -173,5 +187,5 @@ async def _unless_closed(connection: AsyncConnection, reply: Awaitable[Reply]) -
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if connection.closed and not (task and task.cancelling()):
-            raise CallCancelledError("the client was closed during the call") from None
+            raise CallCancelledError(CLOSED_MIDWAY) from None
         raise

@@ -52,7 +52,7 @@ class Attempts:
         self._refusals: list[tuple[Server, RequestError]] = []  # of this round
         self._num_rounds = 0
         self._refused_since_s = math.inf
-        self._last_refusal = ""
+        self._last_refusal: RequestError | None = None
         self._told = False
 
     def next_address(self) -> str:
@@ -69,11 +69,11 @@ class Attempts:
         self._unasked = [server for server in order if server is not self._server]
 
     def left_s(self) -> float | None:
-        """As `Deadline.left_s`; the DeadlineError says what the time was spent on."""
+        """As `Deadline.left_s`. Raises the last refusal, where there was one, when no time is left."""
         try:
             return self.deadline.left_s()
         except DeadlineError as error:
-            raise self._with_past(error) from None
+            raise self._at_the_end(error) from None
 
     def pause_s(self, failure: Exception) -> float:
         """Seconds to wait before the next attempt, after one that gRPC or a check of the reply ended.
@@ -84,7 +84,7 @@ class Attempts:
         error = request_error(failure, self._server.address, self.deadline.timeout_s)
         self._learn(error)
         if not isinstance(error, UnavailableError) and not is_lack(error):
-            raise self._with_past(error) from None
+            raise self._at_the_end(error) from None
         self._refusals.append((self._server, error))
         if self._unasked:
             return 0.0
@@ -105,7 +105,7 @@ class Attempts:
             self._servers.ask_next(self._server)  # it knows its limit
 
     def _backoff_s(self, refusals: list[tuple[Server, RequestError]]) -> float:
-        """The pause after a round in which every server refused. Raises where it would end too late."""
+        """The pause after a round in which every server refused. Raises where no time is left for another."""
         joined = _joined(refusals)
         passed_s = self.deadline.passed_s
         self._refused_since_s = min(self._refused_since_s, passed_s)
@@ -116,7 +116,7 @@ class Attempts:
         if passed_s - self._refused_since_s >= _SILENT_S and not self._told:
             self._told = True
             _log.warning("%s; asking again%s", joined, "" if math.isinf(left_s) else f" for up to {left_s:.0f} s")
-        self._last_refusal = str(joined)
+        self._last_refusal = joined
         backoff_s = math.ldexp(_FIRST_PAUSE_S, min(self._num_rounds - 1, _MOST_DOUBLINGS))
         pause_s = min(max(backoff_s, advised_s), _MAX_PAUSE_S) * _jitter()
         return min(pause_s, left_s / 2)  # so that the last attempts come near the end, whatever the pause
@@ -129,11 +129,13 @@ class Attempts:
         text = f"{error}; asked {self._num_rounds} times in {passed_s:.1f} s"
         return type(error)(text, field=error.field, retry_after_s=error.retry_after_s)
 
-    def _with_past(self, error: RequestError) -> RequestError:
-        """An error that ends the call; for a lack of time, with what the time was spent on."""
-        if isinstance(error, DeadlineError) and self._last_refusal:
-            return DeadlineError(f"{error}; before that, {self._last_refusal}", retry_after_s=error.retry_after_s)
-        return error
+    def _at_the_end(self, error: RequestError) -> RequestError:
+        """An error that ends the call. A lack of time has its cause in what the time was spent on."""
+        is_over = self.deadline.timeout_s - self.deadline.passed_s <= _LAST_CHANCE_S
+        if not isinstance(error, DeadlineError) or not is_over or self._last_refusal is None:
+            return error
+        self._num_rounds += 1  # the last, which was not answered
+        return self._after_all(self._last_refusal)
 
 
 def _jitter() -> float:

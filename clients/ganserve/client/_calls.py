@@ -15,9 +15,10 @@ from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
 from ._attempts import Attempts
-from ._connections import Connection, Connections
+from ._connections import CLOSED_MIDWAY, Connection, Connections
 from ._core import Answer, Ask, Core
 from ._deadline import Deadline, too_slow
+from ._errors import ShortTraceback
 from ._model_info import ModelInfo
 from ._parts import MAX_IN_FLIGHT
 from ._samples import Samples
@@ -38,29 +39,32 @@ class Calls:
 
     def answer(self, ask: Ask[Answer], attempts: Attempts) -> Answer:
         """What a server answers. Raises RequestError."""
-        return _Call(self._connections, ask, attempts).answer()
+        with ShortTraceback():
+            return _Call(self._connections, ask, attempts).answer()
 
     def answers_of_all(self, ask: Ask[Answer], deadline: Deadline) -> list[Answer]:
         """What each server answers that is there now; where none is, what the first one answers that comes."""
-        attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
-        calls = [_Call(self._connections, ask, at_one) for at_one in attempts]
-        answers = []
-        for call in calls:
-            try:
-                answers.append(call.answer())
-            except UnavailableError:
-                continue
-        return answers or [self.answer(ask, self._core.attempts(deadline))]
+        with ShortTraceback():
+            attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
+            calls = [_Call(self._connections, ask, at_one) for at_one in attempts]
+            answers = []
+            for call in calls:
+                try:
+                    answers.append(call.answer())
+                except UnavailableError:
+                    continue
+            return answers or [self.answer(ask, self._core.attempts(deadline))]
 
     def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """All samples of a query, by one model."""
         refresh = self._core.refresh(query)
-        while True:
-            model = self._core.known or self.model(deadline)
-            try:
-                return Samples.join(list(self._parts(self._core.ask_for_parts(query, model), model, deadline)))
-            except RequestError as error:
-                refresh.after(error)
+        with ShortTraceback():
+            while True:
+                model = self._core.known or self.model(deadline)
+                try:
+                    return Samples.join(list(self._parts(self._core.ask_for_parts(query, model), model, deadline)))
+                except RequestError as error:
+                    refresh.after(error)
 
     def model(self, deadline: Deadline) -> ModelInfo:
         """The client's model, as a server tells it now."""
@@ -69,17 +73,18 @@ class Calls:
     def stream(self, cursor: StreamCursor, timeout_s: float) -> Iterator[Samples]:
         """The samples of a stream. The wait for each reply has a deadline of its own."""
         stream = _Stream(self._connections, cursor)
-        try:
-            while cursor.unfinished:
-                try:
-                    reply = stream.next(self._core.stream_attempts(cursor, timeout_s))
-                except RequestError as error:
-                    cursor.take_any_model(error)
-                    self._core.forget()
-                else:
-                    yield from cursor.accept(reply.batch)
-        finally:
-            stream.cancel()
+        with ShortTraceback():
+            try:
+                while cursor.unfinished:
+                    try:
+                        reply = stream.next(self._core.stream_attempts(cursor, timeout_s))
+                    except RequestError as error:
+                        cursor.take_any_model(error)
+                        self._core.forget()
+                    else:
+                        yield from cursor.accept(reply.batch)
+            finally:
+                stream.cancel()
 
     def _parts(self, asks: Iterable[Ask[Samples]], model: ModelInfo, deadline: Deadline) -> Iterator[Samples]:
         """Answers in the order of the asks, a few of which are under way at a time."""
@@ -189,7 +194,7 @@ def _wait_after(error: Exception, connections: Connections, connection: Connecti
     if not connections.closed:
         time.sleep(attempts.pause_s(error))
     if connections.closed:
-        raise CallCancelledError("the client was closed during the call") from None
+        raise CallCancelledError(CLOSED_MIDWAY) from None
 
 
 def _begin(

@@ -28,6 +28,7 @@ from ._channel import open_async_channel, open_channel
 if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
+CLOSED_MIDWAY: Final = "the client was closed during the call"
 _CLOSED: Final = "this client is closed; make another"
 
 
@@ -126,11 +127,15 @@ class AsyncConnection:
 
 
 class AsyncConnections:
-    """The channels of an `AsyncClient`, for every event loop that uses it."""
+    """The channels of an `AsyncClient`, for every event loop that uses it.
+
+    Attributes:
+        closed: whether the client has been closed.
+    """
 
     def __init__(self) -> None:
         """Opens nothing yet."""
-        self._closed = False
+        self.closed = False
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncConnection]] = WeakKeyDictionary()
 
     def to(self, address: str) -> AsyncConnection:
@@ -138,7 +143,7 @@ class AsyncConnections:
 
         Raises RuntimeError when the client is closed, and in a process where asyncio's gRPC cannot be used.
         """
-        if self._closed:
+        if self.closed:
             raise RuntimeError(_CLOSED)
         if _async_broken_by_fork:
             raise RuntimeError(
@@ -153,7 +158,7 @@ class AsyncConnections:
 
     async def close(self) -> None:
         """Closes the running loop's channels, and lets go of all others."""
-        self._closed = True
+        self.closed = True
         mine = self._by_loop.pop(asyncio.get_running_loop(), {})
         self._by_loop.clear()
         for connection in mine.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Final, Protocol, cast
 
 import grpc
@@ -16,7 +17,7 @@ from ._deadline import too_slow
 
 _STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
 _LOCAL_DEADLINE: Final = "Deadline Exceeded"
-_LIMITED_FIELDS: Final = ("query.address.count", "query.latents.values")
+_LIMITED_FIELDS: Final = ("query.address.count", "query.address.indices", "query.latents.values")
 
 
 class _EndedCall(Protocol):
@@ -49,6 +50,19 @@ def request_error(error: Exception, server: str, timeout_s: float) -> RequestErr
     field, retry_after_s = _field_and_wait(status)
     message = _message(name, " ".join(details.split()) or "no reason given", server, timeout_s)
     return request_error_type(name)(message, field=field, retry_after_s=retry_after_s)
+
+
+class ShortTraceback:
+    """Lets a `RequestError` of its body begin here: what lies below is no help to whoever reads the traceback."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, RequestError):
+            error.__traceback__ = None
 
 
 def is_lack(error: RequestError) -> bool:

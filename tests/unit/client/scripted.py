@@ -127,7 +127,8 @@ class Script(GeneratorServiceServicer):
             Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest").end(context)
         count = self._count(request.query)
         if count > self.max_samples:
-            field = "query.address.count" if request.query.HasField("address") else "query.latents.values"
+            asked_by = "indices" if request.query.address.indices else "count"
+            field = f"query.address.{asked_by}" if request.query.HasField("address") else "query.latents.values"
             Failure(grpc.StatusCode.INVALID_ARGUMENT, "too many", field=field).end(context)
         return GenerateResponse(batch=self._batch(request.query, 0, count, digest))
 

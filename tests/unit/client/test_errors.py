@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.rpc.status_pb2 import Status
 
-from ganserve.client import AsyncClient, GanserveError, RequestError, ServerError
+from ganserve.client import AsyncClient, Client, GanserveError, RequestError, ServerError
 from ganserve.client._errors import request_error
 from ganserve.contract.errors import request_error_type
 
@@ -79,6 +79,22 @@ def test_a_refused_call_shows_our_error_and_not_grpcs(connect: Connect, server: 
     assert "RpcError" not in shown
     assert "During handling" not in shown
     assert "direct cause" not in shown
+
+
+def test_the_traceback_of_a_refused_call_is_short(server: ScriptedServer) -> None:
+    async def ask() -> None:
+        async with AsyncClient(server.address, model="digits") as client:
+            await client.generate(1)
+
+    with Client(server.address, model="digits") as client:
+        stream = client.stream(1)
+        for call in (lambda: client.generate(1), lambda: next(stream), lambda: asyncio.run(ask())):
+            server.script.generate.append(Failure(grpc.StatusCode.INTERNAL))
+            server.script.stream.append((0, Failure(grpc.StatusCode.INTERNAL)))
+            with pytest.raises(ServerError) as caught:
+                call()
+            ours = [frame for frame in traceback.extract_tb(caught.value.__traceback__) if "clients" in frame.filename]
+            assert len(ours) <= 1, ours
 
 
 @pytest.mark.parametrize("sent", ["", "the reason, cut…"])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import grpc
 import pytest
 
-from ganserve.client import NotFoundError, PreconditionError, RequestError, ServerError
+from ganserve.client import Client, NotFoundError, PreconditionError, RequestError, Samples, ServerError
 from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest
 
 from .conftest import Connect
@@ -51,16 +52,22 @@ def test_errors_that_have_another_cause_forget_nothing(
     assert len(script.asked(GetModelRequest)) == 1
 
 
-@pytest.mark.parametrize("latents", [False, True])
-def test_a_lower_limit_is_found_out(connect: Connect, server: ScriptedServer, script: Script, latents: bool) -> None:
+@pytest.mark.parametrize(
+    "fetch",
+    [
+        lambda client: client.generate(10, seed=0),
+        lambda client: client.generate(indices=range(10), seed=0),
+        lambda client: client.generate_from([[i, 0, 0] for i in range(10)], labels=0),
+    ],
+    ids=["range", "indices", "latents"],
+)
+def test_a_lower_limit_is_found_out(
+    connect: Connect, server: ScriptedServer, script: Script, fetch: Callable[[Client], Samples]
+) -> None:
     client = connect(server.address)
     client.generate(10, seed=1)
     script.max_samples = 3
-    if latents:
-        rows = [[i, 0, 0] for i in range(10)]
-        assert image_values(client.generate_from(rows, labels=0).numpy()) == list(range(10))
-    else:
-        assert image_values(client.generate(10, seed=1).numpy()) == list(range(1, 11))
+    assert image_values(fetch(client).numpy()) == list(range(10))
     assert len(script.asked(GetModelRequest)) == 2
 
 
