@@ -105,9 +105,9 @@ def test_a_lost_stream_is_asked_for_again_as_long_as_its_reader_waits(
     connect: Connect, server: ScriptedServer, script: Script
 ) -> None:
     script.stream.extend([(1, UNAVAILABLE)] + [(0, UNAVAILABLE)] * 2000)
-    stream = connect(server.address).stream(20, timeout_s=0.5)
+    stream = connect(server.address).stream(20, timeout_s=2)
     next(stream)
-    with pytest.raises(UnavailableError, match=r"asked \d+ times in 0\.\d s"):
+    with pytest.raises(UnavailableError, match=r"asked \d+ times in [12]\.\d s"):
         next(stream)
     assert len(script.asked(StreamSamplesRequest)) > 4
 
@@ -165,16 +165,16 @@ def test_overload_is_not_repeated(connect: Connect, server: ScriptedServer, scri
 
 def test_a_server_that_falls_silent_is_noticed(connect: Connect, server: ScriptedServer, script: Script) -> None:
     script.hold = threading.Event()
-    stream = connect(server.address).stream(20, timeout_s=0.3)
+    stream = connect(server.address).stream(20, timeout_s=2)
     next(stream)
-    with pytest.raises(DeadlineError, match=r"within 0\.3 s"):
+    with pytest.raises(DeadlineError, match=r"within 2 s"):
         next(stream)
 
 
 def test_a_slow_reader_has_all_the_time_it_wants(connect: Connect, server: ScriptedServer) -> None:
-    stream = connect(server.address).stream(40, timeout_s=0.2)
+    stream = connect(server.address).stream(40, timeout_s=2)
     read = [next(stream)]
-    threading.Event().wait(0.5)
+    threading.Event().wait(2.5)
     read += stream
     assert indices_of(read) == list(range(40))
 
