@@ -165,7 +165,7 @@ def test_without_models_given_those_in_the_folder_models_are_served(
     (tmp_path / "models" / "faces.onnx").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     with start_server(None) as server:
-        stray = "not served: models/faces.onnx is no bundle; make one of it with `ganserve import models/faces.onnx"
+        stray = "not served: models/faces.onnx is no bundle, which is a folder models/NAME/VERSION"
         assert any(stray in line for line in server.log)
         with Client(server.address, model="plain") as client:
             assert len(client.generate(2)) == 2

@@ -1,8 +1,8 @@
 """One call over as many attempts as it takes: whom to ask, how long to wait before asking again, and when to give up.
 
 The call's deadline is the only clock. A server that is unavailable is asked again until then, with growing pauses, and
-the other servers are asked at once. A server that lacks the model is passed over for the others. Everything else that a
-server answers is the answer.
+the other servers are asked at once. A server that lacks the model or has no room is passed over for the others. What
+else a server answers is the answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import random
 from typing import Final
 
-from ganserve.contract.errors import DeadlineError, RequestError, UnavailableError
+from ganserve.contract.errors import DeadlineError, OverloadedError, RequestError, UnavailableError
 
 from ._deadline import Deadline
 from ._errors import is_lack, is_over_limit, request_error
@@ -83,6 +83,8 @@ class Attempts:
         """
         error = request_error(failure, self._server.address, self.deadline.timeout_s)
         self._learn(error)
+        if isinstance(error, OverloadedError) and self._unasked:
+            return 0.0  # another server may have room
         if not isinstance(error, UnavailableError) and not is_lack(error):
             raise self._at_the_end(error) from None
         self._refusals.append((self._server, error))

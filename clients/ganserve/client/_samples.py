@@ -205,7 +205,9 @@ def _span(indices: NDArray[np.uint64]) -> str:
     if len(indices) == 1:
         return f"index {first}"
     consecutive = last == first + len(indices) - 1 and (np.diff(indices) == 1).all()
-    return f"indices {first}–{last}" if consecutive else f"indices {first}, {int(indices[1])}, …"
+    if consecutive:
+        return f"indices {first}–{last}"
+    return f"indices {first}, {int(indices[1])}" + (", …" if len(indices) > 2 else "")
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import time
@@ -101,6 +102,7 @@ def generate(
         overwrite: Replace the samples in the folder.
         timeout: Most seconds to wait for the next samples.
     """
+    _show_waiting()
     options = OutputOptions(
         format=format,
         quality=quality,
@@ -166,7 +168,7 @@ def models(
     if version is not None and model is None:
         raise ConfigError("--version goes with --model")
     name, pinned = _split_digest(model or "")
-    with Client(server, model=name or None, version=version, timeout_s=timeout) as client:
+    with Client(server, model=name or None, version=version, timeout_s=timeout, retry_for_s=0) as client:
         if model is not None:
             served = client.get_model()
             _check_digest(served, pinned)
@@ -179,6 +181,13 @@ def models(
         print(message)
     else:
         Console().print(shown)
+
+
+def _show_waiting() -> None:
+    """Has the client say on standard error that it waits for a server."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("ganserve: %(message)s"))
+    logging.getLogger("ganserve.client").handlers = [handler]
 
 
 @contextmanager

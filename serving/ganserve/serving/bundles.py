@@ -38,7 +38,10 @@ def find_strays(models_dir: Path) -> list[Path]:
 
 def advise_import(stray: Path, models_dir: Path) -> str:
     """How to have an ONNX file served."""
-    return f"{stray} is no bundle; make one of it with `ganserve import {stray} --models {models_dir} --name NAME`"
+    return (
+        f"{stray} is no bundle, which is a folder {models_dir}/NAME/VERSION with {MANIFEST_FILE}; make one of it with "
+        f"`ganserve import {stray} --models {models_dir}`"
+    )
 
 
 def _why_none(models_dir: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias
@@ -56,6 +57,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         self._passable = asyncio.Event()
         self._passable.set()
         self._closed = False
+        self._last_arrival_s = 0.0
         self._undecodable = ThrottledLog(_log)
         self._too_many = ThrottledLog(_log)
         self._stalled = ThrottledLog(_log)
@@ -68,6 +70,15 @@ class CallGate(grpc.aio.ServerInterceptor):
     def hold(self) -> None:
         """From now on calls neither begin nor end."""
         self._passable.clear()
+
+    async def settled(self, *, pause_s: float, timeout_s: float) -> None:
+        """Waits until no call has arrived for `pause_s`, but no longer than `timeout_s`."""
+        end_s = time.monotonic() + timeout_s
+        while (now_s := time.monotonic()) < end_s:
+            left_s = self._last_arrival_s + pause_s - now_s
+            if left_s <= 0:
+                return
+            await asyncio.sleep(left_s)
 
     def close(self) -> None:
         """From now on calls end, and new ones are refused."""
@@ -124,6 +135,7 @@ class CallGate(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _call(self, method: str, context: Context) -> AsyncIterator[None]:
         """One call, which ends with the status of the error that its body raises."""
+        self._last_arrival_s = time.monotonic()
         try:
             await self._passable.wait()
             if method.startswith(self._prefix):

@@ -16,8 +16,10 @@ from .listening import bind
 from .service import SERVICE_NAME, GeneratorService
 from .throttled_log import ThrottledLog
 
-# For calls that are on their way to arrive, and then for clients to learn that the server goes away.
-_ARRIVAL_S: Final = 0.2
+# How long no call must have arrived before clients are told that the server goes away, how long that is waited for at
+# most, and how long they have to learn it.
+_QUIET_S: Final = 0.3
+_MAX_ARRIVAL_S: Final = 3.0
 _ANNOUNCEMENT_S: Final = 0.1
 
 _OPTIONS: Final = (
@@ -78,7 +80,8 @@ class Endpoint:
         if self._server is None:
             return
         self._gate.hold()
-        await asyncio.sleep(_ARRIVAL_S)
+        await asyncio.sleep(_QUIET_S)
+        await self._gate.settled(pause_s=_QUIET_S, timeout_s=_MAX_ARRIVAL_S)
         self._refusing = asyncio.create_task(self._server.stop(grace_s))
         await asyncio.sleep(_ANNOUNCEMENT_S)
         self._gate.close()

@@ -168,3 +168,11 @@ def test_an_overloaded_server_is_believed(connect: Connect, start: Start) -> Non
     with pytest.raises(OverloadedError) as caught:
         connect([server.address for server in servers]).generate(1)
     assert caught.value.retry_after_s == 1.5
+
+
+def test_one_without_room_is_passed_over_for_one_with_room(connect: Connect, start: Start) -> None:
+    full, free = start(), start()
+    full.script.generate.extend([Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", retry_after_s=1.5)] * 50)
+    client = connect([full.address, free.address])
+    for seed in range(6):
+        assert image_values(client.generate(3, seed=seed).numpy()) == list(range(seed, seed + 3))

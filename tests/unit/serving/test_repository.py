@@ -190,7 +190,7 @@ def test_onnx_files_beside_bundles_are_found_and_how_they_are_brought_in_told(tm
     folder = tmp_path / "files"
     folder.mkdir()
     (folder / "net.onnx").write_bytes(b"")
-    with pytest.raises(ArtifactError, match=f"`ganserve import {folder}/net.onnx --models {folder} --name NAME`"):
+    with pytest.raises(ArtifactError, match=f"`ganserve import {folder}/net.onnx --models {folder}`"):
         find_bundles(folder)
 
 
