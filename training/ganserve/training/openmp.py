@@ -6,16 +6,15 @@ import os
 from typing import Final
 
 _SETTINGS: Final = frozenset({"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"})
-_SPIN_COUNT: Final = 10_000
+_SPIN_COUNT: Final = 1_000
 
 
 def bound_spinning() -> None:
-    """Has threads that wait turn round for about half a millisecond, where the environment does not say how long.
+    """Has threads that wait spin a thousand times and then sleep, where the environment does not say how long.
 
-    By itself GNU's OpenMP, which PyTorch uses on Linux, has them do so for many milliseconds. Where another program
-    keeps a core busy, that is the time in which the thread that is waited for could run on the core of the one that
-    waits.
-    To sleep at once costs a call of the system for each operation. `benchmarks/threads.py` measures both.
+    GNU's OpenMP, which PyTorch uses on Linux, has them spin 300,000 times by default, many milliseconds. Where another
+    program keeps a core busy, the thread that is waited for could have run on the core of the one that spins. To sleep
+    at once costs small networks, whose operations are as short as waking up. `benchmarks/threads.py` measures it.
 
     It must be called before torch is imported, because OpenMP reads the environment when it is loaded.
     """
