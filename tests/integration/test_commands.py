@@ -95,7 +95,7 @@ def test_models_lists_what_is_served(server: ServerProcess, run_command: RunComm
         (("models", "--server", "127.0.0.1:1"), 5, "127.0.0.1:1"),
         (("export", "nowhere", "--onnx"), 3, "nowhere"),
         (("export", "nowhere"), 2, "--onnx"),
-        (("train", "--data", "nowhere", "--out", "OUT"), 2, "nowhere"),
+        (("train", "--data", "nowhere", "--out", "OUT"), 3, "nowhere"),
         (("train", "--data", "digits", "--out", "OUT", "--loss", "magic"), 2, "magic"),
         (("train", "--data", "EMPTY", "--out", "OUT"), 3, "EMPTY"),
         (("fly",), 2, "no command 'fly'"),

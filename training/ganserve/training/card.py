@@ -21,7 +21,10 @@ _LOCAL_SETTINGS = ("data", "out", "device")
 def build_card(config: TrainingConfig, dataset: ImageDataset) -> ModelCard:
     """The card of the generator that `config` trains on `dataset`, before its first step. Raises ConfigError."""
     if config.conditional and dataset.labels is None:
-        raise ConfigError(f"--conditional: {dataset.name} has no classes; say --no-conditional")
+        raise ConfigError(
+            f"--conditional: {dataset.name} has no classes; put its images into one folder for each class, or name the "
+            f"classes in a labels.csv of the columns file and class; to train without classes, say --no-conditional"
+        )
     card = ModelCard(
         latent_dim=config.latent_dim,
         class_names=dataset.class_names if config.conditional else (),

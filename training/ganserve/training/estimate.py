@@ -16,7 +16,7 @@ from torch import nn
 
 from .batches import Batches
 from .config import TrainingConfig
-from .datasets import ImageDataset
+from .datasets import ImageDataset, absolute, refuse_inside
 from .device import allow_tf32, choose_device
 from .evaluation.classifier_training import ClassifierSettings, train_classifier
 from .evaluation.feature_extractor_cache import kept_feature_extractor
@@ -77,11 +77,15 @@ def estimate(config: TrainingConfig, dataset: ImageDataset) -> Estimate:
 def print_estimate(
     config: TrainingConfig, console: Console, *, on_images: Callable[[ImageDataset], None] = lambda _: None
 ) -> None:
-    """Shows the resolved settings, the size of the networks, and the estimate. `on_images` is given the images."""
-    console.print(config.to_json().rstrip(), soft_wrap=True, highlight=False, markup=False)
+    """Shows the resolved settings, the size of the networks, and the estimate. `on_images` is given the images.
+
+    Raises ConfigError and DatasetError, as the run would, before any of it is shown.
+    """
+    refuse_inside(config.out, absolute(config.data), "--out")
     dataset = load_dataset(config, console)
     on_images(dataset)
     cost = estimate(config, dataset)
+    console.print(config.to_json().rstrip(), soft_wrap=True, highlight=False, markup=False)
     for line in (
         f"generator  {cost.generator_parameters:,} parameters",
         f"discriminator     {cost.discriminator_parameters:,} parameters",

@@ -180,3 +180,12 @@ def test_pack_refuses_before_it_reads(folder: Path, tmp_path: Path, num_decoded:
     with pytest.raises(ConfigError, match="--size big"):
         pack(str(folder), tmp_path / "b.zip", size="big")
     assert num_decoded() == 0
+
+
+def test_labels_are_shown_where_names_are_other_numbers(
+    tmp_path: Path, write_image: WriteImage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("1", "2", "10"):
+        write_image(tmp_path / "numbered" / name / "0.png")
+    inspect(str(tmp_path / "numbered"))
+    assert "label 0: 1 (1), label 1: 10 (1), label 2: 2 (1)" in " ".join(capsys.readouterr().out.split())

@@ -106,7 +106,7 @@ def test_what_is_not_there(web: Web) -> None:
 
 def test_what_is_no_archive(web: Web) -> None:
     web.files["/page.zip"] = b"<html>"
-    with pytest.raises(DatasetError, match="none of what can be read"):
+    with pytest.raises(DatasetError, match="named like a zip file, but no zip file"):
         load(f"{web.address}/page.zip")
 
 

@@ -172,8 +172,30 @@ def test_file_that_is_no_source(tmp_path: Path) -> None:
 
 
 def test_source_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere: there is no such file or folder; give `digits`"):
+    with pytest.raises(DatasetError, match=r"nowhere: there is no such file or folder; give `digits`"):
         load(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("source", ["s3://bucket/pets.zip", "ftp://example.org/pets.zip"])
+def test_addresses_of_other_kinds(source: str) -> None:
+    for read in (load, absolute):
+        with pytest.raises(ConfigError, match=r"addresses of (s3|ftp):// are not read; give `digits`"):
+            read(source)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.npz", "a"])
+def test_a_torn_zip(tmp_path: Path, folder: Path, zip_folder: Callable[..., str], name: str) -> None:
+    path = Path(zip_folder(folder, tmp_path / "whole.zip"))
+    (tmp_path / name).write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DatasetError, match=r"a torn zip file, whose end is missing; make or fetch it again$"):
+        load(str(tmp_path / name))
+
+
+def test_what_is_only_named_like_a_zip(tmp_path: Path) -> None:
+    for content, fault in ((b"", "empty"), (b"<html>", "no zip file")):
+        (tmp_path / "a.zip").write_bytes(content)
+        with pytest.raises(DatasetError, match=f"named like a zip file, but {fault}; make or fetch it again"):
+            load(str(tmp_path / "a.zip"))
 
 
 def test_absolute_leaves_what_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,11 +166,18 @@ class TestParquet:
         library.Dataset.from_dict({"image": [value]}, features=features).to_parquet(str(tmp_path / "a.parquet"))
         assert load(str(tmp_path / "a.parquet")).images[0, 0, 0, 0] == 7
 
-    def test_a_torn_file(self, folder: Path) -> None:
+    def test_a_torn_file(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
         for path in (folder / "data").iterdir():
             path.write_bytes(path.read_bytes()[:100])
-        with pytest.raises(DatasetError, match=r"pets: cannot be read .*fetch its Parquet files again"):
+        with pytest.raises(DatasetError, match=r"pets: cannot be read .*make or fetch its Parquet files again$"):
             load(str(folder))
+        with pytest.raises(DatasetError, match=r"parquet: cannot be read .*; make or fetch it again$"):
+            load(str(path))
+        assert capfd.readouterr() == ("", "")
+
+    def test_nothing_is_printed(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        load(str(folder))
+        assert capfd.readouterr() == ("", "")
 
 
 def test_of_several_columns_of_classes_the_one_named_label(tmp_path: Path) -> None:

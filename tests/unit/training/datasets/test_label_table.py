@@ -107,10 +107,49 @@ def test_samples_of_one_class_have_none(samples: Callable[..., Path]) -> None:
     assert load(str(samples([f"7-00000{index}.png,4,cat" for index in range(3)]))).labels is None
 
 
-def test_a_table_of_other_columns_is_named(samples: Callable[..., Path]) -> None:
-    dataset = load(str(samples(["a,b"], "id,breed")))
-    assert dataset.labels is None
-    assert dataset.notes == ("left out, no images: .csv (1), such as labels.csv",)
+@pytest.mark.parametrize("header", ["file,class", "filename,label", "Image,Category", " PATH ,name", "File,Label"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_tables_of_spreadsheets_and_of_people(
+    samples: Callable[..., Path], header: str, delimiter: str, encoding: str
+) -> None:
+    folder = samples()
+    rows = (header, "7-000000.png,dog", "7-000001.png,año", "7-000002.png,dog", ",")
+    text = "\r\n".join(rows).replace(",", delimiter)
+    (folder / "labels.csv").write_text(text, encoding=encoding)
+    dataset = load(str(folder))
+    assert dataset.class_names == ("año", "dog")
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [1, 0, 1]
+
+
+def test_capitals_of_file_names_do_not_matter(samples: Callable[..., Path]) -> None:
+    assert load(str(samples([row.replace("png", "PNG") for row in ROWS]))).class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        (b"id,breed\na,b\n", r"its labels\.csv has the columns id, breed, where one of file or filename or "),
+        (b"id;breed\na;b\n", r"has the columns id, breed, where one of"),
+        (b"image,path,class\na,b,c\n", r"has the columns image, path, class, where one of"),
+        (b"", "has no columns"),
+        ("file,class\na,año\n".encode("latin-1"), r"labels\.csv is not UTF-8 \(.*\); save it as UTF-8"),
+        ("file\tclass\na\tb\n".encode("utf-16"), r"labels\.csv is not UTF-8 \(.*\); save it as UTF-8"),
+    ],
+)
+def test_a_table_that_loses_all_classes_is_refused(samples: Callable[..., Path], table: bytes, fault: str) -> None:
+    folder = samples()
+    (folder / "labels.csv").write_bytes(table)
+    with pytest.raises(DatasetError, match=fault):
+        load(str(folder))
+
+
+def test_a_table_of_other_columns_beside_class_folders_is_left_out(folder: Path) -> None:
+    (folder / "labels.csv").write_text("id,breed\na,b\n")
+    dataset = load(str(folder))
+    assert dataset.labels is not None
+    assert dataset.notes == ("left out, no images: .csv (1), .txt (1), such as labels.csv",)
 
 
 def test_a_changed_table_is_read_again(samples: Callable[..., Path]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ganserve.contract.errors import DatasetError
 from ganserve.training.datasets import load, load_test
@@ -69,7 +70,8 @@ def test_keras_keys_are_splits(tmp_path: Path) -> None:
         ({"images": GREY.astype(np.int64) % 2}, "images is of int64 with levels 0 and 1; multiply it with 255"),
         ({"images": GREY.astype(str)}, "images is of <U3, not of numbers"),
         ({"images": GREY[0]}, r"has shape \(4, 5\), not"),
-        ({"images": np.zeros((2, 4, 4, 4), np.uint8)}, r"has shape \(2, 4, 4, 4\), not"),
+        ({"images": np.zeros((2, 4, 4, 4, 4), np.uint8)}, r"has shape \(2, 4, 4, 4, 4\), not"),
+        ({"images": np.zeros((2, 5, 5, 5), np.uint8)}, r"has shape \(2, 5, 5, 5\), not"),
         ({"images": np.zeros((2, 0, 4), np.uint8)}, "images of 4×0 pixels"),
         ({"images": GREY[:0]}, "no images"),
         ({"images": GREY, "labels": LABELS[:2]}, "2 labels but 3 images"),
@@ -88,8 +90,9 @@ def test_arrays_that_are_no_images(tmp_path: Path, arrays: dict[str, Any], fault
         with pytest.raises(DatasetError, match="test images of class 5, which no training image has"):
             load_test(source)
     else:
-        with pytest.raises(DatasetError, match=fault):
+        with pytest.raises(DatasetError, match=fault) as caught:
             load(source)
+        assert str(caught.value).startswith(f"{source}: ")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +102,7 @@ def test_arrays_that_are_no_images(tmp_path: Path, arrays: dict[str, Any], fault
         (GREY / 255, "images is of float64; levels from 0 to 1 are scaled to 0 to 255"),
         (GREY / 127.5 - 1, "images is of float64; levels from -1 to 1 are scaled to 0 to 255"),
         (GREY.astype(np.float16), ""),
+        (GREY + np.float32(0.25), "images is of float32; levels are rounded to whole numbers"),
         (GREY.astype(np.int64), ""),
         (GREY.astype(np.uint16), ""),
         (GREY.astype(np.uint16) * 256 + 77, "images is of uint16; levels from 0 to 65280 are scaled to 0 to 255"),
@@ -183,3 +187,30 @@ def test_a_second_start_maps_the_images(tmp_path: Path, monkeypatch: pytest.Monk
         patch.setattr("ganserve.training.datasets.npz._read", None)
         assert load(str(tmp_path / "set.npz")).digest == first.digest
     assert load(write(tmp_path, images=255 - GREY, labels=LABELS)).digest != first.digest
+
+
+def test_class_names_give_texts_their_order(tmp_path: Path) -> None:
+    arrays = {"images": GREY, "class_names": np.array(["dog", "emu", "cat"])}
+    dataset = load(write(tmp_path, **arrays, labels=np.array(["cat", "dog", "cat"])))
+    assert dataset.class_names == ("dog", "emu", "cat")
+    assert dataset.labels is not None
+    assert dataset.labels.tolist() == [2, 0, 2]
+    with pytest.raises(DatasetError, match="nor all of them such names"):
+        load(write(tmp_path, **arrays, labels=np.array(["cat", "dog", "ant"])))
+
+
+def test_another_order_of_axes_is_told(tmp_path: Path) -> None:
+    turned = load(write(tmp_path, images=COLOUR.transpose(0, 3, 1, 2)))
+    assert turned.notes == ("images has shape (3, 3, 4, 5), which is taken for (N, C, H, W)",)
+    assert load(write(tmp_path, images=COLOUR)).notes == ()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 3, 1, 2)])
+def test_transparent_arrays_are_on_black_as_files_are(tmp_path: Path, order: tuple[int, ...]) -> None:
+    rgba = np.random.default_rng(0).integers(0, 256, (3, 5, 6, 4), dtype=np.uint8)
+    for index, image in enumerate(rgba):
+        (tmp_path / "files").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "files" / f"{index}.png")
+    dataset = load(write(tmp_path, images=rgba.transpose(order)))
+    assert dataset.digest == load(str(tmp_path / "files")).digest
+    assert dataset.notes[-1] == "images has four channels; the fourth is taken for opacity, on black"

@@ -159,7 +159,7 @@ def _conclusion(inspections: Sequence[Inspection]) -> Iterator[tuple[str, str]]:
         form = f"{images} of {width}×{height}, {_colour(num_channels)}, {_classes(num_classes)}"
         yield title, form if is_usable else f"none of {images}, as they are; see `usable`"
         if num_classes:
-            yield "", _counts(inspection.class_counts, _MOST_CLASSES)
+            yield "", _labels(inspection.class_counts)
         if split == "train" and (hint := balance_hint(inspection.class_counts.values())):
             yield "", f"{hint}; --balance-classes trains on classes alike"
     notes = dict.fromkeys(note for inspection in inspections for note in inspection.notes)
@@ -181,6 +181,15 @@ def _verdict(inspection: Inspection) -> str:
 
 def _counts(counts: Mapping[str, int], most: int = _MOST_VALUES) -> str:
     return _some([f"{value} ({count:,})" for value, count in counts.items()], most)
+
+
+def _labels(class_counts: Mapping[str, int]) -> str:
+    """How many images each class has, with its label before its name where the name is another number."""
+    names = list(class_counts)
+    is_clear = names == [str(label) for label in range(len(names))] or not any(name.isdecimal() for name in names)
+    if is_clear:
+        return _counts(class_counts, _MOST_CLASSES)
+    return _counts({f"label {label}: {name}": class_counts[name] for label, name in enumerate(names)}, _MOST_CLASSES)
 
 
 def _some(values: Iterable[str], most: int = _MOST_VALUES) -> str:

@@ -15,6 +15,8 @@ from ganserve.contract.errors import DatasetError
 BROKEN = (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 """What Python's readers of packed files raise for files that are not what they claim."""
 
+_ZIP_START = b"PK\3\4"
+_ZIP_SUFFIXES = frozenset({".zip", ".npz"})
 _MAX_RATIO = 200
 _NEVER_TOO_MUCH_BYTES = 64 * 2**20
 # Only with these does `zipfile` unpack no more than it is asked for.
@@ -35,6 +37,17 @@ def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise DatasetError(f"{path}: not a zip file, or a broken one ({error}); make it again") from error
     with archive:
         yield archive
+
+
+def fault_of_zip(path: Path) -> str:
+    """What ails a file that begins or is named like a zip, but cannot be opened as one; empty for any other."""
+    with path.open("rb") as file:
+        start = file.read(len(_ZIP_START))
+    if start == _ZIP_START:
+        return "a torn zip file, whose end is missing"
+    if path.suffix.lower() in _ZIP_SUFFIXES:
+        return "named like a zip file, but " + ("no zip file" if start else "empty")
+    return ""
 
 
 def is_folder(entry: zipfile.ZipInfo) -> bool:

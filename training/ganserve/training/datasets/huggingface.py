@@ -17,7 +17,7 @@ from ganserve.contract.errors import ConfigError, DatasetError
 from . import fingerprints
 from .cache import cache_folder
 from .dataset import Split
-from .huggingface_columns import find_image_column, find_label_column, import_library, read_labels
+from .huggingface_columns import find_image_column, find_label_column, import_library, read_labels, silenced
 from .image_files import ImageFile, open_regular
 from .listing import Listing
 from .splits import choose_splits, divides, is_split_name
@@ -41,7 +41,8 @@ def list_saved(folder: Path, split: Split) -> Listing | None:
     """
     library = import_library()
     try:
-        found = library.load_from_disk(str(folder))
+        with silenced(library):
+            found = library.load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, TypeError, library.exceptions.DatasetsError) as error:
         raise DatasetError(f"{folder}: cannot be read ({_line(error)}); save it again") from error
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -90,12 +91,14 @@ def list_parquet(path: Path, files: Sequence[Path], split: Split) -> Listing | N
     if not divides(by_name) and not all(map(is_split_name, by_name)):
         by_name = {"train": [file for names in by_name.values() for file in names]}
     try:
-        parts = {
-            name: library.Dataset.from_parquet(names, cache_dir=str(cache_folder() / "parquet"))
-            for name, names in by_name.items()
-        }
+        with silenced(library):
+            parts = {
+                name: library.Dataset.from_parquet(names, cache_dir=str(cache_folder() / "parquet"))
+                for name, names in by_name.items()
+            }
     except (OSError, ValueError, RuntimeError, TypeError, library.exceptions.DatasetsError) as error:
-        raise DatasetError(f"{path}: cannot be read ({_line(error)}); fetch its Parquet files again") from error
+        advice = "make or fetch its Parquet files again" if path.is_dir() else "make or fetch it again"
+        raise DatasetError(f"{path}: cannot be read ({_line(error)}); {advice}") from error
     root = path if path.is_dir() else path.parent
     return _list(parts, split, str(path), path.resolve().stem, fingerprints.of_files(root, files))
 

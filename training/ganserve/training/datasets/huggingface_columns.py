@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ganserve.contract.errors import ConfigError, DatasetError
@@ -25,6 +26,21 @@ def import_library() -> Any:
             f"data of Hugging Face and Parquet files need its library ({error}); {install_advice('huggingface')}"
         ) from error
     return datasets
+
+
+@contextmanager
+def silenced(library: Any) -> Iterator[None]:
+    """The library prints nothing inside the `with`: what fails is told once, by the error."""
+    verbosity, has_bars = library.logging.get_verbosity(), not library.are_progress_bars_disabled()
+    library.logging.set_verbosity(library.logging.CRITICAL)
+    if has_bars:
+        library.disable_progress_bars()
+    try:
+        yield
+    finally:
+        library.logging.set_verbosity(verbosity)
+        if has_bars:
+            library.enable_progress_bars()
 
 
 def find_image_column(features: Any, source: str) -> tuple[str, Any]:

@@ -147,7 +147,7 @@ def _pixels(image: Image.Image, *, num_channels: int, resize: Resize | None) -> 
         # Twice the longer side, however the image is turned.
         image.draft(image.mode, (2 * max(resize.width, resize.height),) * 2)
     number = load(image)
-    eight_bits = _upper_bits(image) if image.mode.startswith("I") else _on_black(image)
+    eight_bits = _upper_bits(image) if image.mode.startswith("I") else on_black(image)
     flat = turned_upright(eight_bits.convert("L" if num_channels == 1 else "RGB"), number)
     if resize is not None:
         flat = resize.apply(flat)
@@ -165,7 +165,7 @@ def _upper_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(upper)
 
 
-def _on_black(image: Image.Image) -> Image.Image:
+def on_black(image: Image.Image) -> Image.Image:
     """The image without transparency: what shows on black."""
     if not image.has_transparency_data:
         return image

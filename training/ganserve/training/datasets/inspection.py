@@ -60,8 +60,8 @@ def inspect_source(
     Where all are asked for and there is something to train on, test images that cannot be used are a note of it.
 
     Raises:
-        ConfigError: there is no such source.
-        DatasetError: it cannot be read at all, or has no images of that split.
+        ConfigError: `source` is a text that names none.
+        DatasetError: it is not there, cannot be read at all, or has no images of that split.
     """
     inspections: list[Inspection] = []
     for one in SPLITS if split is None else (split,):

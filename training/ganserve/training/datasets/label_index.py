@@ -33,13 +33,13 @@ class LabelIndex:
     digest: str = ""
 
     def lay_out(self, images: Sequence[Inner], top: Inner, source: str) -> Layout:
-        """Gives each image its label; the paths in the file are below `top`.
+        """Gives each image its label; the paths in the file are below `top`, in small letters or capitals.
 
         Without names, a class is a number that occurs. Raises DatasetError.
         """
         if self.labels is None:
             return Layout({self.split: [(path, None) for path in images]}, ())
-        labels = {top + path: label for path, label in self.labels.items()}
+        labels = self._by_image(images, top, self.labels)
         self._refuse_differences(set(images), set(labels), source)
         numbers = range(len(self.class_names)) if self.class_names else sorted(set(labels.values()))
         label_of = {number: label for label, number in enumerate(numbers)}
@@ -53,12 +53,28 @@ class LabelIndex:
             class_names=self.class_names or tuple(map(str, numbers)),
         )
 
+    @staticmethod
+    def _by_image(images: Sequence[Inner], top: Inner, labels: Mapping[Inner, int]) -> dict[Inner, int]:
+        """The labels by the paths of the images, where those differ at most in capitals, as they may on Windows."""
+        written = {top + path: label for path, label in labels.items()}
+        folded = [_fold(path) for path in written]
+        if written.keys() == set(images) or len(set(folded)) < len(folded):
+            return written
+        image_of = {_fold(path): path for path in images}
+        if len(image_of) < len(images):
+            return written
+        return {image_of.get(_fold(path), path): label for path, label in written.items()}
+
     def _refuse_differences(self, images: set[Inner], labelled: set[Inner], source: str) -> None:
         faults = ((images - labelled, "have no label in its"), (labelled - images, "are missing but in its"))
         for paths, fault in faults:
             if paths:
                 example = "/".join(min(paths))
                 raise DatasetError(f"{source}: {len(paths):,} images {fault} {self.file_name}, such as {example}")
+
+
+def _fold(path: Inner) -> Inner:
+    return tuple(part.casefold() for part in path)
 
 
 def max_index_bytes(num_images: int) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from ganserve.contract.card import MAX_IMAGE_SIDE
 from ganserve.contract.errors import DatasetError
@@ -26,6 +27,7 @@ from .archives import BROKEN, open_archive, open_entry
 from .cache import cached
 from .dataset import ImageDataset, Split
 from .decoding import Decoded, WritePixels
+from .image_files import on_black
 from .layouts import require_text
 from .splits import SPLITS
 from .values import labelled_by_value, to_pixels
@@ -40,6 +42,7 @@ _KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
     ),
 }
 _CLASS_NAMES = "class_names"
+_NUM_RGBA = 4
 # APPNOTE.TXT of PKWARE, 4.3.7: the signature, what does not matter here, the lengths of the name and of the extras.
 _LOCAL_HEADER = struct.Struct("<4s22xH2x")
 # Booleans, whole numbers, floats and texts.
@@ -60,8 +63,9 @@ def holds_npz(path: Path) -> bool:
 def load_npz(path: Path, split: Split) -> ImageDataset | None:
     """The images of the split and, where there are any, their labels; None where it has no such split.
 
-    Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, of levels that `to_pixels` knows; labels are whole
-    numbers or texts (N,) or (N, 1), and `class_names` (K,), where it is there, names the numbers from 0.
+    Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1, 3 or 4, of levels that `to_pixels` knows; where the
+    fourth channel says that they are transparent, black shows. Labels are whole numbers or texts (N,) or (N, 1), and
+    `class_names` (K,), where it is there, names the numbers from 0, or gives the texts their order.
     The cache is keyed by the file's real path, size and times. Raises DatasetError.
     """
     with open_archive(path) as archive:
@@ -80,7 +84,7 @@ def load_npz(path: Path, split: Split) -> ImageDataset | None:
 def _decode(path: Path, keys: tuple[str, str], train_keys: tuple[str, str], write: WritePixels) -> Decoded:
     try:
         with open_archive(path) as archive:
-            images, note = _read_images(archive, keys[0], train_keys[0], path)
+            images, notes = _read_images(archive, keys[0], train_keys[0], path)
             labels = _read_labels(archive, keys, path, len(images))
             is_other = labels is not None and keys != train_keys
             known = _read_labels(archive, train_keys, path) if is_other else labels
@@ -91,14 +95,18 @@ def _decode(path: Path, keys: tuple[str, str], train_keys: tuple[str, str], writ
     if class_names and labels is not None:
         decoded = _named(decoded, labels, class_names, path)
     write(images)
-    return dataclasses.replace(decoded, notes=(note,) if note else ())
+    return dataclasses.replace(decoded, notes=notes)
 
 
 def _named(decoded: Decoded, labels: npt.NDArray[Any], class_names: tuple[str, ...], path: Path) -> Decoded:
     """With the file's own class names, those of classes without an image included."""
+    if labels.dtype.kind == "U" and set(labels.tolist()) <= set(class_names):
+        label_of = {name: label for label, name in enumerate(class_names)}
+        labels = np.array([label_of[name] for name in labels.tolist()])
     if labels.dtype.kind not in "iu" or not 0 <= labels.min() <= labels.max() < len(class_names):
         raise DatasetError(
-            f"{path}: its labels are not numbers from 0 to {len(class_names) - 1}, as its class names are"
+            f"{path}: its labels are not numbers from 0 to {len(class_names) - 1}, as its class names are, "
+            "nor all of them such names"
         )
     return dataclasses.replace(decoded, labels=labels.astype(np.int64), class_names=class_names)
 
@@ -114,15 +122,21 @@ def _say_splits(names: set[str]) -> tuple[str, ...]:
     return (f"left out beside the splits: {', '.join(unused)}",) if unused else ()
 
 
-def _read_images(archive: zipfile.ZipFile, key: str, train_key: str, path: Path) -> tuple[npt.NDArray[np.uint8], str]:
-    """uint8 (N, H, W, C), and what was done to their levels."""
-    images = _channels_last(_read(archive, key, path), f"{path}: {key}")
+def _read_images(
+    archive: zipfile.ZipFile, key: str, train_key: str, path: Path
+) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """uint8 (N, H, W, C) with C 1 or 3, and what was done to them."""
+    images, order_note = _channels_last(_read(archive, key, path), key, path)
     if images.size == 0:
         raise DatasetError(f"{path}: there are no images in {key}; add some")
     has_own_range = images.dtype == np.uint8 or key == train_key
     training_images = images if has_own_range else _read(archive, train_key, path)
-    pixels, note = to_pixels(images, training_images if training_images.size else images, key)
-    return np.ascontiguousarray(pixels), note
+    pixels, level_note = to_pixels(images, training_images if training_images.size else images, key, str(path))
+    alpha_note = ""
+    if pixels.shape[3] == _NUM_RGBA:
+        alpha_note = f"{key} has four channels; the fourth is taken for opacity, on black"
+        pixels = np.stack([np.asarray(on_black(Image.fromarray(image)).convert("RGB")) for image in pixels])
+    return np.ascontiguousarray(pixels), tuple(filter(None, (order_note, level_note, alpha_note)))
 
 
 def _read(archive: zipfile.ZipFile, key: str, path: Path) -> npt.NDArray[Any]:
@@ -144,16 +158,23 @@ def _read(archive: zipfile.ZipFile, key: str, path: Path) -> npt.NDArray[Any]:
         return array
 
 
-def _channels_last(array: npt.NDArray[Any], what: str) -> npt.NDArray[Any]:
+def _channels_last(array: npt.NDArray[Any], key: str, path: Path) -> tuple[npt.NDArray[Any], str]:
+    """(N, H, W, C), and a note where it was in another order. Where two orders are possible, C is rather 1 or 3."""
+    note = ""
     if array.ndim == 3:
         array = array[..., np.newaxis]
-    elif array.ndim == 4 and array.shape[3] not in (1, 3) and array.shape[1] in (1, 3):
-        array = array.transpose(0, 2, 3, 1)
-    if array.ndim != 4 or array.shape[3] not in (1, 3):
-        raise DatasetError(f"{what} has shape {array.shape}, not (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3")
+    elif array.ndim == 4:
+        axis = next((axis for counts in ((1, 3), (_NUM_RGBA,)) for axis in (3, 1) if array.shape[axis] in counts), None)
+        if axis == 1:
+            note = f"{key} has shape {array.shape}, which is taken for (N, C, H, W)"
+            array = array.transpose(0, 2, 3, 1)
+    if array.ndim != 4 or array.shape[3] not in (1, 3, _NUM_RGBA):
+        raise DatasetError(
+            f"{path}: {key} has shape {array.shape}, not (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1, 3 or 4"
+        )
     if not all(1 <= side <= MAX_IMAGE_SIDE for side in array.shape[1:3]):
-        raise DatasetError(f"{what} has images of {array.shape[2]}×{array.shape[1]} pixels")
-    return array
+        raise DatasetError(f"{path}: {key} has images of {array.shape[2]}×{array.shape[1]} pixels")
+    return array, note
 
 
 def _read_labels(

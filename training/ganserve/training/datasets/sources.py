@@ -11,7 +11,7 @@ from pathlib import Path
 from ganserve.contract.errors import ConfigError, DatasetError
 
 from . import fingerprints
-from .archives import BROKEN
+from .archives import BROKEN, fault_of_zip
 from .cache import cached
 from .cifar import load_cifar
 from .dataset import ImageDataset, OnProgress, Split
@@ -51,8 +51,8 @@ def load(
         on_progress: called as image files are decoded or a URL is fetched.
 
     Raises:
-        ConfigError: there is no such source, or an extra is missing for it.
-        DatasetError: it cannot be read, has bad images, or no images of that split.
+        ConfigError: `source` is a text that names none, or an extra is missing for it.
+        DatasetError: it is not there, cannot be read, has bad images, or no images of that split.
     """
     dataset = _load(source, split, resize, skip_bad, on_progress)
     if dataset is None:
@@ -72,8 +72,8 @@ def load_test(
 
 
 def absolute(source: str) -> str:
-    """The source as it can be read from any working directory. Raises ConfigError for an empty one."""
-    _refuse_empty(source)
+    """The source as it can be read from any working directory. Raises ConfigError for a text that is no source."""
+    _refuse_no_source(source)
     is_path = source != "digits" and not is_url(source) and not is_hub_name(source)
     return str(Path(source).expanduser().absolute()) if is_path else source
 
@@ -83,7 +83,7 @@ def refuse_inside(output: Path, source: str, flag: str) -> None:
 
     What is written there would be images of the source the next time. Links are followed.
     """
-    _refuse_empty(source)
+    _refuse_no_source(source)
     if source == "digits" or is_url(source) or is_hub_name(source):
         return
     folder = Path(source).expanduser().resolve()
@@ -93,17 +93,20 @@ def refuse_inside(output: Path, source: str, flag: str) -> None:
         )
 
 
-def _refuse_empty(source: str) -> None:
-    """An empty text would be the working directory to `Path`."""
+def _refuse_no_source(source: str) -> None:
+    """Raises ConfigError for an empty text, which `Path` takes for the working directory, and for other addresses."""
     if not source:
         raise ConfigError(f"the source is empty; give {ACCEPTED}")
+    scheme, mark, _ = source.partition("://")
+    if mark and scheme.isalnum() and not is_url(source) and not is_hub_name(source):
+        raise ConfigError(f"{source}: addresses of {scheme}:// are not read; give {ACCEPTED}")
 
 
 @contextmanager
 def opened(source: str, split: Split, on_progress: OnProgress | None = None) -> Iterator[Listing | ImageDataset | None]:
     """What the reader of `source` finds: files that can be read inside the `with`, or, where there are no image files,
     the images themselves; None where the source has no such split. Raises what `load` does."""
-    _refuse_empty(source)
+    _refuse_no_source(source)
     try:
         if source == "digits":
             yield load_digits() if split == "train" else None
@@ -160,7 +163,7 @@ def _opened_path(path: Path, split: Split) -> Iterator[Listing | ImageDataset | 
         with _opened_folder(path, split) as found:
             yield found
     elif not path.is_file():
-        raise ConfigError(f"{path}: there is no such file or folder; give {ACCEPTED}")
+        raise DatasetError(f"{path}: there is no such file or folder; give {ACCEPTED}")
     elif zipfile.is_zipfile(path):
         if holds_npz(path):
             yield load_npz(path, split)
@@ -173,6 +176,8 @@ def _opened_path(path: Path, split: Split) -> Iterator[Listing | ImageDataset | 
         yield list_parquet(path, [path], split)
     elif _is_tarball(path):
         yield load_cifar(path, split)
+    elif fault := fault_of_zip(path):
+        raise DatasetError(f"{path}: {fault}; make or fetch it again")
     else:
         raise DatasetError(f"{path}: none of what can be read, or a broken one; give {ACCEPTED}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO
@@ -13,7 +13,7 @@ from . import fingerprints
 from .dataset import Split
 from .image_files import ImageFile
 from .label_index import LabelIndex, max_index_bytes
-from .label_table import RECIPE_NAME, TABLE_NAME, parse_table
+from .label_table import RECIPE_NAME, TABLE_NAME, parse_table, say_columns
 from .layouts import Inner, common_top, lay_out
 from .left_out import is_aside, is_image, is_unread_image, kinds, say_left_out, say_no_images
 from .listing import Listing
@@ -73,6 +73,8 @@ class Tree:
         if index is None:
             self._refuse_lost_classes()
             layout = lay_out(self.images, split, self.source)
+            if not layout.class_names:
+                self._refuse_other_tables()
         else:
             layout = index.lay_out(self.images, top, self.source)
         if split not in layout.splits:
@@ -91,15 +93,26 @@ class Tree:
 
     def _find_index(self) -> tuple[Inner, LabelIndex | None]:
         """The outermost file with labels for the images, and the folder that it lies in."""
-        top = common_top(self.images)
-        for depth in range(len(top) + 1):
-            for name, parse in _PARSERS.items():
-                path = (*top[:depth], name)
-                if path in self.openers:
-                    index = parse(self.read(path, max_index_bytes(len(self.images))), self.source)
-                    if index is not None:
-                        return path[:-1], index
+        for path in self._index_paths():
+            index = _PARSERS[path[-1]](self._read_index(path), self.source)
+            if index is not None:
+                return path[:-1], index
         return (), None
+
+    def _index_paths(self) -> Iterator[Inner]:
+        """Of the files that may have labels, the outermost first."""
+        top = common_top(self.images)
+        paths = ((*top[:depth], name) for depth in range(len(top) + 1) for name in _PARSERS)
+        return (path for path in paths if path in self.openers)
+
+    def _read_index(self, path: Inner) -> bytes:
+        return self.read(path, max_index_bytes(len(self.images)))
+
+    def _refuse_other_tables(self) -> None:
+        """Raises DatasetError for a `labels.csv` without the columns of one, where nothing else gives classes."""
+        for path in self._index_paths():
+            if path[-1] == TABLE_NAME:
+                raise DatasetError(say_columns(self._read_index(path), self.source))
 
     def _refuse_lost_classes(self) -> None:
         """Raises DatasetError for a class folder in which no image is of a format that is read."""

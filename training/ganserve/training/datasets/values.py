@@ -17,17 +17,18 @@ _MAX_LEVEL = 255
 
 
 def to_pixels(
-    images: npt.NDArray[Any], training_images: npt.NDArray[Any], what: str
+    images: npt.NDArray[Any], training_images: npt.NDArray[Any], what: str, source: str
 ) -> tuple[npt.NDArray[np.uint8], str]:
     """Images of any numbers as uint8, and what was done to them, empty for nothing.
 
     Bytes are taken as they are. So are other whole numbers up to 255; those of 16 bits that go beyond it are taken by
-    their upper 8 bits. True is 255. Floats may be from 0 to 1, from -1 to 1, or from 0 to 255.
+    their upper 8 bits. True is 255. Floats may be from 0 to 1, from -1 to 1, or from 0 to 255, and are rounded.
 
     Args:
         images: whatever shape; none may be empty.
         training_images: tell the range, so that both splits have the same.
-        what: it is, for messages.
+        what: they are, for notes and messages.
+        source: what it is in, for messages.
 
     Raises:
         DatasetError: they are of another kind or range, or could be meant in two ways.
@@ -36,24 +37,27 @@ def to_pixels(
         return images, ""
     if images.dtype.kind == "b":
         return images.astype(np.uint8) * np.uint8(_MAX_LEVEL), f"{what} is of truths; true is level {_MAX_LEVEL}"
+    where = f"{source}: {what}"
     if images.dtype.kind not in "iuf":
-        raise DatasetError(f"{what} is of {images.dtype}, not of numbers; save it as uint8")
-    lowest, highest = _range(training_images, what)
+        raise DatasetError(f"{where} is of {images.dtype}, not of numbers; save it as uint8")
+    lowest, highest = _range(training_images, where)
     if images.dtype.kind == "f":
-        scale, offset = _float_scale(lowest, highest, what)
+        scale, offset = _float_scale(lowest, highest, where)
     else:
-        scale, offset = _integer_scale(lowest, highest, images.dtype, what)
+        scale, offset = _integer_scale(lowest, highest, images.dtype, where)
     pixels = np.empty(images.shape, dtype=np.uint8)
+    is_rounded = False
     num_at_once = max(1, _LEVELS_AT_ONCE * len(images) // images.size)
     for start in range(0, len(images), num_at_once):
         part = slice(start, start + num_at_once)
         levels = images[part].astype(np.float64) * scale + offset
         rounded = np.rint(levels) if images.dtype.kind == "f" else np.floor(levels)
         if not 0 <= rounded.min() <= rounded.max() <= _MAX_LEVEL:
-            raise DatasetError(f"{what} has levels outside of the training images' {lowest:g} to {highest:g}")
+            raise DatasetError(f"{where} has levels outside of the training images' {lowest:g} to {highest:g}")
         pixels[part] = rounded
+        is_rounded = is_rounded or not np.array_equal(levels, rounded)
     if scale == 1:
-        return pixels, ""
+        return pixels, f"{what} is of {images.dtype}; levels are rounded to whole numbers" if is_rounded else ""
     first, last = (0 - offset) / scale, (_MAX_LEVEL - offset) / scale
     return pixels, f"{what} is of {images.dtype}; levels from {first:g} to {last:g} are scaled to 0 to {_MAX_LEVEL}"
 
