@@ -353,6 +353,7 @@ def test_a_constant_that_wipes_out_the_latents_is_told_of(psi: float, is_told: b
     (tmp_path / "f.onnx").write_bytes(model.SerializeToString())
     convention = Convention(constants={"psi": psi})
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         made = import_onnx(tmp_path / "f.onnx", Target(models=tmp_path, name="f"), convention)
     assert [str(warning.message) for warning in caught] == list(made.warnings)
     assert any("different latents give one image" in warning for warning in made.warnings) == is_told
