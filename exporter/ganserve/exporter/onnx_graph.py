@@ -10,13 +10,15 @@ import copy
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any, Final
 
 import onnx
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from ganserve.contract.bundle import BATCH_AXIS, CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype
 from ganserve.contract.card import is_conditional, to_json
@@ -33,6 +35,10 @@ OPSET: Final = 20
 OPSETS: Final = range(18, 24)
 FLOATS_OUTPUT: Final = "floats"
 
+_BRANCHES: Final = (
+    "its forward branches on values of tensors, as in `if x.mean() > 0`, or takes them out with item(); a graph has no "
+    "branches, so choose with torch.where instead"
+)
 _EXAMPLE_BATCH: Final = 2  # a batch of 1 would be taken for a constant
 
 
@@ -104,7 +110,7 @@ def to_onnx(
                 verbose=False,
             )
     except Exception as error:  # whatever the generator's own code and PyTorch's tracing raise
-        reason = first_line(_first_cause(error))
+        reason = _BRANCHES if _is_of_values(error) else first_line(_first_cause(error))
         raise ConfigError(f"PyTorch cannot export the generator in {dtype} at opset {opset}: {reason}") from error
     assert program is not None  # noqa: S101 - only the old exporter returns None
     rewrite_layers(program.model, device or ("cpu" if dtype == "fp32" else "cuda"))
@@ -116,6 +122,15 @@ def to_onnx(
     with_floats = proto.SerializeToString(deterministic=True)
     del proto.graph.output[1]
     return OnnxGraph(model=proto.SerializeToString(deterministic=True), model_with_floats=with_floats)
+
+
+def _is_of_values(error: BaseException | None) -> bool:
+    """Whether tracing failed as the code asks for what a tensor holds, which is not known then."""
+    while error is not None:
+        if isinstance(error, GuardOnDataDependentSymNode):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -144,12 +159,12 @@ def strip(proto: onnx.ModelProto) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the exporter's own chatter and deprecation warnings from the user's screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._guards")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._guards", "torch.fx")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)  # what goes wrong is raised too
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

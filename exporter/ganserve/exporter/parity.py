@@ -32,8 +32,6 @@ BATCH_SIZES: Final = (1, 2, 7, 64)
 
 _SEED: Final = 0
 _MOST_LABELS_ALONE: Final = 100
-_WELL_BEYOND: Final = 1.5
-_NEARLY_GREY: Final = 0.02
 
 Inputs = dict[str, NDArray[Any]]
 Reference = Callable[[Inputs], tuple[NDArray[np.uint8], NDArray[np.float32]]]
@@ -162,18 +160,6 @@ def summarise(comparisons: list[Comparison], dtype: Dtype, tolerance: Tolerance)
         num_values=sum(comparison.num_values for comparison in comparisons),
         num_values_off=sum(comparison.num_values_off for comparison in comparisons),
     )
-
-
-def doubt_of_range(comparisons: list[Comparison]) -> str:
-    """Why the generator's floats may not be images in [-1, 1], for people; nothing where they look so."""
-    lowest = min(comparison.lowest for comparison in comparisons)
-    highest = max(comparison.highest for comparison in comparisons)
-    found = f"the generator's values go from {lowest:.3g} to {highest:.3g}, where -1 is black and 1 is white"
-    if max(-lowest, highest) > _WELL_BEYOND:
-        return f"{found}; what lies beyond is clipped"
-    if lowest > -_NEARLY_GREY or highest < _NEARLY_GREY:
-        return f"{found}; half of the range is not used, as where black is 0 and not -1"
-    return ""
 
 
 @contextmanager

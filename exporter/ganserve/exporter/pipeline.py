@@ -23,10 +23,11 @@ from ganserve.v1.model_pb2 import ModelCard
 
 from .bundle import Target, write_bundle
 from .checkpoint_choice import choose
+from .doubts import doubts_of
 from .onnx_graph import OPSET, OnnxGraph, to_onnx
-from .parity import Comparison, OnProgress, Reference, check_parity, doubt_of_range, reference_of, summarise
+from .parity import Comparison, OnProgress, Reference, check_parity, reference_of, summarise
 from .tolerance import TOLERANCES, Tolerance
-from .trial import check_generator
+from .trial import check_generator, check_module
 
 
 class ExportWarning(UserWarning):
@@ -124,8 +125,8 @@ def export(
     """Exports a generator of the caller's own; see `export_run`.
 
     Args:
-        generator: on the CPU; it is put into eval mode. Called with latents float32 (N, latent_dim) and labels int64
-            (N,) or None, it gives float32 (N, C, H, W) in [-1, 1].
+        generator: on the CPU; it is put into eval mode, and left so. Called with latents float32 (N, latent_dim)
+            and labels int64 (N,) or None, it gives float32 (N, C, H, W) in [-1, 1].
         card: what it is.
 
     Raises:
@@ -133,9 +134,11 @@ def export(
             adapt it.
 
     Warns:
-        ExportWarning: the card holds a warning, or the images do not look as if they lay in [-1, 1].
+        ExportWarning: the card holds a warning, the images do not look as if they lay in [-1, 1], or they do not
+            depend on the latents or the labels.
     """
     target.check()
+    check_module(generator)
     model_card.check(card, source="the generator")
     generator = generator.eval()
     check_generator(generator, card)
@@ -167,8 +170,8 @@ def write_verified(
     read_card(graph.model, source="the exported graph")
     comparisons = check_parity(reference, card, graph, tolerance, on_progress)
     parity = summarise(comparisons, dtype, tolerance)
+    doubts = (*card.warnings, *doubts_of(graph.model, card, comparisons))
     folder, manifest = write_bundle(graph.model, card, target, parity)
-    doubts = (*card.warnings, *filter(None, [doubt_of_range(comparisons)]))
     for doubt in doubts:
         warnings.warn(doubt, ExportWarning, stacklevel=3)
     return Export(folder=folder, manifest=manifest, comparisons=comparisons, warnings=doubts)

@@ -24,6 +24,17 @@ _SEED: Final = 0
 _BATCH_SIZE: Final = 3
 
 
+def check_module(generator: object) -> None:
+    """Raises ConfigError where `generator` is no module of PyTorch, as a function is none."""
+    if isinstance(generator, type) and issubclass(generator, nn.Module):
+        raise ConfigError(f"the generator is the class {generator.__name__}; give a module, {generator.__name__}(…)")
+    if not isinstance(generator, nn.Module):
+        raise ConfigError(
+            f"the generator is {'None' if generator is None else f'a {type(generator).__name__}'}; give a "
+            "torch.nn.Module, whose forward(latents, labels) gives the images"
+        )
+
+
 def check_generator(generator: nn.Module, card: ModelCard) -> None:
     """Calls `generator`, in eval mode, as it will be called, the first and the last label among its labels.
 
@@ -62,6 +73,11 @@ def _why_it_fails(
     fails = f"generator({arguments}) fails: {first_line(error)}"
     if labels is not None and _works(generator, latents, torch.zeros_like(labels)):
         return f"{fails}; with the first label it does not, so it knows fewer classes than the card's {_classes(card)}"
+    if other := sorted({str(dtype) for dtype in _float_types(generator)} - {"torch.float32"}):
+        return (
+            f"{fails}; its weights are {', '.join(other)}, and latents are float32: call generator.float() first, and "
+            "to compute in half precision export with dtype='fp16'"
+        )
     for count in range(1, _BATCH_SIZE):
         if _works(generator, latents[:count], None if labels is None else labels[:count]):
             return f"{fails}; with {count} of them it does not, so {FREE_BATCH}"
@@ -72,6 +88,12 @@ def _why_it_fails(
                 "docs/exporting.md shows under Adapters"
             )
     return f"{fails}; the card has latent_dim {card.latent_dim} and {_classes(card)}"
+
+
+def _float_types(generator: nn.Module) -> set[torch.dtype]:
+    """Of its weights."""
+    tensors = (*generator.parameters(), *generator.buffers())
+    return {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
 
 
 def _other_ways(
@@ -103,6 +125,8 @@ def _check_images(images: Any, card: ModelCard) -> None:
         raise ConfigError(
             f"the generator gives images of {images.dtype}; it must give floats in [-1, 1], as in images / 127.5 - 1"
         )
+    if images.dtype != torch.float32:
+        raise ConfigError(f"the generator gives images of {images.dtype}; they must be float32: return images.float()")
     height, width, channels = image_shape(card)
     shape, expected = tuple(images.shape), (_BATCH_SIZE, channels, height, width)
     if shape == expected:

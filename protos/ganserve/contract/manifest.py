@@ -38,6 +38,7 @@ _PARTS: Final = ("signature", "golden", "parity", "licences")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _MAX_BYTES: Final = 16 * 1024**2
+_MOST_NAMED: Final = 5
 
 
 def manifest_to_dict(manifest: Manifest) -> dict[str, Any]:
@@ -64,12 +65,14 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     if not path.exists():
-        raise ArtifactError(f"{path} is missing; {folder} is not a model bundle")
+        raise ArtifactError(f"{path} is missing; {folder} is not a model bundle{_bundles_below(folder)}")
     try:
         return _parse(json.loads(read_regular_file(path, _MAX_BYTES), parse_constant=_refuse_constant))
     except KeyError as error:
         reason = f"it has no {error}"
-    except (ValueError, TypeError, AttributeError, RecursionError, json_format.ParseError) as error:
+    except (TypeError, AttributeError):
+        reason = "a part of it is of another type than it should be"
+    except (ValueError, RecursionError, json_format.ParseError) as error:
         reason = one_line(error)
     raise ArtifactError(f"{path} is torn, altered or not a {FORMAT} manifest: {reason}; export the model again")
 
@@ -93,8 +96,20 @@ def describe_parity(parity: Parity) -> str:
     )
 
 
-def _parse(content: dict[str, Any]) -> Manifest:
+def _bundles_below(folder: Path) -> str:
+    """The bundles in a folder of versions or of models, for people who meant one of them."""
+    found = [path.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{MANIFEST_FILE}")]
+    if not found:
+        return ""
+    found.sort(key=lambda path: (path.parent, int(path.name) if path.name.isdecimal() else 0, path.name))
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    return f"; name one that lies below it: {', '.join(map(str, found[:_MOST_NAMED]))}{more}"
+
+
+def _parse(content: Any) -> Manifest:
     """Raises KeyError, ValueError, TypeError, AttributeError or ParseError where it is no manifest."""
+    if not isinstance(content, dict):
+        raise ValueError("it holds no object of JSON, {…}")
     is_former = content["format"] == FORMER_FORMAT
     if not is_former and content["format"] != FORMAT:
         raise ValueError(f"its format is {content['format']!r}")

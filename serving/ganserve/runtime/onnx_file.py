@@ -46,6 +46,8 @@ def card_of(proto: onnx.ModelProto, source: str) -> ModelCard:
 
 def parse(model: bytes, source: str) -> onnx.ModelProto:
     """Raises ArtifactError where the bytes are no ONNX file. Nothing in it is checked."""
+    if not model:
+        raise ArtifactError(f"{source} is empty; export the model again")
     try:
         return onnx.ModelProto.FromString(model)
     except DecodeError as error:

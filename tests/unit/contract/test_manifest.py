@@ -247,3 +247,20 @@ def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="is not a model bundle"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", '"x"', "3"])
+def test_json_that_is_no_object_is_told_in_plain_words(text: str, tmp_path: Path) -> None:
+    (tmp_path / MANIFEST_FILE).write_text(text)
+    with pytest.raises(ArtifactError, match="it holds no object of JSON"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("above", [1, 2])
+def test_a_folder_of_bundles_names_those_below(above: int, tmp_path: Path, manifest: Manifest) -> None:
+    folder = tmp_path / "models" / "digits"
+    for version in (10, 2):
+        (folder / str(version)).mkdir(parents=True)
+        write_manifest(manifest, folder / str(version))
+    with pytest.raises(ArtifactError, match=rf"below it: {folder / '2'}, {folder / '10'}$"):
+        read_manifest(folder if above == 1 else folder.parent)

@@ -90,3 +90,25 @@ class TooLarge(Linear):
 class UnitRange(Linear):
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         return self.images(z, labels) / 2 + 0.5
+
+
+class HalfImages(Linear):
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.images(z, labels).half()
+
+
+class Branching(Linear):
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        images = self.images(z, labels)
+        return images if images.mean() > 0 else -images
+
+
+class IgnoringLabels(Linear):
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        assert labels is not None
+        return self.images(z, labels * 0)
+
+
+class IgnoringLatents(Linear):
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.images(z * 0, labels)

@@ -85,6 +85,10 @@ def test_an_adapter_makes_its_generator_fit(
 def test_an_adapted_generator_is_exported(
     documented: dict[str, Any], tiny_card: ModelCard, tmp_path: Path, name: str, generator: nn.Module
 ) -> None:
-    documented["card"].CopyFrom(tiny_card)
-    result = export(documented[name](generator), tiny_card, Target(models=tmp_path, name="pets"))
+    card = ModelCard()
+    card.CopyFrom(tiny_card)
+    if "Latents" in name:
+        del card.class_names[:]  # these generators take no labels
+    documented["card"].CopyFrom(card)
+    result = export(documented[name](generator), card, Target(models=tmp_path, name="pets"))
     assert result.warnings == ()

@@ -205,7 +205,7 @@ def test_the_command_imports_a_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "trained with" not in readme
     assert main([*words, "--classes", "3", "--name", "numbered"]) == 0
     assert list(inspect_bundle(models / "numbered" / "1").card.class_names) == ["0", "1", "2"]
-    for flaws, code in ((("--classes", "9999999999"), 2), (("--classes", "3", "--licence", "a: b"), 2), ((), 2)):
+    for flaws, code in ((("--classes", "9999999999"), 2), (("--classes", "3", "--licence", "a: b"), 2), ((), 3)):
         assert main([*words, *flaws]) == code
         assert capsys.readouterr().err.startswith("ganserve: error: ")
 
@@ -272,15 +272,15 @@ def no_text(model: onnx.ModelProto) -> None:
     ("spoil", "error", "message"),
     [
         (mean_of_the_batch, ParityError, "must not depend on the others in its batch"),
-        (noise, ConfigError, r"draws noise inside \(1 RandomNormalLike\).*--noise zero"),
+        (noise, ArtifactError, r"draws noise inside \(1 RandomNormalLike\).*--noise zero"),
         (huge_latents, ArtifactError, "more than 65,536"),
         (unknown_type, ArtifactError, r"takes z \? \(N, 7\)"),
         (no_text, ArtifactError, "not UTF-8"),
-        (no_images, ConfigError, r"has the outputs images float \(N, \?, \?, \?\), mapped.*--output images"),
-        (two_latents, ConfigError, r"takes z float \(N, 7\), w float \(N, 3\); .*--latents z,w"),
+        (no_images, ArtifactError, r"has the outputs images float \(N, \?, \?, \?\), mapped.*--output images"),
+        (two_latents, ArtifactError, r"takes z float \(N, 7\), w float \(N, 3\); .*--latents z,w"),
         (open_latents, ArtifactError, "all their axes but the batch must have a size"),
         (four_channels, ConfigError, "--layout nchw: .* 5 channels; are they nhwc"),
-        (three_axes, ConfigError, r"makes float32 \(2, 18, 5\) of 2 latents; .*--image 18x5x1"),
+        (three_axes, ArtifactError, r"makes float32 \(2, 18, 5\) of 2 latents; .*--image 18x5x1"),
     ],
 )
 def test_files_that_are_no_generators_are_refused(
@@ -298,7 +298,7 @@ def test_files_that_are_no_generators_are_refused(
 @pytest.mark.parametrize(
     ("foreign", "convention", "error", "message"),
     [
-        (Foreign(label_dtype=TensorProto.INT64), Convention(), ConfigError, "say with --classes"),
+        (Foreign(label_dtype=TensorProto.INT64), Convention(), ArtifactError, "say with --classes"),
         (Foreign(), Convention(class_names=("cat",)), ConfigError, "takes no labels"),
         (Foreign(), Convention(value_range=(1.0, 1.0)), ConfigError, "--value-range"),
         (
@@ -325,6 +325,12 @@ def test_conventions_that_do_not_fit_are_refused(
     with pytest.raises(error, match=message):
         import_onnx(path, Target(models=tmp_path / "models", name="foreign"), convention)
     assert not (tmp_path / "models").exists()
+
+
+def test_an_empty_file_is_told_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "f.onnx").touch()
+    with pytest.raises(ArtifactError, match=r"f\.onnx is empty"):
+        import_onnx(tmp_path / "f.onnx", Target(models=tmp_path, name="foreign"), Convention())
 
 
 def test_a_file_that_is_torn_or_missing_is_named(tmp_path: Path) -> None:

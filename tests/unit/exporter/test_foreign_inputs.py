@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -218,7 +219,7 @@ def test_noise_is_refused_and_can_be_taken_out(
     noise: onnx.NodeProto, mean: float, tmp_path: Path, run_bundle: Callable[..., NDArray[np.uint8]]
 ) -> None:
     model = Mixed(noise=noise).to_onnx()
-    with pytest.raises(ConfigError, match=rf"1 {noise.op_type}\).*noise_mode='const'.*--noise zero"):
+    with pytest.raises(ArtifactError, match=rf"1 {noise.op_type}\).*noise_mode='const'.*--noise zero"):
         importing(model, Convention(), tmp_path)
     folder = importing(model, Convention(noise="zero"), tmp_path)
     quiet = Mixed().make({"z": Z7})
@@ -249,7 +250,7 @@ def test_all_that_speaks_against_a_file_is_told_at_once(tmp_path: Path) -> None:
             "Dropout as in training",
             "--classes",
             "images to images",
-            "--constant mask=0",
+            "--constant mask=VALUE",
             "--output tanh",
         ),
         strict=True,
@@ -265,14 +266,27 @@ def test_all_that_speaks_against_a_file_is_told_at_once(tmp_path: Path) -> None:
         (Mixed(inputs=(("x", ("N", 4, "H", "W")),)), Convention(), ArtifactError, "images to images are not served"),
         (Mixed(inputs=(("x", (1, 1, 32, 32)),)), Convention(), ArtifactError, "images to images are not served"),
         (Mixed(inputs=(("w", ("N", 14, 16)),)), Convention(), ArtifactError, "say so with --latents w"),
-        (Mixed(inputs=(("z", ("N", 7)), ("c", ("N", 3)))), Convention(), ConfigError, "--labels-as one-hot"),
+        (
+            Mixed(inputs=(("z", ("N", 7)), ("c", ("N", 3)))),
+            Convention(),
+            ArtifactError,
+            "--labels-as one-hot --classes 3 where c is .*--constant c=VALUE",
+        ),
+        (
+            Mixed(inputs=(("z", ("N", 7)), ("c", ("N", 3)))),
+            Convention(labels_as="one-hot"),
+            ConfigError,
+            "say with --classes how many .*--classes 3",
+        ),
+        (Mixed(inputs=(("z", (1, 7)), ("psi", (1,)))), Convention(), ArtifactError, "--constant psi=VALUE, .*psi=0.7"),
+        (Mixed(inputs=(("z", (1, 7)), ("psi", ()))), Convention(), ArtifactError, "f.onnx takes psi float .* too"),
         (
             Mixed(inputs=(("z", ("N", 7)), ("c", ("N", 4)))),
             CLASSES_AS_VECTORS,
             ConfigError,
             r"takes z float \(N, 7\), c float \(N, 4\), and no labels of 3 values",
         ),
-        (Mixed(inputs=(("z", ("N", 3)), ("c", ("N", 3)))), CLASSES_AS_VECTORS, ConfigError, "name the others in --lat"),
+        (Mixed(inputs=(("z", ("N", 3)), ("c", ("N", 3)))), CLASSES_AS_VECTORS, ArtifactError, "name the others"),
         (Mixed(), Convention(labels_as="one-hot"), ConfigError, "say with --classes"),
         (Mixed(), Convention(latents=("w",)), ConfigError, r"has no input 'w', which --latents names; .* z float"),
         (Mixed(), Convention(constants={"psi": 1.0}), ConfigError, "has no input 'psi', which --constant names"),
@@ -295,9 +309,12 @@ def test_all_that_speaks_against_a_file_is_told_at_once(tmp_path: Path) -> None:
             ConfigError,
             "too small a type for 200 classes",
         ),
-        (Mixed(also="tanh"), Convention(), ConfigError, "has the outputs tanh .*, images .*--output tanh"),
+        (Mixed(also="tanh"), Convention(), ArtifactError, "has the outputs tanh .*, images .*--output tanh"),
         (Mixed(), Convention(output="pixels"), ConfigError, "no output 'pixels'; its outputs are images"),
-        (Mixed(image_axes=(90,)), Convention(), ConfigError, r"float32 \(2, 90\) of 2 latents; .*--image 28x28x1"),
+        (Mixed(image_axes=(90,)), Convention(), ArtifactError, r"float32 \(2, 90\) of 2 latents; .* 90 values"),
+        (Mixed(image_axes=(64,)), Convention(), ArtifactError, "as in --image 8x8x1"),
+        (Mixed(image_axes=(192,)), Convention(), ArtifactError, "as in --image 8x8x3"),
+        (Mixed(image_axes=(64,)), Convention(image=(28, 28, 1)), ConfigError, "64 values each and not 784"),
         (Mixed(image_axes=(90,)), Convention(image=(6, 6, 3)), ConfigError, "--image 6x6x3"),
         (Mixed(), Convention(image=(5, 6, 3)), ConfigError, "--image 5x6x3"),
         (Mixed(image_axes=(1, 3, 6, 5)), Convention(), ArtifactError, "an image has three axes, or is flat"),
@@ -319,8 +336,31 @@ def test_a_refusal_names_its_cause_and_the_flag_that_mends_it(
     assert not (tmp_path / "models").exists()
 
 
+def test_of_several_outputs_the_one_like_images_is_proposed(tmp_path: Path) -> None:
+    model = Mixed(also="mapped").to_onnx()
+    for value, axes in zip(model.graph.output, (("N", 90), ("N", 3, HEIGHT, WIDTH)), strict=True):
+        value.CopyFrom(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, axes))
+    with pytest.raises(ArtifactError, match="--output images"):
+        importing(model, Convention(), tmp_path)
+
+
+@pytest.mark.parametrize(("psi", "is_told"), [(0, True), (0.7, False)])
+def test_a_constant_that_wipes_out_the_latents_is_told_of(psi: float, is_told: bool, tmp_path: Path) -> None:
+    model = Mixed(inputs=(("z", ("N", 7)),)).to_onnx()
+    model.graph.input.append(helper.make_tensor_value_info("psi", TensorProto.FLOAT, [1]))
+    model.graph.node.insert(0, helper.make_node("Mul", ["z", "psi"], ["truncated"]))
+    model.graph.node[1].input[0] = "truncated"
+    (tmp_path / "f.onnx").write_bytes(model.SerializeToString())
+    convention = Convention(constants={"psi": psi})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        made = import_onnx(tmp_path / "f.onnx", Target(models=tmp_path, name="f"), convention)
+    assert [str(warning.message) for warning in caught] == list(made.warnings)
+    assert any("different latents give one image" in warning for warning in made.warnings) == is_told
+
+
 def test_more_classes_than_the_file_knows_are_told_of(tmp_path: Path) -> None:
-    rows = numpy_helper.from_array(np.zeros((3, 90), np.float32), "rows")
+    rows = numpy_helper.from_array(np.eye(3, 90, dtype=np.float32), "rows")
     model = Mixed().to_onnx()
     model.graph.input.append(helper.make_tensor_value_info("y", TensorProto.INT64, ["N"]))
     model.graph.initializer.append(rows)

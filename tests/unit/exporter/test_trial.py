@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
@@ -13,9 +14,13 @@ from ganserve.exporter.trial import check_generator
 from ganserve.v1.model_pb2 import ModelCard
 
 from .misfits import (
+    Branching,
     ChannelsLast,
     CountingRows,
     FlatRows,
+    HalfImages,
+    IgnoringLabels,
+    IgnoringLatents,
     ImagesAndLatents,
     LatentsAlone,
     Linear,
@@ -60,6 +65,8 @@ def card(tiny_card: ModelCard, request: pytest.FixtureRequest) -> ModelCard:
         (TwoRows(), "unconditional", "with 2 of them it does not", "its code fixes the batch size"),
         (OneRow(), "unconditional", r"images \(1, 3, 6, 5\) of 3 latents", "its code fixes the batch size"),
         (Pixels(), "conditional", "images of torch.uint8", r"floats in \[-1, 1\], as in images / 127.5 - 1"),
+        (HalfImages(), "conditional", "images of torch.float16", r"return images\.float\(\)"),
+        (Linear().half(), "conditional", "its weights are torch.float16", r"call generator\.float\(\)"),
         (FlatRows(), "conditional", r"images \(3, 90\)", r"return images.unflatten\(1, \(3, 6, 5\)\)"),
         (ChannelsLast(), "conditional", r"images \(3, 6, 5, 3\)", r"return images.permute\(0, 3, 1, 2\)"),
         (ImagesAndLatents(), "conditional", "gives a tuple", "return its images alone"),
@@ -87,6 +94,36 @@ def test_a_batch_size_that_tracing_fixes_is_named(card: ModelCard, tmp_path: Pat
     with pytest.raises(ConfigError, match=r"for all batch sizes: its code fixes the batch size, as len\(z\)"):
         export(CountingRows(), card, Target(models=tmp_path / "models", name="pets"))
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("generator", "message"),
+    [(None, "is None"), (lambda z, _: z, "is a function"), (Linear, r"is the class Linear; .*Linear\(")],
+)
+def test_what_is_no_module_is_refused(generator: Any, message: str, card: ModelCard, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"the generator {message}"):
+        export(generator, card, Target(models=tmp_path, name="pets"))
+
+
+def test_a_branch_on_values_is_one_plain_line(
+    card: ModelCard, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match="its forward branches on values of tensors") as caught:
+        export(Branching(), card, Target(models=tmp_path, name="pets"))
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("generator", "message"),
+    [(IgnoringLatents(), "ignores its latents"), (IgnoringLabels(), "ignores its labels")],
+)
+def test_what_the_images_do_not_depend_on_is_a_warning(
+    generator: nn.Module, message: str, card: ModelCard, tmp_path: Path
+) -> None:
+    with pytest.warns(ExportWarning, match=message):
+        result = export(generator, card, Target(models=tmp_path, name="pets"))
+    assert len(result.warnings) == 1
 
 
 def test_a_doubtful_range_is_a_warning_and_in_the_result(card: ModelCard, tmp_path: Path) -> None:

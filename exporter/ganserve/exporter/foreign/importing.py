@@ -77,8 +77,9 @@ def import_onnx(
         if original.batch_size is None:
             raise
         raise type(error)(
-            f"{error}. The file's batch is fixed at {original.batch_size}, and that could not be freed here; export it "
-            f"again {how_to_export(roles)}"
+            f"{error}. The file's batch is fixed at {original.batch_size}. Either its images depend on the "
+            "others in their batch, as with batch norm in training mode or a mean over the batch, and such a generator "
+            f"cannot be served; or that could not be freed here: export it again {how_to_export(roles)}"
         ) from error
 
 
@@ -121,7 +122,7 @@ def _noise_faults(noises: Sequence[str], convention: Convention) -> list[Fault]:
         return []
     names = ", ".join(dict.fromkeys(noises))
     return [
-        ConfigError(
+        ArtifactError(
             f"draws noise inside ({len(noises)} {names}), and the same latents must always give the same image: export "
             "it with constant noise (noise_mode='const' in NVIDIA's StyleGANs, elsewhere a buffer in place of "
             "torch.randn), or take --noise zero, which puts the mean of the noise in its place"
@@ -130,7 +131,7 @@ def _noise_faults(noises: Sequence[str], convention: Convention) -> list[Fault]:
 
 
 def _refusal(source: str, found: Sequence[Fault]) -> Fault:
-    """All faults as one error: of flags, where flags would mend it."""
+    """All faults as one error: of flags, where these alone are wrong."""
     kind = ConfigError if all(isinstance(fault, ConfigError) for fault in found) else ArtifactError
     return kind(told(source, [str(fault) for fault in found]))
 

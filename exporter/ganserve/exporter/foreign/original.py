@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -164,16 +165,27 @@ def _image_form(made: NDArray[Any], convention: Convention, source: str) -> Imag
         height, width, num_channels = convention.image
         axes = (num_channels, height, width) if convention.layout == "nchw" else convention.image
         if made[0].size != np.prod(axes) or (len(own) == len(axes) and own != axes):
+            num_values, num_found = height * width * num_channels, made[0].size
+            differ = f", {num_found} values each and not {num_values}" if num_found != num_values else ""
             raise ConfigError(
-                f"--image {height}x{width}x{num_channels}: {described}, in the layout {convention.layout}"
+                f"--image {height}x{width}x{num_channels}: {described}{differ}, in the layout {convention.layout}"
             )
     if len(axes) in (1, 2):
-        shape = "x".join(map(str, (*own, 1))) if len(own) == 2 else "28x28x1"
-        raise ConfigError(f"{described}; say what shape these images have, as in --image {shape}")
+        advice = f"as in --image {'x'.join(map(str, (*own, 1)))}" if len(own) == 2 else _flat_advice(own[0])
+        raise ArtifactError(f"{described}; say what shape these images have, {advice}")
     if len(axes) != 3:
         raise ArtifactError(f"{described}; an image has three axes, or is flat")
     _check_channels(axes, convention, described)
     return ImageForm(axes=axes, is_flat=axes != own, is_uint8=made.dtype == np.uint8)
+
+
+def _flat_advice(num_values: int) -> str:
+    """How to tell the shape of flat images: that of a square one, where it is that many values."""
+    for num_channels in (1, _RGB):
+        side = math.isqrt(num_values // num_channels)
+        if side * side * num_channels == num_values:
+            return f"as in --image {side}x{side}x{num_channels}"
+    return f"with --image HEIGHTxWIDTHxCHANNELS, which must be {num_values} values"
 
 
 def _check_channels(axes: tuple[int, ...], convention: Convention, described: str) -> None:

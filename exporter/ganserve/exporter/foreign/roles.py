@@ -14,7 +14,9 @@ from .convention import Convention
 from .ports import FLOATS, INTEGERS, NUMBERS, Port, Roles, batch_sizes, listed
 
 Fault = ArtifactError | ConfigError
-"""What speaks against a file, told as what the file does; a ConfigError where a flag would mend it."""
+"""What speaks against a file, told as what the file does; a ConfigError where a flag that was given is wrong.
+
+What the file leaves open, and a flag may tell, is an ArtifactError."""
 
 
 def find_roles(graph: onnx.GraphProto, convention: Convention) -> tuple[Roles | None, list[Fault]]:
@@ -28,7 +30,8 @@ def find_roles(graph: onnx.GraphProto, convention: Convention) -> tuple[Roles | 
     rest = [port for port in inputs if port.name not in {*convention.latents, *convention.constants}]
     labels = _labels(rest, convention)
     rest = [port for port in rest if port is not labels]
-    latents = named if convention.latents else [port for port in rest if port.element in FLOATS]
+    floats = [port for port in rest if port.element in FLOATS]
+    latents = named if convention.latents else [port for port in floats if len(port.axes) > 1] or floats
     rest = [port for port in rest if port not in latents]
     images = [port for port in outputs if port.name == convention.output or not convention.output]
     input_faults: list[Fault] = list(_name_faults(inputs, convention)) or [
@@ -77,24 +80,40 @@ def _is_one_hot(port: Port, convention: Convention) -> bool:
 def _labels_faults(labels: Port | None, inputs: Sequence[Port], convention: Convention) -> Iterator[Fault]:
     num_classes = len(convention.class_names)
     if convention.labels_as == "one-hot" and not num_classes:
-        yield ConfigError("takes labels as vectors, by --labels-as; say with --classes how many classes there are")
+        sizes = [str(port.row_size) for port in _vectors(inputs, convention)]
+        advice = f", as in --classes {' or '.join(dict.fromkeys(sizes))}" if sizes else ""
+        yield ConfigError(
+            f"takes labels as vectors, by --labels-as; say with --classes how many classes there are{advice}"
+        )
     elif convention.labels_as == "one-hot" and labels is None:
         fitting = [port for port in inputs if _is_one_hot(port, convention)]
         if fitting:
-            yield ConfigError(f"takes {listed(fitting)}, any of which may be the labels; name the others in --latents")
+            yield ArtifactError(
+                f"takes {listed(fitting)}, any of which may be the labels; name the others in --latents"
+            )
         else:
             yield ConfigError(f"takes {listed(inputs)}, and no labels of {num_classes} values; is --classes right?")
     elif labels is None and num_classes:
         yield ConfigError(f"takes no labels, and --classes names some; it takes {listed(inputs)}")
     elif labels is not None and not num_classes:
-        yield ConfigError(f"takes labels, {labels.text}; say with --classes how many classes there are, or their names")
+        yield ArtifactError(
+            f"takes labels, {labels.text}; say with --classes how many classes there are, or their names"
+        )
     elif labels is not None and convention.labels_as == "index" and not (labels.has_rows and labels.row_size == 1):
         yield ArtifactError(
             f"takes labels that are {labels.text}, not (N,) or (N, 1); where they are vectors of zeros and a one, say "
-            "--labels-as one-hot"
+            f"--labels-as one-hot{f' --classes {labels.row_size}' if labels.has_rows else ''}"
         )
     elif labels is not None and convention.labels_as == "index" and num_classes > _num_exact(labels):
         yield ConfigError(f"takes labels that are {labels.text}, too small a type for {num_classes:,} classes")
+
+
+def _vectors(ports: Sequence[Port], convention: Convention) -> list[Port]:
+    """Those that may be labels as vectors: of floats, and not the largest one, which will be the latents."""
+    floats = [port for port in ports if port.element in FLOATS and port.has_rows and len(port.axes) > 1]
+    largest = max(floats, key=lambda port: port.row_size, default=None)
+    told = (*convention.latents, *convention.constants)
+    return [port for port in floats if port.row_size > 1 and port is not largest and port.name not in told]
 
 
 def _num_exact(port: Port) -> int:
@@ -111,10 +130,14 @@ def _latents_faults(
     if not latents and not convention.latents:
         yield ArtifactError(f"takes {listed(inputs)}; a generator takes latents, one tensor of floats")
     if len(latents) > 1 and not is_sorted_out:
-        yield ConfigError(
+        one_hot = "".join(
+            f", --labels-as one-hot --classes {port.row_size} where {port.name} is a class as a vector"
+            for port in _vectors(latents, convention)
+        )
+        yield ArtifactError(
             f"takes {listed(latents)}; a generator takes latents, one tensor of floats. Say what each is: --latents "
-            f"{','.join(port.name for port in latents)} for parts of one latent, --labels-as one-hot for a class as a "
-            f"vector, or --constant {latents[-1].name}=0 for what always has one value"
+            f"{','.join(port.name for port in latents)} for parts of one latent{one_hot}, or --constant "
+            f"{latents[-1].name}=VALUE for what always has one value"
         )
     shape_faults = [fault for port in latents for fault in _shape_faults(port, is_named=bool(convention.latents))]
     yield from shape_faults
@@ -139,15 +162,22 @@ def _shape_faults(port: Port, *, is_named: bool) -> Iterator[Fault]:
 
 def _rest_faults(rest: Sequence[Port]) -> Iterator[Fault]:
     for port in rest:
-        if port.element in FLOATS:
-            yield ConfigError(
-                f"takes {port.text} too; name it in --latents, take it for labels with --labels-as one-hot, or give it "
-                f"a value, as in --constant {port.name}=0"
+        value = f"--constant {port.name}=VALUE"
+        if port.element in FLOATS and len(port.axes) > 1:
+            classes = f" --classes {port.row_size}" if port.has_rows else ""
+            yield ArtifactError(
+                f"takes {port.text} too; name it in --latents, take it for labels with --labels-as one-hot{classes}, "
+                f"or give it a value with {value}"
             )
         elif port.element in NUMBERS:
-            yield ConfigError(f"takes {port.text} too; give it a value, as in --constant {port.name}=0")
+            yield ArtifactError(f"takes {port.text} too; give it a value with {value}{_usual_value(port)}")
         else:
             yield ArtifactError(f"takes {port.text}, which is neither latents nor labels")
+
+
+def _usual_value(port: Port) -> str:
+    """A hint for single floats, which are truncations most often; 0 would be the worst of values."""
+    return f", such as {port.name}=0.7 for a truncation" if port.element in FLOATS else ""
 
 
 def _constants_faults(constants: Sequence[tuple[Port, float]]) -> Iterator[Fault]:
@@ -164,6 +194,14 @@ def _images_faults(images: Sequence[Port], outputs: Sequence[Port], convention: 
     elif not images:
         yield ConfigError(f"has no output {convention.output!r}; its outputs are {listed(outputs)}")
     elif len(images) > 1:
-        yield ConfigError(
-            f"has the outputs {listed(outputs)}; say which is the images, as in --output {images[0].name}"
+        likeliest = max(images, key=_likeness_to_images)
+        yield ArtifactError(
+            f"has the outputs {listed(outputs)}; say which is the images, as in --output {likeliest.name}"
         )
+
+
+def _likeness_to_images(port: Port) -> tuple[bool, bool, int]:
+    """Whether it has the axes of images, and their channels, and how large they are."""
+    has_axes = len(port.axes) == 4
+    has_channels = has_axes and any(size in (1, 3, 4) for size in (port.axes[1], port.axes[3]))
+    return has_axes, has_channels, port.row_size if has_axes else 0
