@@ -22,6 +22,7 @@ NUM_SAMPLES = 20
 
 @pytest.mark.parametrize("arch", get_args(Architecture))
 @pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore:the same latents give the same image:ganserve.exporter.ExportWarning")
 def test_a_family_goes_all_the_way_with_every_loss(
     arch: Architecture, tmp_path: Path, start_server: StartServer
 ) -> None:

@@ -229,5 +229,5 @@ def test_a_terminal_without_unicode_gets_question_marks() -> None:
         capture_output=True,
         check=False,
     )
-    assert ended.returncode == 2
+    assert ended.returncode == 3
     assert b"?: there is no such file or folder" in ended.stderr

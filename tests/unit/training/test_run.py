@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from PIL import Image
 
 from ganserve.contract.card import LATENT_SCHEME
-from ganserve.contract.errors import ConfigError, DivergenceError
+from ganserve.contract.errors import ConfigError, DatasetError, DivergenceError
 from ganserve.training import (
     TrainingConfig,
     checkpoint,
@@ -165,7 +165,7 @@ def test_a_run_goes_on_from_another_working_directory(
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert resume_training(config.out, steps=3).steps == 3
     (tmp_path / "pets").rename(tmp_path / "moved")
-    with pytest.raises(ConfigError, match=r"its images are needed, and .*pets: there is no such"):
+    with pytest.raises(DatasetError, match=r"its images are needed, and .*pets: there is no such"):
         resume_training(config.out, steps=4)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
-from ganserve.contract.errors import ConfigError
+from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.v1.model_pb2 import ModelCard
 
 from . import checkpoint
@@ -164,11 +164,14 @@ def _refuse_other_settings(config: TrainingConfig, saved: TrainingConfig) -> Non
 
 
 def load_same_dataset(config: TrainingConfig, saved: ModelCard, console: Console, *, source: str) -> ImageDataset:
-    """The images that a run began with. Raises ConfigError where they are gone or others; `source` is for messages."""
+    """The images that a run began with; `source` is for messages.
+
+    Raises DatasetError where they are gone or unreadable, and ConfigError where they are others.
+    """
     try:
         dataset = load_dataset(config, console)
-    except ConfigError as error:
-        raise ConfigError(
+    except (ConfigError, DatasetError) as error:
+        raise DatasetError(
             f"{source}: its images are needed, and {error} (images that moved are found with --data)"
         ) from error
     if dataset.digest != saved.dataset.digest:

@@ -193,7 +193,7 @@ def test_images_that_are_gone_or_others_are_named(
     with pytest.raises(ConfigError, match=r"bars\.npz holds other images or labels than the run began with"):
         command(run, "--device", "cpu")
     data.unlink()
-    with pytest.raises(ConfigError, match=r"bars\.npz: there is no such.*\(images that moved are found with --data\)"):
+    with pytest.raises(DatasetError, match=r"bars\.npz: there is no such.*\(images that moved are found with --data\)"):
         command(run, "--device", "cpu")
 
 

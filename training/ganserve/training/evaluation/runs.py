@@ -66,7 +66,7 @@ class FinishedRun:
 
         `checkpoint` left out is the best where there is one, else the last. `data` is where the images have moved to;
         None is where they were. `console` shows progress; None shows nothing. Raises ArtifactError for a run that
-        cannot be read and ConfigError where its images are gone or others.
+        cannot be read, DatasetError where its images are gone and ConfigError where they are others.
         """
         console = console or Console(quiet=True)
         chosen_device = choose_device(device)
