@@ -40,9 +40,9 @@ COMMANDS: Final = {
     "inspect": _Command("ganserve.runtime.cli:inspect", "Say what is in a model's bundle.", "serve"),
     "serve": _Command("ganserve.serving.cli:serve", "Serve models over gRPC.", "serve"),
     "generate": _Command(
-        "ganserve.client.cli:generate", "Fetch samples from a server, or make them here from a bundle."
+        "ganserve.client.cli.generate:generate", "Fetch samples from a server, or make them here from a bundle."
     ),
-    "models": _Command("ganserve.client.cli:models", "List the models of a server, or show one model's card."),
+    "models": _Command("ganserve.client.cli.models:models", "List the models of a server, or show one model's card."),
 }
 """By name; a name of two words is a command in a group."""
 

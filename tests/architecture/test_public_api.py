@@ -33,6 +33,7 @@ CLIENT_NAMES = [
     "OverloadedError",
     "PreconditionError",
     "RequestError",
+    "SampleSource",
     "Samples",
     "ServerError",
     "UnavailableError",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ganserve.cli import main
-from ganserve.client import ArtifactError, Client, InvalidRequestError, LocalGenerator, Samples
+from ganserve.client import ArtifactError, Client, InvalidRequestError, LocalGenerator, Samples, SampleSource
 
 from .conftest import ServerProcess
 
@@ -68,12 +68,20 @@ def test_the_methods_take_what_the_clients_take() -> None:
         assert dict(ours) == {key: value for key, value in theirs.items() if key != "timeout_s"}
 
 
+def test_both_are_sample_sources() -> None:
+    for name in ("generate", "generate_from", "stream", "get_model", "close"):
+        ours, asked = (inspect.signature(getattr(kind, name)).parameters for kind in (LocalGenerator, SampleSource))
+        assert dict(ours) == dict(asked)
+
+
 def test_what_a_server_would_refuse_is_refused(bundle: Path) -> None:
     with LocalGenerator(bundle) as local:
         with pytest.raises(InvalidRequestError, match="there is no class 'cat'"):
             local.generate(2, labels="cat")
         with pytest.raises(InvalidRequestError, match="this model takes 16"):
             local.generate_from(LATENTS[:, :3], labels=0)
+        with pytest.raises(InvalidRequestError, match=r"stream\(\) gives them a few at a time"):
+            local.generate(10**15)
 
 
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from ._local import LocalGenerator
 from ._model_info import ModelInfo
 from ._requests import IndicesLike
 from ._samples import Samples
+from ._source import SampleSource
 
 __all__ = [
     "AccessError",
@@ -60,6 +61,7 @@ __all__ = [
     "OverloadedError",
     "PreconditionError",
     "RequestError",
+    "SampleSource",
     "Samples",
     "ServerError",
     "UnavailableError",

@@ -25,6 +25,7 @@ from ._attempts import Attempts
 from ._deadline import Deadline, check_retry, check_timeout
 from ._errors import is_lack, is_over_limit
 from ._labels import CountsLike, LabelsLike
+from ._memory import check_fits
 from ._model_info import ModelInfo
 from ._parts import generate_request, parts
 from ._replies import whole_reply
@@ -134,7 +135,11 @@ class Core:
         return DeadlineError(f"no server was ready within {deadline.timeout_s:g} s: {error}")
 
     def ask_for_parts(self, query: SampleQuery, model: ModelInfo) -> Iterator[Ask[Any]]:
-        """Asks for all samples of a query, in order, in requests that the server takes, and of one model."""
+        """Asks for all samples of a query, in order, in requests that the server takes, and of one model.
+
+        Raises InvalidRequestError where they do not fit into memory.
+        """
+        check_fits(query, model)
         for part in parts(query, model.max_samples_per_request, model.digest):
             yield Ask("Generate", generate_request(part), _samples_of(part))
 

@@ -16,7 +16,9 @@ _LONGEST_OF_GRPC_S: Final = 1e9
 def check_timeout(timeout_s: float) -> float:
     """`timeout_s` as a float. Raises ConfigError unless it is a number above 0; infinity means no bound."""
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not timeout_s > 0:
-        raise ConfigError(f"timeout_s is {timeout_s!r}; give a number of seconds above 0, or math.inf for no bound")
+        raise ConfigError(
+            f"timeout_s (on the command line, --timeout) = {timeout_s!r}; give seconds above 0, or inf for no bound"
+        )
     return _as_float(timeout_s)
 
 

@@ -13,10 +13,11 @@ from numpy.typing import ArrayLike
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.extras import install_advice
 from ganserve.contract.images import ImageFormatName
-from ganserve.v1.generator_pb2 import ModelSelector
+from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
 from ._checks import whole_number
 from ._labels import CountsLike, LabelsLike
+from ._memory import check_fits
 from ._model_info import ModelInfo
 from ._requests import IndicesLike, address_query, image_encoding, latents_query
 from ._samples import Samples
@@ -79,7 +80,7 @@ class LocalGenerator:
             truncation=truncation,
             encoding=image_encoding(format, quality),
         )
-        return Samples.from_batch(self._model().answer(query))
+        return self._answer(query)
 
     def generate_from(
         self,
@@ -91,7 +92,7 @@ class LocalGenerator:
     ) -> Samples:
         """As `Client.generate_from`."""
         query = latents_query(self._selector(), latents, labels=labels, encoding=image_encoding(format, quality))
-        return Samples.from_batch(self._model().answer(query))
+        return self._answer(query)
 
     def stream(
         self,
@@ -149,6 +150,10 @@ class LocalGenerator:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_by_process": {}}
+
+    def _answer(self, query: SampleQuery) -> Samples:
+        check_fits(query, self.get_model())
+        return Samples.from_batch(self._model().answer(query))
 
     def _selector(self) -> ModelSelector:
         return ModelSelector(name=self._bundle.absolute().parent.name)

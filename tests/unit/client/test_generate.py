@@ -190,9 +190,21 @@ def test_the_caller_is_refused_before_anything_is_sent(
         client.generate(0)
     with pytest.raises(InvalidRequestError, match="row 0"):
         client.generate_from(np.full((1, 3), np.nan))
-    with pytest.raises(ConfigError, match="timeout_s is -1"):
+    with pytest.raises(ConfigError, match=r"timeout_s .*= -1"):
         client.generate(1, timeout_s=-1)
     assert script.requests == []
+
+
+@pytest.mark.parametrize("format", ["raw", "png"])
+def test_what_no_memory_can_hold_is_refused_before_it_is_asked_for(
+    connect: Connect,
+    server: ScriptedServer,
+    script: Script,
+    format: Any,  # noqa: A002
+) -> None:
+    with pytest.raises(InvalidRequestError, match=r"stream\(\) gives them a few at a time"):
+        connect(server.address).generate(10**15, format=format)
+    assert [type(request) for request in script.requests] == [GetModelRequest]
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, math.nan, "3", True])

@@ -264,7 +264,7 @@ def test_ctrl_c_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ganserve.client.cli.short_name", interrupt)
+    monkeypatch.setattr("ganserve.client.cli.generate.short_name", interrupt)
     monkeypatch.setattr("ganserve.client._outputs._Collector.add", interrupt)
     monkeypatch.setattr("ganserve.client._sample_folder.FolderWriter.add", interrupt)
     assert generate("-n", 50, "--out", out) == 130
@@ -323,7 +323,7 @@ def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytes
         (["--out", "a.png", "--overwrite"], 2, "--overwrite goes with a folder"),
         (["--out", "a.png", "--digest", "00"], 5, "another digest"),
         (["--out", "a.png", "--version", "0"], 5, "version is 0"),
-        (["--out", "a.png", "--timeout", "0"], 2, "timeout_s is 0"),
+        (["--out", "a.png", "--timeout", "0"], 2, "--timeout) = 0"),
         (["--out", "a.png", "--class-folders"], 2, "--class-folders goes with a folder"),
         (["--out", "a.npz", "--captions"], 2, "--captions goes with a grid"),
         (["--out", "a.png", "--counts", "two"], 2, "is no class with its number"),

@@ -1,9 +1,7 @@
-"""The commands `ganserve generate` and `ganserve models`."""
+"""The command `ganserve generate`."""
 
 from __future__ import annotations
 
-import logging
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,45 +10,34 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
-from google.protobuf.json_format import MessageToJson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ganserve.client._label_text import explain, parse_counts, parse_labels
+from ganserve.client._labels import ClassKey
+from ganserve.client._model_info import ModelInfo, short_name
+from ganserve.client._outputs import OutputOptions, open_output
+from ganserve.client._sample_folder import Recipe
+from ganserve.client._samples import Samples
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import FileFormatName
-from ganserve.v1.generator_pb2 import ListModelsResponse
 
-from ._client import Client
-from ._label_text import explain, parse_counts, parse_labels
-from ._labels import ClassKey
-from ._local import LocalGenerator
-from ._model_info import ModelInfo, short_name
-from ._outputs import OutputOptions, open_output
-from ._sample_folder import Recipe
-from ._samples import Samples
-from ._tables import card_table, model_table
+from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
 
-_DEFAULT_SERVER: Final = "127.0.0.1:50051"
 _DEFAULT_NUM: Final = 64
 
-_MODEL = Group("Model", sort_key=1)
 _SAMPLES = Group("Samples", sort_key=2)
 _OUTPUT = Group("Output", sort_key=3)
-
-Servers = Annotated[
-    tuple[str, ...],
-    Parameter(negative="", show_default=", ".join, group=_MODEL),
-]
 
 
 def generate(
     *,
     out: Annotated[str, Parameter(name=("--out", "-o"), group=_OUTPUT)],
-    model: Annotated[str | None, Parameter(group=_MODEL)] = None,
-    bundle: Annotated[Path | None, Parameter(group=_MODEL)] = None,
-    server: Servers = (_DEFAULT_SERVER,),
-    version: Annotated[int | None, Parameter(group=_MODEL)] = None,
-    digest: Annotated[str, Parameter(group=_MODEL, show_default=False)] = "",
+    model: Annotated[str | None, Parameter(group=MODEL)] = None,
+    bundle: Annotated[Path | None, Parameter(group=MODEL)] = None,
+    server: Servers = (DEFAULT_SERVER,),
+    version: Annotated[int | None, Parameter(group=MODEL)] = None,
+    digest: Annotated[str, Parameter(group=MODEL, show_default=False)] = "",
     n: Annotated[int | None, Parameter(name=("-n", "--num"), group=_SAMPLES)] = None,
     seed: Annotated[int | None, Parameter(group=_SAMPLES)] = None,
     first_index: Annotated[int, Parameter(group=_SAMPLES)] = 0,
@@ -63,7 +50,7 @@ def generate(
     quality: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     class_folders: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     overwrite: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
-    timeout: Annotated[float, Parameter(group=_MODEL)] = 30.0,
+    timeout: Annotated[float, Parameter(group=MODEL)] = 30.0,
 ) -> None:
     """Fetch samples from a server, or make them here from a bundle.
 
@@ -102,7 +89,7 @@ def generate(
         overwrite: Replace the samples in the folder.
         timeout: Most seconds to wait for the next samples.
     """
-    _show_waiting()
+    show_waiting()
     options = OutputOptions(
         format=format,
         quality=quality,
@@ -112,7 +99,7 @@ def generate(
         overwrite=overwrite,
     )
     output = open_output(out, options)
-    with _open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
+    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
         served = source.get_model()
         class_names = tuple(served.card.class_names)
         counted = parse_counts(counts, class_names)
@@ -142,100 +129,12 @@ def generate(
         print(legend)
 
 
-def models(
-    *,
-    server: Servers = (_DEFAULT_SERVER,),
-    model: Annotated[str | None, Parameter(group=_MODEL)] = None,
-    version: Annotated[int | None, Parameter(group=_MODEL)] = None,
-    json: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
-    timeout: Annotated[float, Parameter(group=_MODEL)] = 10.0,
-) -> None:
-    """List the models of a server, or show one model's card.
-
-    For example:
-
-        ganserve models --server 127.0.0.1:50051
-        ganserve models --model digits
-        ganserve models --json
-
-    Args:
-        server: Address of a server, host:port. Give it several times for several servers.
-        model: Name of one model, or name:version, whose card is shown.
-        version: Version of that model; the highest by default.
-        json: Print JSON: a ListModelsResponse, or with --model a ServedModel.
-        timeout: Most seconds to wait.
-    """
-    if version is not None and model is None:
-        raise ConfigError("--version goes with --model")
-    name, pinned = _split_digest(model or "")
-    with Client(server, model=name or None, version=version, timeout_s=timeout, retry_for_s=0) as client:
-        if model is not None:
-            served = client.get_model()
-            _check_digest(served, pinned)
-            shown, message = card_table(served), MessageToJson(served.message, preserving_proto_field_name=True)
-        else:
-            every = client.list_models()
-            reply = ListModelsResponse(models=[model.message for model in every])
-            shown, message = model_table(every), MessageToJson(reply, preserving_proto_field_name=True)
-    if json:
-        print(message)
-    else:
-        Console().print(shown)
-
-
-def _show_waiting() -> None:
-    """Has the client say on standard error that it waits for a server."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("ganserve: %(message)s"))
-    logging.getLogger("ganserve.client").handlers = [handler]
-
-
-@contextmanager
-def _open_source(
-    model: str | None,
-    bundle: Path | None,
-    server: tuple[str, ...],
-    *,
-    version: int | None,
-    digest: str,
-    timeout_s: float,
-) -> Iterator[Client | LocalGenerator]:
-    """Where samples come from: a server's model, or a bundle that is run here."""
-    if (model is None) == (bundle is None):
-        raise ConfigError("give --model, for a server's model, or --bundle, for a bundle to run here")
-    if bundle is not None:
-        if version is not None or digest or server != (_DEFAULT_SERVER,):
-            raise ConfigError("--bundle is run here; --server, --version and --digest go with --model")
-        with LocalGenerator(bundle) as generator:
-            yield generator
-        return
-    name, pinned = _split_digest(model or "")
-    with Client(server, model=name, version=version, digest=digest, timeout_s=timeout_s) as client:
-        _check_digest(client.get_model(), pinned)
-        yield client
-
-
 def _num_samples(n: int | None, counts: dict[ClassKey, int] | None) -> int:
     if counts is None:
         return _DEFAULT_NUM if n is None else n
     if n is not None:
         raise ConfigError("--counts say how many samples there are; leave -n out, or give --labels in their place")
     return sum(counts.values())
-
-
-def _split_digest(model: str) -> tuple[str, str]:
-    """What stands before the @ of a model as it is printed, and the beginning of a digest behind it, if any."""
-    name, at, digest = model.partition("@")
-    if at and not re.fullmatch("[0-9a-f]{1,64}", digest):
-        raise ConfigError(
-            f"--model {model}: behind the @ comes the beginning of a digest; leave it out, or copy it again"
-        )
-    return name, digest
-
-
-def _check_digest(served: ModelInfo, beginning: str) -> None:
-    if not served.identity.digest.startswith(beginning):
-        raise PreconditionError(f"the server has {short_name(served.identity)} and not the model @{beginning}")
 
 
 def _by_one_model(stream: Iterable[Samples], served: ModelInfo) -> Iterator[Samples]:

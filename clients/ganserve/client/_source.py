@@ -1,0 +1,68 @@
+"""What data sets, dumps and evaluations take samples from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from numpy.typing import ArrayLike
+
+from ganserve.contract.images import ImageFormatName
+
+from ._labels import CountsLike, LabelsLike
+from ._model_info import ModelInfo
+from ._requests import IndicesLike
+from ._samples import Samples
+
+
+class SampleSource(Protocol):
+    """Anything with these methods of `Client`: a client of one or several servers, or a `LocalGenerator`.
+
+    The same address gives the same sample from each of them.
+    """
+
+    def generate(
+        self,
+        n: int | None = None,
+        *,
+        seed: int | None = None,
+        first_index: int = 0,
+        indices: IndicesLike | None = None,
+        labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
+        truncation: float | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+    ) -> Samples:
+        """As `Client.generate`."""
+
+    def generate_from(
+        self,
+        latents: ArrayLike,
+        *,
+        labels: LabelsLike | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+    ) -> Samples:
+        """As `Client.generate_from`."""
+
+    def stream(
+        self,
+        n: int | None = None,
+        *,
+        batch_size: int | None = None,
+        seed: int | None = None,
+        first_index: int = 0,
+        labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
+        truncation: float | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+    ) -> Iterator[Samples]:
+        """As `Client.stream`."""
+
+    def get_model(self) -> ModelInfo:
+        """As `Client.get_model`."""
+
+    def close(self) -> None:
+        """As `Client.close`."""

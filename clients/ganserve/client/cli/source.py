@@ -1,0 +1,86 @@
+"""The flags that say where samples come from, for every command that takes samples."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import Group, Parameter
+
+from ganserve.client._client import Client
+from ganserve.client._local import LocalGenerator
+from ganserve.client._model_info import ModelInfo, short_name
+from ganserve.contract.errors import ConfigError, PreconditionError
+
+DEFAULT_SERVER: Final = "127.0.0.1:50051"
+MODEL: Final = Group("Model", sort_key=1)
+
+Servers = Annotated[
+    tuple[str, ...],
+    Parameter(negative="", show_default=", ".join, group=MODEL),
+]
+
+
+@contextmanager
+def open_source(
+    model: str | None,
+    bundle: Path | None,
+    server: tuple[str, ...],
+    *,
+    version: int | None,
+    digest: str,
+    timeout_s: float,
+) -> Iterator[Client | LocalGenerator]:
+    """Where samples come from: a server's model, or a bundle that is run here.
+
+    Args:
+        model: name, ``name:version`` or ``name:version@digest`` of a server's model; or None.
+        bundle: folder of a bundle; or None. Exactly one of the two is given.
+        server: addresses of servers.
+        version: as for `Client`.
+        digest: as for `Client`.
+        timeout_s: as for `Client`.
+
+    Raises:
+        ConfigError: flags that exclude each other.
+        PreconditionError: the server has another model than the digest behind the @ says.
+    """
+    if (model is None) == (bundle is None):
+        raise ConfigError("give --model, for a server's model, or --bundle, for a bundle to run here")
+    if bundle is not None:
+        if version is not None or digest or server != (DEFAULT_SERVER,):
+            raise ConfigError("--bundle is run here; --server, --version and --digest go with --model")
+        with LocalGenerator(bundle) as generator:
+            yield generator
+        return
+    name, pinned = split_digest(model or "")
+    with Client(server, model=name, version=version, digest=digest, timeout_s=timeout_s) as client:
+        check_digest(client.get_model(), pinned)
+        yield client
+
+
+def split_digest(model: str) -> tuple[str, str]:
+    """What stands before the @ of a model as it is printed, and the beginning of a digest behind it, if any."""
+    name, at, digest = model.partition("@")
+    if at and not re.fullmatch("[0-9a-f]{1,64}", digest):
+        raise ConfigError(
+            f"--model {model}: behind the @ comes the beginning of a digest; leave it out, or copy it again"
+        )
+    return name, digest
+
+
+def check_digest(served: ModelInfo, beginning: str) -> None:
+    """Raises PreconditionError where a model's digest begins otherwise."""
+    if not served.identity.digest.startswith(beginning):
+        raise PreconditionError(f"the server has {short_name(served.identity)} and not the model @{beginning}")
+
+
+def show_waiting() -> None:
+    """Has the client say on standard error that it waits for a server."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("ganserve: %(message)s"))
+    logging.getLogger("ganserve.client").handlers = [handler]
