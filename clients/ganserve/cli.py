@@ -14,7 +14,7 @@ import cyclopts
 from cyclopts import App, CycloptsError, Parameter, Token, UnknownCommandError
 
 from ganserve.contract.errors import ConfigError, GanserveError
-from ganserve.contract.extras import install_advice
+from ganserve.contract.extras import install_advice, missing_package
 
 _INTERRUPTED_EXIT_CODE: Final = 130
 _BROKEN_PIPE_EXIT_CODE: Final = 1
@@ -121,6 +121,7 @@ def _has_part(kind: Any, part: type) -> bool:
 
 def _run(words: list[str]) -> int:
     command = _command_of(words)
+    _check_extra(command)
     app = build_app(command)
     try:
         code = app(words, exit_on_error=False, print_error=False)
@@ -145,6 +146,13 @@ def _unknown_command(words: list[str]) -> str:
     likely = get_close_matches(asked, COMMANDS, n=1)
     advice = f"did you mean {likely[0]}?" if likely else f"the commands are {', '.join(COMMANDS)}"
     return f"there is no command {asked!r}; {advice}"
+
+
+def _check_extra(name: str) -> None:
+    """Raises ConfigError where a command's extra is not installed, before its words are read."""
+    extra = COMMANDS[name].extra if name else ""
+    if extra and (package := missing_package(extra)):
+        raise ConfigError(f"`ganserve {name}` needs {package}, which is not installed; {install_advice(extra)}")
 
 
 def _missing_extra(name: str, error: ImportError) -> str:

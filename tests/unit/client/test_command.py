@@ -81,6 +81,21 @@ def test_a_missing_extra_is_named(
     assert said.endswith(f"; in the folder of the clone, pip install --constraint constraints.txt '.[{name}]'\n")
 
 
+@pytest.mark.parametrize(
+    "words", [["train", "--help"], ["train", "x"], ["train"], ["export", "x"], ["serve", "--help"]]
+)
+def test_a_missing_extra_comes_before_anything_else(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ganserve.contract.extras.find_spec", lambda _: None)
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"ganserve: error: `ganserve {words[0]}` needs ")
+    assert said.err.endswith(f"'.[{command.COMMANDS[words[0]].extra}]'\n")
+    assert said.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("words", [["train", "--help"], ["data", "pack", "--help"], ["serve", "--help"]])
 def test_help_names_a_missing_extra_too(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
