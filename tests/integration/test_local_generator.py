@@ -20,6 +20,8 @@ from .conftest import ServerProcess
 
 LATENTS = np.linspace(-1, 1, 5 * 16, dtype=np.float32).reshape(5, 16)
 
+SOURCE_METHODS = ("generate", "submit", "generate_from", "interpolate", "stream", "batches", "get_model", "close")
+
 
 @pytest.fixture(scope="module")
 def bundle(models: Path) -> Path:
@@ -63,13 +65,13 @@ def test_streams_are_the_same_too(bundle: Path, server: ServerProcess) -> None:
 
 
 def test_the_methods_take_what_the_clients_take() -> None:
-    for name in ("generate", "generate_from", "stream", "get_model", "list_models", "close"):
+    for name in (*SOURCE_METHODS, "list_models"):
         ours, theirs = (inspect.signature(getattr(kind, name)).parameters for kind in (LocalGenerator, Client))
         assert dict(ours) == {key: value for key, value in theirs.items() if key != "timeout_s"}
 
 
 def test_both_are_sample_sources() -> None:
-    for name in ("generate", "generate_from", "stream", "get_model", "close"):
+    for name in SOURCE_METHODS:
         ours, asked = (inspect.signature(getattr(kind, name)).parameters for kind in (LocalGenerator, SampleSource))
         assert dict(ours) == dict(asked)
 

@@ -18,7 +18,7 @@ from .conftest import StartServer
 
 def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_server: StartServer) -> None:
     async def crowd(address: str) -> list[np.ndarray | BaseException]:
-        async with AsyncClient(address, model="digits") as client:
+        async with AsyncClient(address, model="digits", retry_for_s=0) as client:
             await client.get_model()
             calls = (client.generate(60, seed=seed) for seed in range(100))
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -111,7 +111,7 @@ def test_more_calls_than_allowed_are_told_to_come_back(models: Path, start_serve
         calls = [stub.StreamSamples(StreamSamplesRequest(query=query), timeout=60) for _ in range(3)]
         for call in calls:
             next(iter(call))
-        with Client(server.address, model="digits") as client:
+        with Client(server.address, model="digits", retry_for_s=0) as client:
             with pytest.raises(OverloadedError, match="3 calls are under way") as caught:
                 client.generate(1)
             assert caught.value.retry_after_s == 1.0

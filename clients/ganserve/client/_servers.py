@@ -17,7 +17,7 @@ class Server:
     Attributes:
         address: where it is.
         lacks: digests that it said it does not have; an empty one stands for a model asked for without a digest.
-        rests_until_s: when it may be asked first again, after it was unavailable.
+        rests_until_s: when it may be asked first again, after it was unavailable or without room.
     """
 
     address: str
@@ -39,6 +39,10 @@ class Servers:
     def __len__(self) -> int:
         return len(self._servers)
 
+    def at(self, address: str) -> Server:
+        """The server of an address."""
+        return next(server for server in self._servers if server.address == address)
+
     def in_order(self, digest: str) -> list[Server]:
         """Each server once: in turns, but last those that lack the model, and before them those that rest."""
         turn = self._turn % len(self._servers)
@@ -47,10 +51,9 @@ class Servers:
         rotated = self._servers[turn:] + self._servers[:turn]
         return sorted(rotated, key=lambda server: (digest in server.lacks, server.rests_until_s > now_s))
 
-    def rest(self, server: Server) -> None:
-        """It is unavailable. What it lacked, it may have when it is back."""
-        server.rests_until_s = self._clock() + _REST_S
-        server.lacks = set()
+    def rest(self, server: Server, rest_s: float = _REST_S) -> None:
+        """It cannot answer for now, so that others are asked first."""
+        server.rests_until_s = self._clock() + rest_s
 
     def ask_next(self, server: Server) -> None:
         """The next question goes to it."""
