@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from numpy.typing import ArrayLike
 
@@ -13,11 +13,14 @@ from ganserve.contract.images import ImageFormatName
 
 from ._addresses import Target
 from ._async_calls import AsyncCalls
+from ._batches import BatchPlan, read_ahead_async
 from ._connections import AsyncConnections
 from ._core import Core, merge_models
+from ._deadline import Deadline
 from ._interpolation import Address, interpolated_latents
 from ._labels import ClassKey, CountsLike, LabelsLike
 from ._model_info import ModelInfo
+from ._options import SampleOptions
 from ._partial import partial_of
 from ._requests import IndicesLike
 from ._retry_event import OnRetry

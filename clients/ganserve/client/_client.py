@@ -13,6 +13,7 @@ from ganserve.contract.errors import RequestError, UnavailableError
 from ganserve.contract.images import ImageFormatName
 
 from ._addresses import Target
+from ._batches import BatchPlan, read_ahead
 from ._calls import Calls
 from ._connections import Connections
 from ._core import Core, merge_models
