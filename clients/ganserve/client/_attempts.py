@@ -75,7 +75,7 @@ class Attempts:
     def second_address(self, first_address: str) -> str | None:
         """Whom to ask beside the one that has not answered yet; None where nobody else could answer."""
         others = [server for server in self._may_be_asked() if server.address != first_address]
-        able = [server for server in others if self._digest not in server.lacks]
+        able = [server for server in others if not server.lacks_model(self._digest)]
         if not able:
             return None
         second = next((server for server in able if server in self._unasked), able[0])

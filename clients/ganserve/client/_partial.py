@@ -96,9 +96,13 @@ class Gathering:
         return gathering
 
     def take_model(self, model: ModelInfo) -> None:
-        """The model that is asked. Samples of another one are dropped, unless they are what a call goes on with."""
-        if not self._keeps_model and self.digest != model.digest:
-            self.digest = model.digest
+        """The model that there is. It is the one asked, unless the query names another, or a call goes on with one.
+
+        Samples of another one are dropped.
+        """
+        digest = self.query.model.digest or model.digest
+        if not self._keeps_model and self.digest != digest:
+            self.digest = digest
             self._pieces = {}
 
     def add(self, start: int, samples: Samples) -> None:

@@ -24,6 +24,10 @@ class Server:
     lacks: set[str] = field(default_factory=set)
     rests_until_s: float = 0.0
 
+    def lacks_model(self, digest: str) -> bool:
+        """Whether it said that it does not have the model; one that lacks it without a digest lacks it with any."""
+        return digest in self.lacks or "" in self.lacks
+
 
 class Servers:
     """All servers of a client.
@@ -49,7 +53,7 @@ class Servers:
         self._turn = turn + 1
         now_s = self._clock()
         rotated = self._servers[turn:] + self._servers[:turn]
-        return sorted(rotated, key=lambda server: (digest in server.lacks, server.rests_until_s > now_s))
+        return sorted(rotated, key=lambda server: (server.lacks_model(digest), server.rests_until_s > now_s))
 
     def rest(self, server: Server, rest_s: float = _REST_S) -> None:
         """It cannot answer for now, so that others are asked first."""
