@@ -123,8 +123,7 @@ def test_an_async_reader_that_stops_leaves_nothing_running(server: ScriptedServe
         async with AsyncClient(server.address, model="digits") as client:
             async with aclosing(client.batches(5, seed=0, prefetch=3)) as batches:
                 await anext(batches)
-                while len(script.asked(GenerateRequest)) < 4:
-                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(wait_for_calls, script, 4)
             return len(asyncio.all_tasks())
 
     script.hold, script.hold_after = threading.Event(), 1

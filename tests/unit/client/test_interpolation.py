@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from typing import Any
 
@@ -32,7 +33,7 @@ def between(n: int = 5, card: ModelCard | None = None, **options: Any) -> Any:
 
 def angles(vectors: Any) -> list[float]:
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return [math.acos(min(1.0, a @ b)) for a, b in zip(units, units[1:], strict=False)]
+    return [math.acos(min(1.0, a @ b)) for a, b in itertools.pairwise(units)]
 
 
 @pytest.mark.parametrize("truncation", [None, 0.7])

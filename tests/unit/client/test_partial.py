@@ -58,7 +58,7 @@ def test_a_failure_tells_what_is_missing_and_keeps_what_came(
 def test_the_parts_under_way_when_one_fails_are_kept(connect: Connect, server: ScriptedServer, script: Script) -> None:
     script.generate.append(BROKEN)
     error = failure_of(connect(server.address), n=40)
-    assert partial_of(error).missing.tolist() == [*range(100, 110)] or len(partial_of(error).missing) == 10
+    assert len(partial_of(error).missing) == 10
     assert "30 of 40 samples came" in str(error)
 
 
@@ -66,14 +66,13 @@ def test_resume_fetches_what_is_missing_alone(connect: Connect, server: Scripted
     client = connect(server.address)
     script.generate.extend([None, BROKEN, None, BROKEN])
     error = failure_of(client)
-    missing = set(partial_of(error).missing.tolist())
+    missing = partial_of(error).missing.tolist()
     script.generate.clear()
     script.requests.clear()
     whole = client.resume(error)
     addresses = [request.query.address for request in script.asked(GenerateRequest)]
-    assert {
-        i for address in addresses for i in range(address.first_index, address.first_index + address.count)
-    } == missing
+    asked = [address.first_index + i for address in addresses for i in range(address.count)]
+    assert sorted(asked) == sorted(missing)
     expected = client.generate(60, seed=3, first_index=100, labels=[0, 1, 2, 1])
     np.testing.assert_array_equal(whole.numpy(), expected.numpy())
     np.testing.assert_array_equal(whole.indices, expected.indices)
@@ -94,9 +93,7 @@ def test_resume_may_fail_and_be_resumed(connect: Connect, server: ScriptedServer
     assert image_values(client.resume(caught.value).numpy()) == [(103 + i) % 256 for i in range(60)]
 
 
-def test_nothing_that_came_is_resumed_as_the_same_call(
-    connect: Connect, server: ScriptedServer, script: Script
-) -> None:
+def test_a_call_of_which_nothing_came_is_made_again(connect: Connect, server: ScriptedServer, script: Script) -> None:
     client = connect(server.address, retry_for_s=0)
     script.generate.append(UNAVAILABLE)
     with pytest.raises(UnavailableError) as caught:
