@@ -113,4 +113,4 @@ def test_what_other_methods_take_is_what_generate_takes() -> None:
 def test_both_clients_take_the_same_arguments(name: str) -> None:
     of_threads, of_asyncio = (inspect.signature(getattr(client, name)) for client in (Client, AsyncClient))
     assert list(of_threads.parameters.values()) == list(of_asyncio.parameters.values())
-    assert of_threads.return_annotation == of_asyncio.return_annotation.replace("AsyncIterator", "Iterator")
+    assert of_threads.return_annotation == of_asyncio.return_annotation.replace("Async", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -18,7 +18,7 @@ from ._connections import AsyncConnections
 from ._core import Core, merge_models
 from ._deadline import Deadline
 from ._interpolation import Address, interpolated_latents
-from ._labels import ClassKey, CountsLike, LabelsLike
+from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
 from ._partial import partial_of
@@ -105,7 +105,7 @@ class AsyncClient:
         stop: Address,
         n: int,
         *,
-        labels: ClassKey | None = None,
+        labels: LabelsLike | None = None,
         truncation: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
@@ -154,7 +154,7 @@ class AsyncClient:
         prefetch: int = 2,
         timeout_s: float | None = None,
         **options: Unpack[SampleOptions],
-    ) -> AsyncIterator[Samples]:
+    ) -> AsyncGenerator[Samples]:
         """As `Client.batches`. ``contextlib.aclosing`` cancels what is under way as soon as the reader stops."""
         plan = BatchPlan.check(self._core.addressed(n, endless=True, **options), size, prefetch)
         wait_s = self._core.check_wait(timeout_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
@@ -56,7 +56,7 @@ def read_ahead(
     find_model: Callable[[], ModelInfo],
     ask: Callable[[SampleQuery], Samples],
     end: Callable[[], object] = lambda: None,
-) -> Iterator[Samples]:
+) -> Generator[Samples]:
     """The batches of a plan, each asked for on a thread of its own, and never more than `prefetch` and one at once.
 
     Args:
@@ -89,7 +89,7 @@ def read_ahead(
 
 async def read_ahead_async(
     plan: BatchPlan, find_model: Callable[[], Awaitable[ModelInfo]], ask: Callable[[SampleQuery], Awaitable[Samples]]
-) -> AsyncIterator[Samples]:
+) -> AsyncGenerator[Samples]:
     """As `read_ahead`, each batch being a task."""
     parts = plan.parts((await find_model()).digest)
     ahead: deque[asyncio.Future[Samples]] = deque()

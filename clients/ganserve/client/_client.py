@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, Unpack
@@ -19,7 +19,7 @@ from ._connections import Connections
 from ._core import Core, merge_models
 from ._deadline import Deadline
 from ._interpolation import Address, interpolated_latents
-from ._labels import ClassKey, CountsLike, LabelsLike
+from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
 from ._partial import partial_of
@@ -186,7 +186,7 @@ class Client:
         stop: Address,
         n: int,
         *,
-        labels: ClassKey | None = None,
+        labels: LabelsLike | None = None,
         truncation: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
@@ -266,7 +266,7 @@ class Client:
         prefetch: int = 2,
         timeout_s: float | None = None,
         **options: Unpack[SampleOptions],
-    ) -> Iterator[Samples]:
+    ) -> Generator[Samples]:
         """Samples of a seed in index order, in batches of exactly `size`, some of which are made ahead of the reader.
 
         The same samples as of `stream`, whatever `size` and `prefetch` are, and by one model. Every batch is a call of

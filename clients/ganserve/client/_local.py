@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 from ._batches import BatchPlan, read_ahead
 from ._checks import whole_number
 from ._interpolation import Address, interpolated_latents
-from ._labels import ClassKey, CountsLike, LabelsLike
+from ._labels import CountsLike, LabelsLike
 from ._memory import check_fits
 from ._model_info import ModelInfo
 from ._options import SampleOptions, sample_query
@@ -114,7 +114,7 @@ class LocalGenerator:
         stop: Address,
         n: int,
         *,
-        labels: ClassKey | None = None,
+        labels: LabelsLike | None = None,
         truncation: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
@@ -157,7 +157,7 @@ class LocalGenerator:
 
     def batches(
         self, size: int, *, n: int | None = None, prefetch: int = 2, **options: Unpack[SampleOptions]
-    ) -> Iterator[Samples]:
+    ) -> Generator[Samples]:
         """As `Client.batches`."""
         query = sample_query(self._selector(), n, endless=True, **options)
         return read_ahead(BatchPlan.check(query, size, prefetch), find_model=self.get_model, ask=self._answer)

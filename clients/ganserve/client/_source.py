@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from typing import Protocol, Unpack
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from ganserve.contract.images import ImageFormatName
 
 from ._interpolation import Address
-from ._labels import ClassKey, CountsLike, LabelsLike
+from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
 from ._requests import IndicesLike
@@ -58,7 +58,7 @@ class SampleSource(Protocol):
         stop: Address,
         n: int,
         *,
-        labels: ClassKey | None = None,
+        labels: LabelsLike | None = None,
         truncation: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
@@ -82,7 +82,7 @@ class SampleSource(Protocol):
 
     def batches(
         self, size: int, *, n: int | None = None, prefetch: int = 2, **options: Unpack[SampleOptions]
-    ) -> Iterator[Samples]:
+    ) -> Generator[Samples]:
         """As `Client.batches`."""
 
     def get_model(self) -> ModelInfo:

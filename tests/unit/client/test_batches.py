@@ -83,7 +83,7 @@ def test_so_many_are_asked_for_ahead_and_no_more(server: ScriptedServer, script:
         wait_for_calls(script, 5)
         wait_for_no_threads()
         assert len(script.asked(GenerateRequest)) == 5
-        batches.close()  # type: ignore[attr-defined]
+        batches.close()
 
 
 def test_no_more_are_in_memory(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
