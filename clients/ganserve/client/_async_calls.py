@@ -20,7 +20,7 @@ from ._core import Answer, Ask, Core, grace_s
 from ._deadline import Deadline, too_slow
 from ._errors import ShortTraceback
 from ._model_info import ModelInfo
-from ._partial import Gathering, Partial
+from ._partial import Assembly, Partial
 from ._parts import MAX_IN_FLIGHT
 from ._samples import Samples
 from ._stream import StreamCursor
@@ -54,12 +54,12 @@ class AsyncCalls:
     async def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """As `Calls.samples`."""
         with ShortTraceback():
-            return await self._gather(Gathering(query), deadline)
+            return await self._assemble(Assembly(query), deadline)
 
     async def rest(self, partial: Partial, deadline: Deadline) -> Samples:
         """As `Calls.rest`."""
         with ShortTraceback():
-            return await self._gather(Gathering.of_rest(partial), deadline)
+            return await self._assemble(Assembly.of_rest(partial), deadline)
 
     async def model(self, deadline: Deadline) -> ModelInfo:
         """As `Calls.model`."""
@@ -82,38 +82,38 @@ class AsyncCalls:
             finally:
                 stream.cancel()
 
-    async def _gather(self, gathering: Gathering, deadline: Deadline) -> Samples:
-        refresh = self._core.refresh(gathering.query)
+    async def _assemble(self, assembly: Assembly, deadline: Deadline) -> Samples:
+        refresh = self._core.refresh(assembly.query)
         try:
-            while gathering.gaps():
+            while assembly.gaps():
                 model = self._core.known or await self.model(deadline)
-                gathering.take_model(model)
+                assembly.take_model(model)
                 try:
-                    await self._gather_parts(gathering, model, deadline)
+                    await self._assemble_parts(assembly, model, deadline)
                 except RequestError as error:
                     refresh.after(error)
         except RequestError as error:
-            raise gathering.failed(error) from None
-        return gathering.whole()
+            raise assembly.failed(error) from None
+        return assembly.whole()
 
-    async def _gather_parts(self, gathering: Gathering, model: ModelInfo, deadline: Deadline) -> None:
-        """As `Calls._gather_parts`."""
+    async def _assemble_parts(self, assembly: Assembly, model: ModelInfo, deadline: Deadline) -> None:
+        """As `Calls._assemble_parts`."""
         pending: deque[tuple[int, AsyncCall[Samples]]] = deque()
         try:
-            for start, ask in self._core.ask_for_parts(gathering, model):
+            for start, ask in self._core.ask_for_parts(assembly, model):
                 if len(pending) == MAX_IN_FLIGHT:
-                    await _take_first(pending, gathering)
+                    await _take_first(pending, assembly)
                     if self._connections.closed:
                         raise CallCancelledError(CLOSED_MIDWAY)
-                attempts = self._core.part_attempts(deadline, gathering.digest)
+                attempts = self._core.part_attempts(deadline, assembly.digest)
                 pending.append((start, AsyncCall(self._connections, ask, attempts, self._core.hedge_after_s)))
             while pending:
-                await _take_first(pending, gathering)
+                await _take_first(pending, assembly)
         except RequestError as error:
             end_s = time.monotonic() + grace_s(error)
             for start, call in pending:
                 if samples := await call.answer_within(end_s - time.monotonic()):
-                    gathering.add(start, samples)
+                    assembly.add(start, samples)
             raise
         finally:
             for _, call in pending:
@@ -161,7 +161,7 @@ class _Stream:
         return reply
 
 
-async def _take_first(pending: deque[tuple[int, AsyncCall[Samples]]], gathering: Gathering) -> None:
+async def _take_first(pending: deque[tuple[int, AsyncCall[Samples]]], assembly: Assembly) -> None:
     start, call = pending[0]
-    gathering.add(start, await call.answer())
+    assembly.add(start, await call.answer())
     pending.popleft()

@@ -11,7 +11,6 @@ from typing import Any, Generic
 import grpc
 
 from ganserve.contract.errors import RequestError
-from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
 from ._attempts import Attempts
 from ._connections import Connection
@@ -84,9 +83,8 @@ class Call(Generic[Answer]):
     def _send(self, address: str) -> None:
         left_s = self._attempts.left_s()
 
-        def send(stub: GeneratorServiceStub) -> grpc.Future[Any]:
-            future: grpc.Future[Any] = getattr(stub, self._ask.method).future(self._ask.request, timeout=left_s)
-            return future
+        def send(connection: Connection) -> Any:
+            return getattr(connection.stub, self._ask.method).future(self._ask.request, timeout=left_s)
 
         sent = _Sent(*self._scope.begin(address, send))
         self._under_way.append(sent)

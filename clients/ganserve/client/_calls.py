@@ -20,7 +20,7 @@ from ._core import Answer, Ask, Core, grace_s
 from ._deadline import Deadline, too_slow
 from ._errors import ShortTraceback
 from ._model_info import ModelInfo
-from ._partial import Gathering, Partial
+from ._partial import Assembly, Partial
 from ._parts import MAX_IN_FLIGHT
 from ._samples import Samples
 from ._scope import Scope
@@ -58,12 +58,12 @@ class Calls:
     def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """All samples of a query, by one model."""
         with ShortTraceback():
-            return self._gather(Gathering(query), deadline)
+            return self._assemble(Assembly(query), deadline)
 
     def rest(self, partial: Partial, deadline: Deadline) -> Samples:
         """All samples of a call that failed. Those that came before are not asked for again."""
         with ShortTraceback():
-            return self._gather(Gathering.of_rest(partial), deadline)
+            return self._assemble(Assembly.of_rest(partial), deadline)
 
     def model(self, deadline: Deadline) -> ModelInfo:
         """The client's model, as a server tells it now."""
@@ -89,40 +89,40 @@ class Calls:
         """Ends the calls that this object began, and no others of the client, with CallCancelledError."""
         self._scope.end()
 
-    def _gather(self, gathering: Gathering, deadline: Deadline) -> Samples:
-        refresh = self._core.refresh(gathering.query)
+    def _assemble(self, assembly: Assembly, deadline: Deadline) -> Samples:
+        refresh = self._core.refresh(assembly.query)
         try:
-            while gathering.gaps():
+            while assembly.gaps():
                 model = self._core.known or self.model(deadline)
-                gathering.take_model(model)
+                assembly.take_model(model)
                 try:
-                    self._gather_parts(gathering, model, deadline)
+                    self._assemble_parts(assembly, model, deadline)
                 except RequestError as error:
                     refresh.after(error)
         except RequestError as error:
-            raise gathering.failed(error) from None
-        return gathering.whole()
+            raise assembly.failed(error) from None
+        return assembly.whole()
 
-    def _gather_parts(self, gathering: Gathering, model: ModelInfo, deadline: Deadline) -> None:
+    def _assemble_parts(self, assembly: Assembly, model: ModelInfo, deadline: Deadline) -> None:
         """Asks for all that is missing, in parts, a few of which are under way at a time.
 
         Where one of them fails, those under way are waited for only briefly. Raises its RequestError.
         """
         pending: deque[tuple[int, Call[Samples]]] = deque()
         try:
-            for start, ask in self._core.ask_for_parts(gathering, model):
+            for start, ask in self._core.ask_for_parts(assembly, model):
                 if len(pending) == MAX_IN_FLIGHT:
-                    _take_first(pending, gathering)
+                    _take_first(pending, assembly)
                     self._scope.check_open()
-                attempts = self._core.part_attempts(deadline, gathering.digest)
+                attempts = self._core.part_attempts(deadline, assembly.digest)
                 pending.append((start, Call(self._scope, ask, attempts, self._core.hedge_after_s)))
             while pending:
-                _take_first(pending, gathering)
+                _take_first(pending, assembly)
         except RequestError as error:
             end_s = time.monotonic() + grace_s(error)
             for start, call in pending:
                 if samples := call.answer_within(end_s - time.monotonic()):
-                    gathering.add(start, samples)
+                    assembly.add(start, samples)
             raise
         finally:
             for _, call in pending:
@@ -165,7 +165,7 @@ class _Stream:
         self.cancel()
         request = self._cursor.request()
         self._connection, self._replies = self._scope.begin(
-            attempts.next_address(), lambda stub: stub.StreamSamples(request)
+            attempts.next_address(), lambda connection: connection.stub.StreamSamples(request)
         )
         self._process = os.getpid()
         return self._connection
@@ -183,7 +183,7 @@ class _Stream:
         return reply
 
 
-def _take_first(pending: deque[tuple[int, Call[Samples]]], gathering: Gathering) -> None:
+def _take_first(pending: deque[tuple[int, Call[Samples]]], assembly: Assembly) -> None:
     start, call = pending[0]
-    gathering.add(start, call.answer())
+    assembly.add(start, call.answer())
     pending.popleft()

@@ -28,7 +28,7 @@ from ._labels import LabelsLike
 from ._memory import check_fits
 from ._model_info import ModelInfo
 from ._options import SampleOptions, sample_query
-from ._partial import Gathering
+from ._partial import Assembly
 from ._parts import generate_request, parts
 from ._replies import whole_reply
 from ._requests import image_encoding, latents_query, model_selector, named
@@ -154,15 +154,15 @@ class Core:
         """What a wait for a server ends with."""
         return DeadlineError(f"no server was ready within {deadline.timeout_s:g} s: {error}")
 
-    def ask_for_parts(self, gathering: Gathering, model: ModelInfo) -> Iterator[tuple[int, Ask[Samples]]]:
+    def ask_for_parts(self, assembly: Assembly, model: ModelInfo) -> Iterator[tuple[int, Ask[Samples]]]:
         """Asks for all samples that are missing, in order, in requests that the server takes, and of one model.
 
         Each question stands behind the position of its first sample. Raises InvalidRequestError where the whole does
         not fit into memory.
         """
-        query = gathering.query
+        query = assembly.query
         check_fits(query, model)
-        for start, part in parts(query, model.max_samples_per_request, gathering.digest, gathering.gaps()):
+        for start, part in parts(query, model.max_samples_per_request, assembly.digest, assembly.gaps()):
             yield start, Ask("Generate", generate_request(part), _samples_of(part))
 
     def refresh(self, query: SampleQuery) -> Refresh:

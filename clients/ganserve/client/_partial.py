@@ -76,7 +76,7 @@ class Partial:
         return np.uint64(address.first_index) + positions.astype(np.uint64)
 
 
-class Gathering:
+class Assembly:
     """The samples of a query, as they come in. All are by one model."""
 
     def __init__(self, query: SampleQuery) -> None:
@@ -87,13 +87,13 @@ class Gathering:
         self._keeps_model = False
 
     @classmethod
-    def of_rest(cls, partial: Partial) -> Gathering:
+    def of_rest(cls, partial: Partial) -> Assembly:
         """Goes on where a call failed, by the same model."""
-        gathering = cls(partial.query)
-        gathering._pieces = dict(partial.pieces)
-        gathering._keeps_model = bool(partial.pieces)
-        gathering.digest = partial.digest
-        return gathering
+        assembly = cls(partial.query)
+        assembly._pieces = dict(partial.pieces)
+        assembly._keeps_model = bool(partial.pieces)
+        assembly.digest = partial.digest
+        return assembly
 
     def take_model(self, model: ModelInfo) -> None:
         """The model that there is. It is the one asked, unless the query names another, or a call goes on with one.

@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar
 from google.protobuf.message import Message
 
 from ganserve.contract.errors import CallCancelledError
-from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
 from ._attempts import Attempts
 from ._connections import CLOSED_MIDWAY, Connection, Connections
@@ -38,12 +37,12 @@ class Scope:
         """Whether nothing may be asked any more."""
         return self._ended or self._connections.closed
 
-    def begin(self, address: str, begin: Callable[[GeneratorServiceStub], Begun]) -> tuple[Connection, Begun]:
+    def begin(self, address: str, begin: Callable[[Connection], Begun]) -> tuple[Connection, Begun]:
         """Begins a call. Raises RuntimeError where the client is closed."""
         while True:
             connection = self._connections.to(address)
             try:
-                return connection, begin(connection.stub)
+                return connection, begin(connection)
             except ValueError:  # which gRPC raises where the channel was closed in between
                 if not connection.closed:
                     raise
