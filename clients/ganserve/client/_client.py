@@ -35,8 +35,9 @@ class Client:
     It connects when it is first used, once in every process: a forked `DataLoader` worker opens a channel of its own,
     and a spawned one gets a copy of the client that does the same. Streams that were begun before a fork go on in both.
 
-    A server that is unavailable is asked again until the call's time is up, and of several servers the others are asked
-    meanwhile. Each answers for the models that it has. A call is always answered by one model.
+    A server that is unavailable, or has no room and says when there may be, is asked again until the call's time is up,
+    and of several servers the others are asked meanwhile. Each answers for the models that it has. A call is always
+    answered by one model.
 
     Every method raises a subclass of `RequestError` where its request is not answered, and `InvalidRequestError` before
     anything is sent where an argument cannot be used.

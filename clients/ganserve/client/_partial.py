@@ -27,6 +27,11 @@ class Partial:
     """What came of a call before it failed. `resume` of a client of the same servers fetches the rest of it.
 
     It can be pickled, together with its error.
+
+    Attributes:
+        query: what was asked for.
+        digest: of the model that made the samples that came.
+        pieces: the samples that came, by the position of their first in what was asked for.
     """
 
     query: SampleQuery

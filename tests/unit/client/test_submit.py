@@ -155,13 +155,31 @@ def child():
     rest = [value for batch in batches for value in values(batch)]
     return rest == [i % 256 for i in range(30 * len(begun), 1200)]
 
+def leave():
+    global batches, client
+    del batches, client
+    gc.collect()
+    return True
+
 codes = []
-for _ in range(8):
-    codes.append(forked(child))
+for _ in range(4):
+    codes += [forked(child), forked(leave)]
     begun.append(next(batches))
 assert codes == [0] * 8, codes
 assert [value for batch in begun + list(batches) for value in values(batch)] == [i % 256 for i in range(1200)]
 """
+
+
+def test_a_script_ends_when_its_futures_have(server: ScriptedServer) -> None:
+    program = "client.submit(3, seed=5).add_done_callback(lambda future: print(values(future.result())))"
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", START + program, server.address],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout == "[5, 6, 7]\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
