@@ -34,7 +34,7 @@ class RetryEvent:
     pause_s: float
 
     def __str__(self) -> str:
-        then = f"again in {self.pause_s:.2f} s" if self.pause_s else "the next server"
+        then = f"again in {self.pause_s:.2f} s" if self.pause_s else "another server"
         return f"attempt {self.attempt} for {self.asked} at {self.address}: {self.error}; asking {then}"
 
 

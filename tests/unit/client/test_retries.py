@@ -172,7 +172,7 @@ def test_it_is_told_of_one_that_is_passed_over(connect: Connect, server: Scripte
     assert connect([deaf_address, server.address], on_retry=events.append).get_model()
     (event,) = events
     assert (event.address, event.pause_s, event.asked) == (deaf_address, 0.0, "the model digits")
-    assert str(event).endswith("asking the next server")
+    assert str(event).endswith("asking another server")
 
 
 def test_what_the_hook_raises_ends_the_call(connect: Connect, server: ScriptedServer, script: Script) -> None:
