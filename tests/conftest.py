@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,7 +20,10 @@ from ganserve.runtime.lanes import Lanes
 from ganserve.v1.bundle_pb2 import Parity
 from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
 
+from .snippets import run_document as run_whole_document
+
 MakeBundle = Callable[..., Path]
+RunDocument = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,6 +32,12 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANSERVE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def run_document() -> RunDocument:
+    """Runs the Python that a document prints, in the folder that the test is in; see `tests/snippets.py`."""
+    return run_whole_document
 
 
 @pytest.fixture

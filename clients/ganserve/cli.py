@@ -42,6 +42,9 @@ COMMANDS: Final = {
     "generate": _Command(
         "ganserve.client.cli.generate:generate", "Fetch samples from a server, or make them here from a bundle."
     ),
+    "interpolate": _Command(
+        "ganserve.client.cli.interpolate:interpolate", "Show the samples between two addresses in one image."
+    ),
     "models": _Command("ganserve.client.cli.models:models", "List the models of a server, or show one model's card."),
 }
 """By name; a name of two words is a command in a group."""

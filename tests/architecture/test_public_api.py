@@ -11,6 +11,7 @@ import ganserve.client
 import ganserve.exporter
 import ganserve.training
 from ganserve.client import AsyncClient, Client
+from ganserve.client._options import SampleOptions
 from ganserve.contract import errors
 
 CLIENT_NAMES = [
@@ -31,15 +32,29 @@ CLIENT_NAMES = [
     "ModelInfo",
     "NotFoundError",
     "OverloadedError",
+    "Partial",
     "PreconditionError",
     "RequestError",
+    "RetryEvent",
     "SampleSource",
     "Samples",
     "ServerError",
     "UnavailableError",
     "UnsupportedError",
 ]
-METHODS = ("close", "generate", "generate_from", "get_model", "list_models", "stream", "wait_until_ready")
+METHODS = (
+    "batches",
+    "close",
+    "generate",
+    "generate_from",
+    "get_model",
+    "interpolate",
+    "list_models",
+    "resume",
+    "stream",
+    "wait_until_ready",
+)
+OPTIONS_OF_OTHERS = {"self", "n", "timeout_s"}
 
 
 def public_methods(client: type) -> list[str]:
@@ -85,11 +100,17 @@ def test_every_error_of_a_request_can_be_caught_by_its_public_name() -> None:
 
 
 def test_both_clients_have_the_same_methods() -> None:
-    assert tuple(public_methods(Client)) == tuple(public_methods(AsyncClient)) == METHODS
+    assert tuple(public_methods(AsyncClient)) == METHODS
+    assert sorted({*METHODS, "submit"}) == public_methods(Client)  # of an AsyncClient's call, a task is made
+
+
+def test_what_other_methods_take_is_what_generate_takes() -> None:
+    of_generate = set(inspect.signature(Client.generate).parameters) - OPTIONS_OF_OTHERS
+    assert set(SampleOptions.__annotations__) == of_generate
 
 
 @pytest.mark.parametrize("name", ["__init__", *METHODS])
 def test_both_clients_take_the_same_arguments(name: str) -> None:
     of_threads, of_asyncio = (inspect.signature(getattr(client, name)) for client in (Client, AsyncClient))
     assert list(of_threads.parameters.values()) == list(of_asyncio.parameters.values())
-    assert of_threads.return_annotation == of_asyncio.return_annotation.replace("AsyncIterator", "Iterator")
+    assert of_threads.return_annotation == of_asyncio.return_annotation.replace("Async", "")

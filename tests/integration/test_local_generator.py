@@ -6,6 +6,7 @@ import copy
 import inspect
 import itertools
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,21 @@ import numpy as np
 import pytest
 
 from ganserve.cli import main
-from ganserve.client import ArtifactError, Client, InvalidRequestError, LocalGenerator, Samples, SampleSource
+from ganserve.client import (
+    ArtifactError,
+    CallCancelledError,
+    Client,
+    InvalidRequestError,
+    LocalGenerator,
+    Samples,
+    SampleSource,
+)
 
 from .conftest import ServerProcess
 
 LATENTS = np.linspace(-1, 1, 5 * 16, dtype=np.float32).reshape(5, 16)
+
+SOURCE_METHODS = ("generate", "submit", "generate_from", "interpolate", "stream", "batches", "get_model", "close")
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +45,9 @@ CALLS: dict[str, Callable[[Any], Samples]] = {
     "scattered": lambda source: source.generate(indices=[5, 2**50, 5, 0], seed=7, labels="uniform"),
     "png": lambda source: source.generate(9, seed=7, format="png"),
     "latents": lambda source: source.generate_from(LATENTS, labels=[1, 2]),
+    "submitted": lambda source: source.submit(70, seed=7, labels="balanced").result(),
+    "batches": lambda source: Samples.join(list(source.batches(32, n=75, seed=7, labels=[1, 2, 3], prefetch=3))),
+    "interpolated": lambda source: source.interpolate((7, 3), (8, 2**60), 9, labels="3", truncation=1.5),
 }
 
 
@@ -62,14 +76,35 @@ def test_streams_are_the_same_too(bundle: Path, server: ServerProcess) -> None:
     np.testing.assert_array_equal(Samples.join(here).numpy(), Samples.join(there).numpy())
 
 
+def test_an_interpolation_ends_in_the_images_of_its_addresses(bundle: Path) -> None:
+    with LocalGenerator(bundle) as local:
+        between = local.interpolate((7, 3), (8, 5), 6, labels=4).numpy()
+        for place, (seed, index) in ((0, (7, 3)), (-1, (8, 5))):
+            (image,) = local.generate(1, seed=seed, first_index=index, labels=4).numpy()
+            np.testing.assert_array_equal(between[place], image)
+        assert len(np.unique(between, axis=0)) == 6
+
+
+def test_closing_ends_what_was_submitted(bundle: Path) -> None:
+    local = LocalGenerator(bundle)
+    local.get_model()
+    futures = [local.submit(20_000, seed=seed) for seed in range(40)]
+    local.close()
+    ended = [future for future in futures if not future.cancelled()]
+    assert len(ended) < 20
+    assert all(isinstance(future.exception(), (CallCancelledError, type(None))) for future in ended)
+    with pytest.raises(RuntimeError, match="closed"):
+        local.submit(1)
+
+
 def test_the_methods_take_what_the_clients_take() -> None:
-    for name in ("generate", "generate_from", "stream", "get_model", "list_models", "close"):
+    for name in (*SOURCE_METHODS, "list_models"):
         ours, theirs = (inspect.signature(getattr(kind, name)).parameters for kind in (LocalGenerator, Client))
         assert dict(ours) == {key: value for key, value in theirs.items() if key != "timeout_s"}
 
 
 def test_both_are_sample_sources() -> None:
-    for name in ("generate", "generate_from", "stream", "get_model", "close"):
+    for name in SOURCE_METHODS:
         ours, asked = (inspect.signature(getattr(kind, name)).parameters for kind in (LocalGenerator, SampleSource))
         assert dict(ours) == dict(asked)
 
@@ -101,12 +136,20 @@ def test_a_copy_for_another_process_loads_the_bundle_there(bundle: Path) -> None
 
 def test_a_forked_child_loads_a_model_of_its_own(bundle: Path) -> None:
     with LocalGenerator(bundle) as local:
-        expected = local.generate(3, seed=1).numpy()
+        expected = local.generate(30, seed=1).numpy()
+        stream, batches = local.stream(30, batch_size=5, seed=1), local.batches(5, n=30, seed=1)
+        begun, ahead = next(stream), next(batches)
         child = os.fork()
         if child == 0:
-            equal = np.array_equal(local.generate(3, seed=1).numpy(), expected)
-            os._exit(0 if equal else 1)
+            signal.alarm(60)
+            made = [
+                local.submit(30, seed=1).result().numpy(),
+                np.concatenate([begun.numpy(), *(samples.numpy() for samples in stream)]),
+                np.concatenate([ahead.numpy(), *(samples.numpy() for samples in batches)]),
+            ]
+            os._exit(0 if all(np.array_equal(images, expected) for images in made) else 1)
         _, status = os.waitpid(child, 0)
+        assert sum(map(len, stream)) == sum(map(len, batches)) == 25
     assert os.waitstatus_to_exitcode(status) == 0
 
 

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
-from ganserve.client import AsyncClient, Client, OverloadedError
+from ganserve.client import AsyncClient, Client, OverloadedError, RetryEvent
 from ganserve.v1.generator_pb2 import GenerateRequest, ModelSelector, SampleAddress, SampleQuery, StreamSamplesRequest
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
@@ -18,7 +18,7 @@ from .conftest import StartServer
 
 def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_server: StartServer) -> None:
     async def crowd(address: str) -> list[np.ndarray | BaseException]:
-        async with AsyncClient(address, model="digits") as client:
+        async with AsyncClient(address, model="digits", retry_for_s=0) as client:
             await client.get_model()
             calls = (client.generate(60, seed=seed) for seed in range(100))
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -33,6 +33,19 @@ def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_ser
             for seed, outcome in enumerate(outcomes):
                 if not isinstance(outcome, BaseException):
                     np.testing.assert_array_equal(outcome, client.generate(60, seed=seed).numpy())
+
+
+def test_a_crowd_that_asks_again_is_answered(models: Path, start_server: StartServer) -> None:
+    events: list[RetryEvent] = []
+
+    async def crowd(address: str) -> int:
+        async with AsyncClient(address, model="digits", timeout_s=60, on_retry=events.append) as client:
+            return sum(map(len, await asyncio.gather(*(client.generate(60, seed=seed) for seed in range(100)))))
+
+    with start_server(models, "--max-queued-rows", "64", "--lanes", "1") as server:
+        assert asyncio.run(crowd(server.address)) == 6_000
+    assert events
+    assert all(event.pause_s >= (event.error.retry_after_s or 0.0) for event in events)
 
 
 def test_streams_wait_their_turn_in_a_full_queue(models: Path, start_server: StartServer) -> None:
@@ -111,7 +124,7 @@ def test_more_calls_than_allowed_are_told_to_come_back(models: Path, start_serve
         calls = [stub.StreamSamples(StreamSamplesRequest(query=query), timeout=60) for _ in range(3)]
         for call in calls:
             next(iter(call))
-        with Client(server.address, model="digits") as client:
+        with Client(server.address, model="digits", retry_for_s=0) as client:
             with pytest.raises(OverloadedError, match="3 calls are under way") as caught:
                 client.generate(1)
             assert caught.value.retry_after_s == 1.0

@@ -37,7 +37,9 @@ from ._client import Client
 from ._labels import CountsLike, LabelsLike
 from ._local import LocalGenerator
 from ._model_info import ModelInfo
+from ._partial import Partial
 from ._requests import IndicesLike
+from ._retry_event import RetryEvent
 from ._samples import Samples
 from ._source import SampleSource
 
@@ -59,8 +61,10 @@ __all__ = [
     "ModelInfo",
     "NotFoundError",
     "OverloadedError",
+    "Partial",
     "PreconditionError",
     "RequestError",
+    "RetryEvent",
     "SampleSource",
     "Samples",
     "ServerError",

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
-from contextlib import aclosing
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 
 from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestError, UnavailableError
 from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 
+from ._async_call import AsyncCall, unless_closed, wait_after
 from ._attempts import Attempts
 from ._connections import CLOSED_MIDWAY, AsyncConnection, AsyncConnections
-from ._core import Answer, Ask, Core
+from ._core import Answer, Ask, Core, grace_s
 from ._deadline import Deadline, too_slow
 from ._errors import ShortTraceback
 from ._model_info import ModelInfo
+from ._partial import Assembly, Partial
 from ._parts import MAX_IN_FLIGHT
 from ._samples import Samples
 from ._stream import StreamCursor
-
-Reply = TypeVar("Reply")
 
 
 class AsyncCalls:
@@ -36,13 +36,13 @@ class AsyncCalls:
     async def answer(self, ask: Ask[Answer], attempts: Attempts) -> Answer:
         """As `Calls.answer`."""
         with ShortTraceback():
-            return await _Call(self._connections, ask, attempts).answer()
+            return await AsyncCall(self._connections, ask, attempts, self._core.hedge_after_s).answer()
 
     async def answers_of_all(self, ask: Ask[Answer], deadline: Deadline) -> list[Answer]:
         """As `Calls.answers_of_all`."""
         with ShortTraceback():
             attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
-            calls = [_Call(self._connections, ask, at_one) for at_one in attempts]
+            calls = [AsyncCall(self._connections, ask, at_one) for at_one in attempts]
             answers = []
             for call in calls:
                 try:
@@ -53,17 +53,13 @@ class AsyncCalls:
 
     async def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """As `Calls.samples`."""
-        refresh = self._core.refresh(query)
         with ShortTraceback():
-            while True:
-                model = self._core.known or await self.model(deadline)
-                try:
-                    async with aclosing(
-                        self._parts(self._core.ask_for_parts(query, model), model, deadline)
-                    ) as answers:
-                        return Samples.join([samples async for samples in answers])
-                except RequestError as error:
-                    refresh.after(error)
+            return await self._assemble(Assembly(query), deadline)
+
+    async def rest(self, partial: Partial, deadline: Deadline) -> Samples:
+        """As `Calls.rest`."""
+        with ShortTraceback():
+            return await self._assemble(Assembly.of_rest(partial), deadline)
 
     async def model(self, deadline: Deadline) -> ModelInfo:
         """As `Calls.model`."""
@@ -86,51 +82,42 @@ class AsyncCalls:
             finally:
                 stream.cancel()
 
-    async def _parts(
-        self, asks: Iterable[Ask[Samples]], model: ModelInfo, deadline: Deadline
-    ) -> AsyncGenerator[Samples]:
-        """Answers in the order of the asks, a few of which are under way at a time."""
-        pending: deque[_Call[Samples]] = deque()
+    async def _assemble(self, assembly: Assembly, deadline: Deadline) -> Samples:
+        refresh = self._core.refresh(assembly.query)
         try:
-            for ask in asks:
+            while assembly.gaps():
+                model = self._core.known or await self.model(deadline)
+                assembly.take_model(model)
+                try:
+                    await self._assemble_parts(assembly, model, deadline)
+                except RequestError as error:
+                    refresh.after(error)
+        except RequestError as error:
+            raise assembly.failed(error) from None
+        return assembly.whole()
+
+    async def _assemble_parts(self, assembly: Assembly, model: ModelInfo, deadline: Deadline) -> None:
+        """As `Calls._assemble_parts`."""
+        pending: deque[tuple[int, AsyncCall[Samples]]] = deque()
+        try:
+            for start, ask in self._core.ask_for_parts(assembly, model):
                 if len(pending) == MAX_IN_FLIGHT:
-                    yield await pending[0].answer()
-                    pending.popleft()
-                attempts = self._core.part_attempts(deadline, model.digest)
-                pending.append(_Call(self._connections, ask, attempts))
-            for call in pending:
-                yield await call.answer()
+                    await _take_first(pending, assembly)
+                    if self._connections.closed:
+                        raise CallCancelledError(CLOSED_MIDWAY)
+                attempts = self._core.part_attempts(deadline, assembly.digest)
+                pending.append((start, AsyncCall(self._connections, ask, attempts, self._core.hedge_after_s)))
+            while pending:
+                await _take_first(pending, assembly)
+        except RequestError as error:
+            end_s = time.monotonic() + grace_s(error)
+            for start, call in pending:
+                if samples := await call.answer_within(end_s - time.monotonic()):
+                    assembly.add(start, samples)
+            raise
         finally:
-            for call in pending:
+            for _, call in pending:
                 call.cancel()
-
-
-class _Call(Generic[Answer]):
-    """One question that is under way."""
-
-    def __init__(self, connections: AsyncConnections, ask: Ask[Answer], attempts: Attempts) -> None:
-        self._connections = connections
-        self._ask = ask
-        self._attempts = attempts
-        self._send()
-
-    async def answer(self) -> Answer:
-        """Waits for the answer, and asks again where there is none. Raises RequestError."""
-        while True:
-            try:
-                return self._ask.read(await _unless_closed(self._connection, self._reply))
-            except (grpc.RpcError, RequestError) as error:
-                await _wait_after(error, self._connections, self._attempts)
-            self._send()
-
-    def cancel(self) -> None:
-        """Takes the question back."""
-        self._reply.cancel()
-
-    def _send(self) -> None:
-        left_s = self._attempts.left_s()
-        self._connection = self._connections.to(self._attempts.next_address())
-        self._reply: Any = getattr(self._connection.stub, self._ask.method)(self._ask.request, timeout=left_s)
 
 
 class _Stream:
@@ -147,14 +134,15 @@ class _Stream:
         if self._connection:
             attempts.go_on_at(self._connection.address)
         while True:
-            if self._connection is None:
-                self._connection = self._connections.to(attempts.next_address())
-                self._replies = self._connection.stub.StreamSamples(self._cursor.request())
+            connection = self._connection
+            if connection is None:
+                connection = self._connection = self._connections.to(attempts.next_address())
+                self._replies = connection.stub.StreamSamples(self._cursor.request())
             try:
-                return await self._next_within(self._connection, attempts)
+                return await self._next_within(connection, attempts)
             except (grpc.RpcError, RequestError) as error:
                 self.cancel()
-                await _wait_after(error, self._connections, attempts)
+                await wait_after(error, self._connections, connection.address, attempts, self._cursor.request())
 
     def cancel(self) -> None:
         """Ends the call under way."""
@@ -164,7 +152,7 @@ class _Stream:
 
     async def _next_within(self, connection: AsyncConnection, attempts: Attempts) -> StreamSamplesResponse:
         try:
-            reading = _unless_closed(connection, self._replies.read())
+            reading = unless_closed(connection, self._replies.read())
             reply = await asyncio.wait_for(reading, attempts.left_s())
         except TimeoutError:
             raise DeadlineError(too_slow(attempts.deadline.timeout_s)) from None
@@ -173,19 +161,7 @@ class _Stream:
         return reply
 
 
-async def _wait_after(error: Exception, connections: AsyncConnections, attempts: Attempts) -> None:
-    """Waits until it is time to ask again. Raises RequestError where that is no use."""
-    await asyncio.sleep(attempts.pause_s(error))
-    if connections.closed:
-        raise CallCancelledError(CLOSED_MIDWAY) from None
-
-
-async def _unless_closed(connection: AsyncConnection, reply: Awaitable[Reply]) -> Reply:
-    """The reply. Raises CallCancelledError where the client was closed, which gRPC tells like a task's cancellation."""
-    try:
-        return await reply
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if connection.closed and not (task and task.cancelling()):
-            raise CallCancelledError(CLOSED_MIDWAY) from None
-        raise
+async def _take_first(pending: deque[tuple[int, AsyncCall[Samples]]], assembly: Assembly) -> None:
+    start, call = pending[0]
+    assembly.add(start, await call.answer())
+    pending.popleft()

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from numpy.typing import ArrayLike
 
-from ganserve.contract.errors import UnavailableError
+from ganserve.contract.errors import RequestError, UnavailableError
 from ganserve.contract.images import ImageFormatName
 
 from ._addresses import Target
 from ._async_calls import AsyncCalls
+from ._batches import BatchPlan, read_ahead_async
 from ._connections import AsyncConnections
 from ._core import Core, merge_models
+from ._deadline import Deadline
+from ._interpolation import Address, interpolated_latents
 from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
+from ._options import SampleOptions
+from ._partial import partial_of
 from ._requests import IndicesLike
+from ._retry_event import OnRetry
 from ._samples import Samples
 
 
 class AsyncClient:
     """Asks ganserve servers for samples, from the tasks of an event loop.
 
-    Takes the same arguments and raises the same errors as `Client`. It connects when it is first used, once in every
+    Takes the same arguments and raises the same errors as `Client`. In place of `Client.submit`, a task is made of a
+    call: ``asyncio.create_task(client.generate(64))``; it can be waited for and cancelled, also when it has begun. The
+    client connects when it is first used, once in every
     event loop that uses it. asyncio's gRPC does not survive a fork: a process that was forked while one of these was
     open uses `Client`, and gets a RuntimeError here.
     """
@@ -38,9 +46,11 @@ class AsyncClient:
         digest: str = "",
         timeout_s: float = 30.0,
         retry_for_s: float | None = None,
+        on_retry: OnRetry | None = None,
+        hedge_after_s: float | None = None,
     ) -> None:
         """As `Client`."""
-        self._core = Core(target, model, version, digest, timeout_s, retry_for_s)
+        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s)
         self._connections = AsyncConnections()
         self._calls = AsyncCalls(self._core, self._connections)
 
@@ -72,6 +82,10 @@ class AsyncClient:
         )
         return await self._calls.samples(query, self._core.deadline(timeout_s))
 
+    async def resume(self, error: RequestError, *, timeout_s: float | None = None) -> Samples:
+        """As `Client.resume`."""
+        return await self._calls.rest(partial_of(error), self._core.deadline(timeout_s))
+
     async def generate_from(
         self,
         latents: ArrayLike,
@@ -84,6 +98,25 @@ class AsyncClient:
         """As `Client.generate_from`."""
         query = self._core.explicit(latents, labels=labels, format=format, quality=quality)
         return await self._calls.samples(query, self._core.deadline(timeout_s))
+
+    async def interpolate(
+        self,
+        start: Address,
+        stop: Address,
+        n: int,
+        *,
+        labels: LabelsLike | None = None,
+        truncation: float | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Samples:
+        """As `Client.interpolate`."""
+        deadline = self._core.deadline(timeout_s)
+        card = (await self._calls.model(deadline)).card
+        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation)
+        query = self._core.explicit(latents, labels=labels, format=format, quality=quality)
+        return await self._calls.samples(query, deadline)
 
     def stream(
         self,
@@ -112,6 +145,24 @@ class AsyncClient:
             endless=True,
         )
         return self._calls.stream(self._core.cursor(query, batch_size), self._core.check_wait(timeout_s))
+
+    def batches(
+        self,
+        size: int,
+        *,
+        n: int | None = None,
+        prefetch: int = 2,
+        timeout_s: float | None = None,
+        **options: Unpack[SampleOptions],
+    ) -> AsyncGenerator[Samples]:
+        """As `Client.batches`. ``contextlib.aclosing`` cancels what is under way as soon as the reader stops."""
+        plan = BatchPlan.check(self._core.addressed(n, endless=True, **options), size, prefetch)
+        wait_s = self._core.check_wait(timeout_s)
+        return read_ahead_async(
+            plan,
+            find_model=lambda: self._calls.model(Deadline(wait_s)),
+            ask=lambda query: self._calls.samples(query, Deadline(wait_s)),
+        )
 
     async def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """As `Client.get_model`."""

@@ -1,26 +1,26 @@
 """One call over as many attempts as it takes: whom to ask, how long to wait before asking again, and when to give up.
 
-The call's deadline is the only clock. A server that is unavailable is asked again until then, with growing pauses, and
-the other servers are asked at once. A server that lacks the model or has no room is passed over for the others. What
-else a server answers is the answer.
+The call's deadline is the only clock. A server that is unavailable, or that has no room and says for how long, is asked
+again until then, with growing pauses, and the other servers are asked at once. A server that lacks the model is passed
+over for the others. What else a server answers is the answer.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import random
 from typing import Final
+
+from google.protobuf.message import Message
 
 from ganserve.contract.errors import DeadlineError, OverloadedError, RequestError, UnavailableError
 
+from ._backoff import Refusal, refused
 from ._deadline import Deadline
 from ._errors import is_lack, is_over_limit, request_error
+from ._retry_event import OnRetry, RetryEvent, describe_request
 from ._servers import Server, Servers
 
-_FIRST_PAUSE_S: Final = 0.1
-_MAX_PAUSE_S: Final = 2.0
-_MOST_DOUBLINGS: Final = 8
 _LAST_CHANCE_S: Final = 0.02  # with less time left there is no further attempt
 _SILENT_S: Final = 1.0
 
@@ -31,25 +31,35 @@ class Attempts:
     """The attempts at one call, or at the next reply of a stream."""
 
     def __init__(
-        self, servers: Servers, deadline: Deadline, *, retry_for_s: float, digest: str = "", may_change: bool = False
+        self,
+        servers: Servers,
+        deadline: Deadline,
+        *,
+        retry_for_s: float,
+        digest: str = "",
+        may_change: bool = False,
+        on_retry: OnRetry | None = None,
     ) -> None:
         """Asks nothing yet.
 
         Args:
             servers: whom to ask.
             deadline: when to give up.
-            retry_for_s: most seconds for which an unavailable server is asked again, however far the deadline is.
+            retry_for_s: most seconds for which a server that refused is asked again, however far the deadline is.
             digest: the model that is asked for, where it is known.
-            may_change: whether the caller can do with another model. Then it is not waited for a server that may have
-                this one, once another server says that it does not.
+            may_change: whether the caller can do with another model. Then it is not waited for an unavailable server
+                that may have this one, once another server says that it does not.
+            on_retry: is told of every question before it is asked again.
         """
         self.deadline = deadline
         self._servers = servers
         self._retry_for_s = retry_for_s
         self._digest = digest
         self._may_change = may_change
+        self._on_retry = on_retry
         self._unasked: list[Server] = []  # in this round
-        self._refusals: list[tuple[Server, RequestError]] = []  # of this round
+        self._refusals: dict[str, Refusal] = {}  # the last one of each server
+        self._num_asked = 0
         self._num_rounds = 0
         self._refused_since_s = math.inf
         self._last_refusal: RequestError | None = None
@@ -58,15 +68,30 @@ class Attempts:
     def next_address(self) -> str:
         """Whom to ask now."""
         if not self._unasked:
-            self._unasked = self._servers.in_order(self._digest)
-        self._server = self._unasked.pop(0)
-        return self._server.address
+            self._unasked = self._may_be_asked() or [min(self._servers.in_order(self._digest), key=self._not_before_s)]
+        self._num_asked += 1
+        return self._unasked.pop(0).address
+
+    def second_address(self, first_address: str) -> str | None:
+        """Whom to ask beside the one that has not answered yet; None where nobody else could answer."""
+        others = [server for server in self._may_be_asked() if server.address != first_address]
+        able = [server for server in others if not server.lacks_model(self._digest)]
+        if not able:
+            return None
+        second = next((server for server in able if server in self._unasked), able[0])
+        self._unasked = [server for server in self._unasked if server is not second]
+        self._num_asked += 1
+        return second.address
 
     def go_on_at(self, address: str) -> None:
         """A server was asked already, and its answer is awaited."""
-        order = self._servers.in_order(self._digest)
-        self._server = next(server for server in order if server.address == address)
-        self._unasked = [server for server in order if server is not self._server]
+        self._unasked = [server for server in self._servers.in_order(self._digest) if server.address != address]
+        self._num_asked += 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no time is left."""
+        return self.deadline.passed_s >= self.deadline.timeout_s
 
     def left_s(self) -> float | None:
         """As `Deadline.left_s`. Raises the last refusal, where there was one, when no time is left."""
@@ -75,53 +100,87 @@ class Attempts:
         except DeadlineError as error:
             raise self._at_the_end(error) from None
 
-    def pause_s(self, failure: Exception) -> float:
+    def pause_s(self, failure: Exception, address: str, request: Message, *, another_is_asked: bool = False) -> float:
         """Seconds to wait before the next attempt, after one that gRPC or a check of the reply ended.
 
+        Args:
+            failure: what ended it.
+            address: the server that was asked.
+            request: what it was asked.
+            another_is_asked: whether another server, asked at the same time, may still answer.
+
         Raises:
-            RequestError: there is to be none.
+            RequestError: there is to be no further attempt.
         """
-        error = request_error(failure, self._server.address, self.deadline.timeout_s)
-        self._learn(error)
-        if isinstance(error, OverloadedError) and self._unasked:
-            return 0.0  # another server may have room
-        if not isinstance(error, UnavailableError) and not is_lack(error):
+        error = request_error(failure, address, self.deadline.timeout_s)
+        self._learn(error, self._servers.at(address))
+        if not isinstance(error, (UnavailableError, OverloadedError)) and not is_lack(error):
             raise self._at_the_end(error) from None
-        self._refusals.append((self._server, error))
-        if self._unasked:
-            return 0.0
-        refusals, self._refusals = self._refusals, []
-        self._num_rounds += 1
-        if any(is_lack(error) for _, error in refusals) and (
-            self._may_change or all(is_lack(error) for _, error in refusals)
-        ):
-            raise _joined(refusals) from None
-        return self._backoff_s(refusals)
+        self._refusals[address] = refused(error, self._refusals.get(address), self.deadline.passed_s)
+        pause_s = 0.0 if another_is_asked or self._unasked else self._pause_after_round_s()
+        if self._on_retry:
+            asked = describe_request(request)
+            self._on_retry(
+                RetryEvent(asked=asked, address=address, attempt=self._num_asked, error=error, pause_s=pause_s)
+            )
+        return pause_s
 
-    def _learn(self, error: RequestError) -> None:
+    def _learn(self, error: RequestError, server: Server) -> None:
         if isinstance(error, UnavailableError):
-            self._servers.rest(self._server)
+            self._servers.rest(server)
+            server.lacks = set()  # what it lacked, it may have when it is back
+        elif isinstance(error, OverloadedError) and error.retry_after_s:
+            self._servers.rest(server, error.retry_after_s)
         elif is_lack(error):
-            self._server.lacks.add(self._digest)
+            server.lacks.add(self._digest)
         elif is_over_limit(error):
-            self._servers.ask_next(self._server)  # it knows its limit
+            self._servers.ask_next(server)  # it knows its limit
 
-    def _backoff_s(self, refusals: list[tuple[Server, RequestError]]) -> float:
-        """The pause after a round in which every server refused. Raises where no time is left for another."""
-        joined = _joined(refusals)
+    def _may_be_asked(self) -> list[Server]:
+        """The servers in their order, without those that want to be left alone for longer."""
+        passed_s = self.deadline.passed_s
+        return [server for server in self._servers.in_order(self._digest) if self._not_before_s(server) <= passed_s]
+
+    def _not_before_s(self, server: Server) -> float:
+        refusal = self._refusals.get(server.address)
+        return refusal.not_before_s if refusal else 0.0
+
+    def _pause_after_round_s(self) -> float:
+        """The pause when every server has refused. Raises RequestError where there is to be no other round."""
+        self._num_rounds += 1
+        refusals = list(self._refusals.values())
+        there = [refusal for refusal in refusals if not isinstance(refusal.error, UnavailableError)]
+        able = [refusal for refusal in refusals if not is_lack(refusal.error)]
+        joined = self._joined_refusal()
+        if not able or (self._may_change and there and all(is_lack(refusal.error) for refusal in there)):
+            raise joined from None
         passed_s = self.deadline.passed_s
         self._refused_since_s = min(self._refused_since_s, passed_s)
         left_s = min(self.deadline.timeout_s, self._refused_since_s + self._retry_for_s) - passed_s
-        advised_s = min((error.retry_after_s or 0.0 for _, error in refusals), default=0.0)
-        if left_s <= _LAST_CHANCE_S:
+        pause_s = min(refusal.wait_s(passed_s, left_s) for refusal in able)
+        if left_s <= _LAST_CHANCE_S or math.isinf(pause_s):
             raise self._after_all(joined) from None
         if passed_s - self._refused_since_s >= _SILENT_S and not self._told:
             self._told = True
             _log.warning("%s; asking again%s", joined, "" if math.isinf(left_s) else f" for up to {left_s:.0f} s")
         self._last_refusal = joined
-        backoff_s = math.ldexp(_FIRST_PAUSE_S, min(self._num_rounds - 1, _MOST_DOUBLINGS))
-        pause_s = min(max(backoff_s, advised_s), _MAX_PAUSE_S) * _jitter()
-        return min(pause_s, left_s / 2)  # so that the last attempts come near the end, whatever the pause
+        return max(0.0, pause_s)
+
+    def _joined_refusal(self) -> RequestError:
+        """The last refusals of all servers as one: of the kind of those who answered, where somebody did."""
+        errors = {address: refusal.error for address, refusal in self._refusals.items()}
+        if len(errors) == 1:
+            return next(iter(errors.values()))
+        foremost = min(errors.values(), key=_rank)
+        texts = [
+            str(error) if isinstance(error, UnavailableError) else f"{at}: {error}" for at, error in errors.items()
+        ]
+        waits_s = [error.retry_after_s for error in errors.values() if error.retry_after_s is not None]
+        return type(foremost)(
+            "no server can answer: " + "; ".join(texts),
+            field=foremost.field,
+            retry_after_s=min(waits_s, default=None),
+        )
 
     def _after_all(self, error: RequestError) -> RequestError:
         """The last refusal, with how often there was one."""
@@ -140,20 +199,6 @@ class Attempts:
         return self._after_all(self._last_refusal)
 
 
-def _jitter() -> float:
-    """Spreads out the clients that lost a server at the same time."""
-    return random.uniform(0.8, 1.2)  # noqa: S311 (keeps no secret)
-
-
-def _joined(refusals: list[tuple[Server, RequestError]]) -> RequestError:
-    """All refusals of a round as one: of the kind of those who answered, where somebody did."""
-    if len(refusals) == 1:
-        return refusals[0][1]
-    foremost = next((error for _, error in refusals if is_lack(error)), refusals[0][1])
-    texts = [f"{server.address}: {error}" if is_lack(error) else str(error) for server, error in refusals]
-    waits_s = [error.retry_after_s for _, error in refusals if error.retry_after_s is not None]
-    return type(foremost)(
-        "no server can answer: " + "; ".join(texts),
-        field=foremost.field,
-        retry_after_s=min(waits_s, default=None),
-    )
+def _rank(error: RequestError) -> int:
+    """Which of several refusals says most: a server without the model, then one without room, then one not there."""
+    return 0 if is_lack(error) else 1 if isinstance(error, OverloadedError) else 2

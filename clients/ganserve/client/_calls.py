@@ -5,27 +5,27 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Iterator
+from typing import Any, Final
 
 import grpc
 
-from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestError, UnavailableError
+from ganserve.contract.errors import DeadlineError, RequestError, UnavailableError
 from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
-from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
 from ._attempts import Attempts
-from ._connections import CLOSED_MIDWAY, Connection, Connections
-from ._core import Answer, Ask, Core
+from ._call import Call
+from ._connections import Connection, Connections
+from ._core import Answer, Ask, Core, grace_s
 from ._deadline import Deadline, too_slow
 from ._errors import ShortTraceback
 from ._model_info import ModelInfo
+from ._partial import Assembly, Partial
 from ._parts import MAX_IN_FLIGHT
 from ._samples import Samples
+from ._scope import Scope
 from ._stream import StreamCursor
 from ._watchdog import watching
-
-Begun = TypeVar("Begun")
 
 _inherited: Final[list[Any]] = []  # calls of this process's parent, which are never touched again
 
@@ -35,18 +35,18 @@ class Calls:
 
     def __init__(self, core: Core, connections: Connections) -> None:
         self._core = core
-        self._connections = connections
+        self._scope = Scope(connections)
 
     def answer(self, ask: Ask[Answer], attempts: Attempts) -> Answer:
         """What a server answers. Raises RequestError."""
         with ShortTraceback():
-            return _Call(self._connections, ask, attempts).answer()
+            return Call(self._scope, ask, attempts, self._core.hedge_after_s).answer()
 
     def answers_of_all(self, ask: Ask[Answer], deadline: Deadline) -> list[Answer]:
         """What each server answers that is there now; where none is, what the first one answers that comes."""
         with ShortTraceback():
             attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
-            calls = [_Call(self._connections, ask, at_one) for at_one in attempts]
+            calls = [Call(self._scope, ask, at_one) for at_one in attempts]
             answers = []
             for call in calls:
                 try:
@@ -57,14 +57,13 @@ class Calls:
 
     def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """All samples of a query, by one model."""
-        refresh = self._core.refresh(query)
         with ShortTraceback():
-            while True:
-                model = self._core.known or self.model(deadline)
-                try:
-                    return Samples.join(list(self._parts(self._core.ask_for_parts(query, model), model, deadline)))
-                except RequestError as error:
-                    refresh.after(error)
+            return self._assemble(Assembly(query), deadline)
+
+    def rest(self, partial: Partial, deadline: Deadline) -> Samples:
+        """All samples of a call that failed. Those that came before are not asked for again."""
+        with ShortTraceback():
+            return self._assemble(Assembly.of_rest(partial), deadline)
 
     def model(self, deadline: Deadline) -> ModelInfo:
         """The client's model, as a server tells it now."""
@@ -72,7 +71,7 @@ class Calls:
 
     def stream(self, cursor: StreamCursor, timeout_s: float) -> Iterator[Samples]:
         """The samples of a stream. The wait for each reply has a deadline of its own."""
-        stream = _Stream(self._connections, cursor)
+        stream = _Stream(self._scope, cursor)
         with ShortTraceback():
             try:
                 while cursor.unfinished:
@@ -86,60 +85,55 @@ class Calls:
             finally:
                 stream.cancel()
 
-    def _parts(self, asks: Iterable[Ask[Samples]], model: ModelInfo, deadline: Deadline) -> Iterator[Samples]:
-        """Answers in the order of the asks, a few of which are under way at a time."""
-        pending: deque[_Call[Samples]] = deque()
+    def end(self) -> None:
+        """Ends the calls that this object began, and no others of the client, with CallCancelledError."""
+        self._scope.end()
+
+    def _assemble(self, assembly: Assembly, deadline: Deadline) -> Samples:
+        refresh = self._core.refresh(assembly.query)
         try:
-            for ask in asks:
+            while assembly.gaps():
+                model = self._core.known or self.model(deadline)
+                assembly.take_model(model)
+                try:
+                    self._assemble_parts(assembly, model, deadline)
+                except RequestError as error:
+                    refresh.after(error)
+        except RequestError as error:
+            raise assembly.failed(error) from None
+        return assembly.whole()
+
+    def _assemble_parts(self, assembly: Assembly, model: ModelInfo, deadline: Deadline) -> None:
+        """Asks for all that is missing, in parts, a few of which are under way at a time.
+
+        Where one of them fails, those under way are waited for only briefly. Raises its RequestError.
+        """
+        pending: deque[tuple[int, Call[Samples]]] = deque()
+        try:
+            for start, ask in self._core.ask_for_parts(assembly, model):
                 if len(pending) == MAX_IN_FLIGHT:
-                    yield pending[0].answer()
-                    pending.popleft()
-                attempts = self._core.part_attempts(deadline, model.digest)
-                pending.append(_Call(self._connections, ask, attempts))
-            for call in pending:
-                yield call.answer()
+                    _take_first(pending, assembly)
+                    self._scope.check_open()
+                attempts = self._core.part_attempts(deadline, assembly.digest)
+                pending.append((start, Call(self._scope, ask, attempts, self._core.hedge_after_s)))
+            while pending:
+                _take_first(pending, assembly)
+        except RequestError as error:
+            end_s = time.monotonic() + grace_s(error)
+            for start, call in pending:
+                if samples := call.answer_within(end_s - time.monotonic()):
+                    assembly.add(start, samples)
+            raise
         finally:
-            for call in pending:
+            for _, call in pending:
                 call.cancel()
-
-
-class _Call(Generic[Answer]):
-    """One question that is under way."""
-
-    def __init__(self, connections: Connections, ask: Ask[Answer], attempts: Attempts) -> None:
-        self._connections = connections
-        self._ask = ask
-        self._attempts = attempts
-        self._send()
-
-    def answer(self) -> Answer:
-        """Waits for the answer, and asks again where there is none. Raises RequestError."""
-        while True:
-            try:
-                return self._ask.read(self._reply.result())
-            except (grpc.RpcError, RequestError) as error:
-                _wait_after(error, self._connections, self._connection, self._attempts)
-            self._send()
-
-    def cancel(self) -> None:
-        """Takes the question back."""
-        self._reply.cancel()
-
-    def _send(self) -> None:
-        left_s = self._attempts.left_s()
-
-        def send(stub: GeneratorServiceStub) -> grpc.Future[Any]:
-            future: grpc.Future[Any] = getattr(stub, self._ask.method).future(self._ask.request, timeout=left_s)
-            return future
-
-        self._connection, self._reply = _begin(self._connections, self._attempts, send)
 
 
 class _Stream:
     """StreamSamples calls, one after the other, that together bring what a cursor asks for."""
 
-    def __init__(self, connections: Connections, cursor: StreamCursor) -> None:
-        self._connections = connections
+    def __init__(self, scope: Scope, cursor: StreamCursor) -> None:
+        self._scope = scope
         self._cursor = cursor
         self._connection: Connection | None = None
         self._replies: Any = None
@@ -157,7 +151,7 @@ class _Stream:
                 return self._next_within(attempts.left_s(), attempts.deadline.timeout_s)
             except (grpc.RpcError, RequestError) as error:
                 self.cancel()
-                _wait_after(error, self._connections, connection, attempts)
+                self._scope.wait_after(error, connection, attempts, self._cursor.request())
 
     def cancel(self) -> None:
         """Ends the call under way. One of a parent process is left alone: its locks may have been held at the fork."""
@@ -170,7 +164,9 @@ class _Stream:
     def _begin(self, attempts: Attempts) -> Connection:
         self.cancel()
         request = self._cursor.request()
-        self._connection, self._replies = _begin(self._connections, attempts, lambda stub: stub.StreamSamples(request))
+        self._connection, self._replies = self._scope.begin(
+            attempts.next_address(), lambda connection: connection.stub.StreamSamples(request)
+        )
         self._process = os.getpid()
         return self._connection
 
@@ -187,24 +183,7 @@ class _Stream:
         return reply
 
 
-def _wait_after(error: Exception, connections: Connections, connection: Connection, attempts: Attempts) -> None:
-    """Waits until it is time to ask again. Raises RequestError where that is no use."""
-    if connection.ended_by_fork:
-        return
-    if not connections.closed:
-        time.sleep(attempts.pause_s(error))
-    if connections.closed:
-        raise CallCancelledError(CLOSED_MIDWAY) from None
-
-
-def _begin(
-    connections: Connections, attempts: Attempts, begin: Callable[[GeneratorServiceStub], Begun]
-) -> tuple[Connection, Begun]:
-    """Begins a call to whoever's turn it is."""
-    while True:
-        connection = connections.to(attempts.next_address())
-        try:
-            return connection, begin(connection.stub)
-        except ValueError:  # which gRPC raises where the channel was closed in between
-            if not connection.closed:
-                raise
+def _take_first(pending: deque[tuple[int, Call[Samples]]], assembly: Assembly) -> None:
+    start, call = pending[0]
+    assembly.add(start, call.answer())
+    pending.popleft()

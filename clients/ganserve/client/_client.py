@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from numpy.typing import ArrayLike
 
-from ganserve.contract.errors import UnavailableError
+from ganserve.contract.errors import RequestError, UnavailableError
 from ganserve.contract.images import ImageFormatName
 
 from ._addresses import Target
+from ._batches import BatchPlan, read_ahead
 from ._calls import Calls
 from ._connections import Connections
 from ._core import Core, merge_models
+from ._deadline import Deadline
+from ._interpolation import Address, interpolated_latents
 from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
+from ._options import SampleOptions
+from ._partial import partial_of
 from ._requests import IndicesLike
+from ._retry_event import OnRetry
 from ._samples import Samples
+from ._submissions import CALLS_AT_ONCE, Submissions
 
 
 class Client:
@@ -27,8 +35,9 @@ class Client:
     It connects when it is first used, once in every process: a forked `DataLoader` worker opens a channel of its own,
     and a spawned one gets a copy of the client that does the same. Streams that were begun before a fork go on in both.
 
-    A server that is unavailable is asked again until the call's time is up, and of several servers the others are asked
-    meanwhile. Each answers for the models that it has. A call is always answered by one model.
+    A server that is unavailable, or has no room and says when there may be, is asked again until the call's time is up,
+    and of several servers the others are asked meanwhile. Each answers for the models that it has. A call is always
+    answered by one model.
 
     Every method raises a subclass of `RequestError` where its request is not answered, and `InvalidRequestError` before
     anything is sent where an argument cannot be used.
@@ -43,6 +52,8 @@ class Client:
         digest: str = "",
         timeout_s: float = 30.0,
         retry_for_s: float | None = None,
+        on_retry: OnRetry | None = None,
+        hedge_after_s: float | None = None,
     ) -> None:
         """Sends nothing yet.
 
@@ -53,16 +64,22 @@ class Client:
             version: its version; without it, the highest.
             digest: SHA-256 of its ONNX file; with it, only that very model answers.
             timeout_s: most seconds a call takes, all attempts together, unless the call says otherwise.
-            retry_for_s: most seconds for which an unavailable server is asked again; 0 asks once. Without it, for as
-                long as the call may take.
+            retry_for_s: most seconds for which a server that is unavailable or without room is asked again; 0 asks
+                once. Without it, for as long as the call may take.
+            on_retry: is called with a `RetryEvent` before anything is asked again, by whichever thread makes the call.
+                What it raises ends the call.
+            hedge_after_s: seconds after which another server is asked the same, where the first has not answered by
+                then; the first answer counts, and the other call is cancelled. At most once for each request. Takes
+                two or more addresses. Without it, nobody else is asked while one is answering.
 
         Raises:
-            ConfigError: an address, a timeout or a retry time that cannot be used.
+            ConfigError: an address, a timeout or another setting that cannot be used.
             InvalidRequestError: a version that cannot be.
         """
-        self._core = Core(target, model, version, digest, timeout_s, retry_for_s)
+        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s)
         self._connections = Connections()
         self._calls = Calls(self._core, self._connections)
+        self._submissions = Submissions(CALLS_AT_ONCE * len(self._core.addresses))
 
     def generate(
         self,
@@ -111,6 +128,37 @@ class Client:
         )
         return self._calls.samples(query, self._core.deadline(timeout_s))
 
+    def submit(
+        self, n: int | None = None, *, timeout_s: float | None = None, **options: Unpack[SampleOptions]
+    ) -> Future[Samples]:
+        """As `generate`, and without waiting: a future of the samples, for ``as_completed``, ``wait`` and callbacks.
+
+        Up to 8 for each server are under way at once, in the order in which they were submitted; `timeout_s` counts
+        from when one begins. One that has not begun can be cancelled. `close` cancels all that have not, and ends the
+        others with `CallCancelledError`, as it happens in a forked process to those of its parent.
+
+        Raises:
+            InvalidRequestError: at once, where an argument cannot be used.
+        """
+        query = self._core.addressed(n, **options)
+        wait_s = self._core.check_wait(timeout_s)
+        return self._submissions.submit(lambda: self._calls.samples(query, Deadline(wait_s)))
+
+    def resume(self, error: RequestError, *, timeout_s: float | None = None) -> Samples:
+        """All samples of a call that failed with `error`: asks for those alone that `error.partial` lacks.
+
+        In the order asked for, and by the same model where some are there.
+
+        Args:
+            error: what `generate`, `generate_from`, `interpolate` or a future raised, here or in another process.
+            timeout_s: as in `generate`.
+
+        Raises:
+            RequestError: `error` itself where it does not tell what was asked for.
+            PreconditionError: the model that made the first ones is not there any more.
+        """
+        return self._calls.rest(partial_of(error), self._core.deadline(timeout_s))
+
     def generate_from(
         self,
         latents: ArrayLike,
@@ -132,6 +180,40 @@ class Client:
         """
         query = self._core.explicit(latents, labels=labels, format=format, quality=quality)
         return self._calls.samples(query, self._core.deadline(timeout_s))
+
+    def interpolate(
+        self,
+        start: Address,
+        stop: Address,
+        n: int,
+        *,
+        labels: LabelsLike | None = None,
+        truncation: float | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Samples:
+        """The samples on the way from one address to another, each a seed and an index: ``((7, 3), (7, 12), 8)``.
+
+        The first and the last are those of the addresses themselves. The latents between them turn from one to the
+        other (spherical linear interpolation, Shoemake 1985; White 2016) and are the same on every machine.
+
+        Args:
+            start: seed and index of the first sample.
+            stop: seed and index of the last.
+            n: number of samples, at least 2.
+            labels: the one class of all; a conditional generator needs it.
+            truncation: as in `generate`, of both addresses.
+            format: as in `generate`.
+            quality: as in `generate`.
+            timeout_s: as in `generate`.
+        """
+        deadline = self._core.deadline(timeout_s)
+        card = self._calls.model(deadline).card
+        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation)
+        return self._calls.samples(
+            self._core.explicit(latents, labels=labels, format=format, quality=quality), deadline
+        )
 
     def stream(
         self,
@@ -177,6 +259,40 @@ class Client:
         )
         return self._calls.stream(self._core.cursor(query, batch_size), self._core.check_wait(timeout_s))
 
+    def batches(
+        self,
+        size: int,
+        *,
+        n: int | None = None,
+        prefetch: int = 2,
+        timeout_s: float | None = None,
+        **options: Unpack[SampleOptions],
+    ) -> Generator[Samples]:
+        """Samples of a seed in index order, in batches of exactly `size`, some of which are made ahead of the reader.
+
+        The same samples as of `stream`, whatever `size` and `prefetch` are, and by one model. Every batch is a call of
+        its own, so that several servers share the work, a lost server loses nothing, and a reader may take its time.
+        `stream` is better for one server and small batches, since it is a single call that needs no threads, and where
+        samples are wanted as soon as each is there.
+
+        Args:
+            size: samples a batch. With `n`, the last batch may hold fewer.
+            n: number of samples; without it, as many as `counts` add up to, and without counts, there is no end.
+            prefetch: batches asked for ahead of the reader, 0 to 256. Never more than these and the reader's own are
+                there at a time. When the reader stops, those under way are cancelled.
+            timeout_s: most seconds for a batch; without it, the client's own.
+            **options: as in `generate`; `indices` in any order are batched in that order.
+        """
+        plan = BatchPlan.check(self._core.addressed(n, endless=True, **options), size, prefetch)
+        wait_s = self._core.check_wait(timeout_s)
+        calls = Calls(self._core, self._connections)
+        return read_ahead(
+            plan,
+            find_model=lambda: calls.model(Deadline(wait_s)),
+            ask=lambda query: calls.samples(query, Deadline(wait_s)),
+            end=calls.end,
+        )
+
     def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """The client's model as a server runs it now: identity, card, state and limits."""
         return self._calls.model(self._core.deadline(timeout_s))
@@ -203,7 +319,8 @@ class Client:
             raise self._core.not_ready(error, deadline) from None
 
     def close(self) -> None:
-        """Closes this process's channels. Calls under way end with `CallCancelledError`."""
+        """Closes this process's channels. Calls under way end with `CallCancelledError`, and others are cancelled."""
+        self._submissions.close()
         self._connections.close()
 
     def __repr__(self) -> str:

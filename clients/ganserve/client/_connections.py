@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
 CLOSED_MIDWAY: Final = "the client was closed during the call"
-_CLOSED: Final = "this client is closed; make another"
+CLOSED: Final = "this client is closed; make another"
 
 
 class Connection:
@@ -74,7 +74,7 @@ class Connections:
         if connection is None:
             with _no_fork:
                 if self.closed:
-                    raise RuntimeError(_CLOSED)
+                    raise RuntimeError(CLOSED)
                 _in_use.add(self)
                 connection = self._by_address.setdefault(address, Connection(address))
         return connection
@@ -144,7 +144,7 @@ class AsyncConnections:
         Raises RuntimeError when the client is closed, and in a process where asyncio's gRPC cannot be used.
         """
         if self.closed:
-            raise RuntimeError(_CLOSED)
+            raise RuntimeError(CLOSED)
         if _async_broken_by_fork:
             raise RuntimeError(
                 "this process was forked from one that had an AsyncClient open, and asyncio's gRPC does not survive "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, Unpack
 
 from google.protobuf.message import Message
 from numpy.typing import ArrayLike
@@ -22,18 +22,24 @@ from ganserve.v1.model_pb2 import ModelState
 
 from ._addresses import Target, parse_addresses
 from ._attempts import Attempts
-from ._deadline import Deadline, check_retry, check_timeout
+from ._deadline import Deadline, check_hedge, check_retry, check_timeout
 from ._errors import is_lack, is_over_limit
-from ._labels import CountsLike, LabelsLike
+from ._labels import LabelsLike
 from ._memory import check_fits
 from ._model_info import ModelInfo
+from ._options import SampleOptions, sample_query
+from ._partial import Assembly
 from ._parts import generate_request, parts
 from ._replies import whole_reply
-from ._requests import IndicesLike, address_query, image_encoding, latents_query, model_selector, named
+from ._requests import image_encoding, latents_query, model_selector, named
+from ._retry_event import OnRetry, check_on_retry
+from ._samples import Samples
 from ._servers import Servers
 from ._stream import StreamCursor
 
 Answer = TypeVar("Answer")
+
+_GRACE_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Core:
     Attributes:
         addresses: one or more server addresses.
         known: the model, or None where it has not been asked for or is known to have changed.
+        hedge_after_s: seconds after which a second server is asked too; None for never.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class Core:
         digest: str,
         timeout_s: float,
         retry_for_s: float | None,
+        on_retry: OnRetry | None,
+        hedge_after_s: float | None,
     ) -> None:
         """Raises ConfigError or InvalidRequestError for arguments that cannot be used."""
         self.addresses = parse_addresses(target)
@@ -75,6 +84,8 @@ class Core:
         self._model = model_selector(model, version, digest)
         self._timeout_s = check_timeout(timeout_s)
         self._retry_for_s = check_retry(retry_for_s)
+        self._on_retry = check_on_retry(on_retry)
+        self.hedge_after_s = check_hedge(hedge_after_s, len(self.addresses))
 
     def describe(self, kind: str) -> str:
         """The client as people read it."""
@@ -94,9 +105,10 @@ class Core:
 
     def attempts(self, deadline: Deadline, *, patient: bool = False) -> Attempts:
         """At a call that any server may answer. Patient ones go on until the deadline, whatever `retry_for_s` is."""
-        digest = self._model.digest
         retry_for_s = deadline.timeout_s if patient else self._retry_for_s
-        return Attempts(self._servers, deadline, retry_for_s=retry_for_s, digest=digest)
+        return Attempts(
+            self._servers, deadline, retry_for_s=retry_for_s, digest=self._model.digest, on_retry=self._on_retry
+        )
 
     def attempt_at(self, address: str, deadline: Deadline) -> Attempts:
         """At a call to one server, which is asked once."""
@@ -104,7 +116,14 @@ class Core:
 
     def part_attempts(self, deadline: Deadline, digest: str) -> Attempts:
         """At a part of a call, which the model `digest` has to answer."""
-        return Attempts(self._servers, deadline, retry_for_s=self._retry_for_s, digest=digest, may_change=True)
+        return Attempts(
+            self._servers,
+            deadline,
+            retry_for_s=self._retry_for_s,
+            digest=digest,
+            may_change=True,
+            on_retry=self._on_retry,
+        )
 
     def stream_attempts(self, cursor: StreamCursor, timeout_s: float) -> Attempts:
         """At the next reply of a stream, for which the wait begins now."""
@@ -114,6 +133,7 @@ class Core:
             retry_for_s=self._retry_for_s,
             digest=cursor.digest,
             may_change=cursor.may_change,
+            on_retry=self._on_retry,
         )
 
     def ask_for_model(self) -> Ask[ModelInfo]:
@@ -134,14 +154,16 @@ class Core:
         """What a wait for a server ends with."""
         return DeadlineError(f"no server was ready within {deadline.timeout_s:g} s: {error}")
 
-    def ask_for_parts(self, query: SampleQuery, model: ModelInfo) -> Iterator[Ask[Any]]:
-        """Asks for all samples of a query, in order, in requests that the server takes, and of one model.
+    def ask_for_parts(self, assembly: Assembly, model: ModelInfo) -> Iterator[tuple[int, Ask[Samples]]]:
+        """Asks for all samples that are missing, in order, in requests that the server takes, and of one model.
 
-        Raises InvalidRequestError where they do not fit into memory.
+        Each question stands behind the position of its first sample. Raises InvalidRequestError where the whole does
+        not fit into memory.
         """
+        query = assembly.query
         check_fits(query, model)
-        for part in parts(query, model.max_samples_per_request, model.digest):
-            yield Ask("Generate", generate_request(part), _samples_of(part))
+        for start, part in parts(query, model.max_samples_per_request, assembly.digest, assembly.gaps()):
+            yield start, Ask("Generate", generate_request(part), _samples_of(part))
 
     def refresh(self, query: SampleQuery) -> Refresh:
         """What to do where a call for samples is refused."""
@@ -156,33 +178,9 @@ class Core:
         """A stream, of the model that is known. Raises InvalidRequestError for a batch size that is not 1 or more."""
         return StreamCursor(query, batch_size, self.known.digest if self.known else "")
 
-    def addressed(
-        self,
-        n: int | None,
-        *,
-        seed: int | None,
-        first_index: int,
-        labels: LabelsLike | None,
-        counts: CountsLike | None,
-        truncation: float | None,
-        format: str,  # noqa: A002
-        quality: int | None,
-        indices: IndicesLike | None = None,
-        endless: bool = False,
-    ) -> SampleQuery:
-        """Asks the client's model for samples of a seed, as `address_query` does. Raises InvalidRequestError."""
-        return address_query(
-            self._model,
-            n,
-            seed=seed,
-            first_index=first_index,
-            indices=indices,
-            labels=labels,
-            counts=counts,
-            truncation=truncation,
-            endless=endless,
-            encoding=image_encoding(format, quality),
-        )
+    def addressed(self, n: int | None, *, endless: bool = False, **options: Unpack[SampleOptions]) -> SampleQuery:
+        """Asks the client's model for samples of a seed, as `sample_query` does. Raises InvalidRequestError."""
+        return sample_query(self._model, n, endless=endless, **options)
 
     def explicit(
         self,
@@ -224,6 +222,11 @@ class Refresh:
         self._spent = True
 
 
+def grace_s(error: RequestError) -> float:
+    """How long to wait for the parts under way when one has failed: not at all where they are to be asked for again."""
+    return 0.0 if is_lack(error) or is_over_limit(error) else _GRACE_S
+
+
 def merge_models(lists: Iterable[list[ModelInfo]]) -> list[ModelInfo]:
     """The models of several servers, each once, by name and version."""
     by_identity = {(model.name, model.version, model.digest): model for models in lists for model in models}
@@ -234,7 +237,7 @@ def _all_models(reply: ListModelsResponse) -> list[ModelInfo]:
     return [ModelInfo(model) for model in reply.models]
 
 
-def _samples_of(part: SampleQuery) -> Callable[[GenerateResponse], Any]:
+def _samples_of(part: SampleQuery) -> Callable[[GenerateResponse], Samples]:
     return lambda reply: whole_reply(part, reply.batch)
 
 

@@ -31,6 +31,22 @@ def check_retry(retry_for_s: float | None) -> float:
     return _as_float(retry_for_s)
 
 
+def check_hedge(hedge_after_s: float | None, num_addresses: int) -> float | None:
+    """`hedge_after_s` as a float, or None for never.
+
+    Raises ConfigError unless it is a number of 0 or more and there are two addresses, of which one can be the second.
+    """
+    if hedge_after_s is None:
+        return None
+    if isinstance(hedge_after_s, bool) or not isinstance(hedge_after_s, (int, float)) or not hedge_after_s >= 0:
+        raise ConfigError(f"hedge_after_s is {hedge_after_s!r}; give a number of seconds, such as 0.2, or None")
+    if num_addresses < 2:
+        raise ConfigError(
+            "hedge_after_s asks a second server, and there is one address; give two or more, or leave it out"
+        )
+    return _as_float(hedge_after_s)
+
+
 class Deadline:
     """The moment `timeout_s` from now, on a monotonic clock."""
 

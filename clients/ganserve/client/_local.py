@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from numpy.typing import ArrayLike
 
-from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.errors import ArtifactError, CallCancelledError, ConfigError
 from ganserve.contract.extras import install_advice
 from ganserve.contract.images import ImageFormatName
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
+from ._batches import BatchPlan, read_ahead
 from ._checks import whole_number
+from ._interpolation import Address, interpolated_latents
 from ._labels import CountsLike, LabelsLike
 from ._memory import check_fits
 from ._model_info import ModelInfo
-from ._requests import IndicesLike, address_query, image_encoding, latents_query
+from ._options import SampleOptions, sample_query
+from ._parts import num_samples, part
+from ._requests import IndicesLike, image_encoding, latents_query
 from ._samples import Samples
+from ._submissions import CALLS_AT_ONCE, Submissions
 
 if TYPE_CHECKING:
     from ganserve.runtime.local import LocalModel
@@ -54,6 +61,7 @@ class LocalGenerator:
         self._device = device
         self._closed = False
         self._by_process: dict[int, LocalModel] = {}
+        self._submissions = Submissions(CALLS_AT_ONCE)
 
     def generate(
         self,
@@ -69,7 +77,7 @@ class LocalGenerator:
         quality: int | None = None,
     ) -> Samples:
         """As `Client.generate`."""
-        query = address_query(
+        query = sample_query(
             self._selector(),
             n,
             seed=seed,
@@ -78,9 +86,15 @@ class LocalGenerator:
             labels=labels,
             counts=counts,
             truncation=truncation,
-            encoding=image_encoding(format, quality),
+            format=format,
+            quality=quality,
         )
         return self._answer(query)
+
+    def submit(self, n: int | None = None, **options: Unpack[SampleOptions]) -> Future[Samples]:
+        """As `Client.submit`. Up to 8 calls share what the model runs on."""
+        query = sample_query(self._selector(), n, **options)
+        return self._submissions.submit(lambda: self._answer(query))
 
     def generate_from(
         self,
@@ -93,6 +107,22 @@ class LocalGenerator:
         """As `Client.generate_from`."""
         query = latents_query(self._selector(), latents, labels=labels, encoding=image_encoding(format, quality))
         return self._answer(query)
+
+    def interpolate(
+        self,
+        start: Address,
+        stop: Address,
+        n: int,
+        *,
+        labels: LabelsLike | None = None,
+        truncation: float | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+    ) -> Samples:
+        """As `Client.interpolate`."""
+        card = self.get_model().card
+        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation)
+        return self.generate_from(latents, labels=labels, format=format, quality=quality)
 
     def stream(
         self,
@@ -110,7 +140,7 @@ class LocalGenerator:
         """As `Client.stream`."""
         if batch_size is not None:
             batch_size = whole_number(batch_size, "batch_size", low=1, high=2**32 - 1, field="max_batch_size")
-        query = address_query(
+        query = sample_query(
             self._selector(),
             n,
             seed=seed,
@@ -118,10 +148,19 @@ class LocalGenerator:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            format=format,
+            quality=quality,
             endless=True,
-            encoding=image_encoding(format, quality),
         )
-        return (Samples.from_batch(batch) for batch in self._model().answer_in_parts(query, batch_size))
+        self._model()
+        return self._stream(query, batch_size)
+
+    def batches(
+        self, size: int, *, n: int | None = None, prefetch: int = 2, **options: Unpack[SampleOptions]
+    ) -> Generator[Samples]:
+        """As `Client.batches`."""
+        query = sample_query(self._selector(), n, endless=True, **options)
+        return read_ahead(BatchPlan.check(query, size, prefetch), find_model=self.get_model, ask=self._answer)
 
     def get_model(self) -> ModelInfo:
         """What a server would tell of the model: identity, card and what it runs on."""
@@ -132,8 +171,9 @@ class LocalGenerator:
         return [self.get_model()]
 
     def close(self) -> None:
-        """Frees this process's model, for good."""
+        """Frees this process's model, for good. Calls under way end with `CallCancelledError`, others are cancelled."""
         self._closed = True
+        self._submissions.close()
         if model := self._by_process.pop(os.getpid(), None):
             model.close()
 
@@ -152,16 +192,42 @@ class LocalGenerator:
         return {**self.__dict__, "_by_process": {}}
 
     def _answer(self, query: SampleQuery) -> Samples:
-        check_fits(query, self.get_model())
-        return Samples.from_batch(self._model().answer(query))
+        with self._unless_closed():
+            check_fits(query, self.get_model())
+            return Samples.from_batch(self._model().answer(query))
+
+    def _stream(self, query: SampleQuery, batch_size: int | None) -> Iterator[Samples]:
+        num_made, total = 0, num_samples(query)
+        with self._unless_closed():
+            while num_made < total:
+                model = self._model()
+                for batch in model.answer_in_parts(part(query, num_made, total - num_made), batch_size):
+                    num_made += batch.count
+                    yield Samples.from_batch(batch)
+                    if self._model() is not model:  # this is a forked process, which has one of its own
+                        break
+
+    @contextmanager
+    def _unless_closed(self) -> Iterator[None]:
+        """Raises CallCancelledError where the generator is closed in the meantime, and its model freed."""
+        self._check_open()
+        try:
+            yield
+        except (CancelledError, RuntimeError):
+            if self._closed:
+                raise CallCancelledError("the generator was closed during the call") from None
+            raise
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this generator is closed; make another")
 
     def _selector(self) -> ModelSelector:
         return ModelSelector(name=self._bundle.absolute().parent.name)
 
     def _model(self) -> LocalModel:
         """This process's model, which is loaded at need."""
-        if self._closed:
-            raise RuntimeError("this generator is closed; make another")
+        self._check_open()
         model = self._by_process.get(os.getpid())
         if model is None:
             loaded = _load(self._bundle, self._device)

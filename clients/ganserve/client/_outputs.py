@@ -1,4 +1,4 @@
-"""What `ganserve generate` writes: a grid, arrays, or a folder with a file a sample."""
+"""What `ganserve generate` and `ganserve interpolate` write: a grid, arrays, or a folder with a file a sample."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -18,6 +18,9 @@ from ganserve.v1.generator_pb2 import (
 )
 
 from ._labels import part_of_list
+
+Span = tuple[int, int]
+"""Position of the first sample, and how many there are."""
 
 MAX_IN_FLIGHT: Final = 4
 _MAX_SAMPLES: Final = 1024  # of one request, so that one caller's requests do not fill a server's queue
@@ -44,32 +47,36 @@ def part(query: SampleQuery, start: int, count: int, digest: str = "") -> Sample
     return _cut(query, memoryview(query.latents.values), start, count, digest)
 
 
-def spans(query: SampleQuery, max_samples: int) -> Iterator[tuple[int, int]]:
+def spans(query: SampleQuery, max_samples: int, gaps: Iterable[Span] | None = None) -> Iterator[Span]:
     """Start and count of the parts, in order, that `query` is sent in: each small, and well under 4 MiB either way.
 
     Args:
         query: the whole.
         max_samples: the model's `max_samples_per_request`.
+        gaps: where only these samples of the whole are wanted: their starts and counts, in order.
     """
-    total = num_samples(query)
     size = max(1, min(max_samples, _MAX_SAMPLES))
     if query.HasField("latents"):
         size = max(1, min(size, _MAX_LATENT_BYTES // _row_bytes(query)))
-    for start in range(0, total, size):
-        yield start, min(size, total - start)
+    for first, total in [(0, num_samples(query))] if gaps is None else gaps:
+        for start in range(first, first + total, size):
+            yield start, min(size, first + total - start)
 
 
-def parts(query: SampleQuery, max_samples: int, digest: str) -> Iterator[SampleQuery]:
-    """The parts, in order, that `query` is sent in. Only the model `digest` may answer.
+def parts(
+    query: SampleQuery, max_samples: int, digest: str, gaps: Iterable[Span] | None = None
+) -> Iterator[tuple[int, SampleQuery]]:
+    """The parts, in order, that `query` is sent in, each behind its start. Only the model `digest` may answer.
 
     Args:
         query: the whole.
         max_samples: the model's `max_samples_per_request`.
         digest: the model's own.
+        gaps: as in `spans`.
     """
     latents = memoryview(query.latents.values)  # protobuf copies them on every access
-    for start, count in spans(query, max_samples):
-        yield _cut(query, latents, start, count, digest)
+    for start, count in spans(query, max_samples, gaps):
+        yield start, _cut(query, latents, start, count, digest)
 
 
 def generate_request(query: SampleQuery) -> GenerateRequest:

@@ -17,12 +17,16 @@ class Server:
     Attributes:
         address: where it is.
         lacks: digests that it said it does not have; an empty one stands for a model asked for without a digest.
-        rests_until_s: when it may be asked first again, after it was unavailable.
+        rests_until_s: when it may be asked first again, after it was unavailable or without room.
     """
 
     address: str
     lacks: set[str] = field(default_factory=set)
     rests_until_s: float = 0.0
+
+    def lacks_model(self, digest: str) -> bool:
+        """Whether it said that it does not have the model; one that lacks it without a digest lacks it with any."""
+        return digest in self.lacks or "" in self.lacks
 
 
 class Servers:
@@ -39,18 +43,21 @@ class Servers:
     def __len__(self) -> int:
         return len(self._servers)
 
+    def at(self, address: str) -> Server:
+        """The server of an address."""
+        return next(server for server in self._servers if server.address == address)
+
     def in_order(self, digest: str) -> list[Server]:
         """Each server once: in turns, but last those that lack the model, and before them those that rest."""
         turn = self._turn % len(self._servers)
         self._turn = turn + 1
         now_s = self._clock()
         rotated = self._servers[turn:] + self._servers[:turn]
-        return sorted(rotated, key=lambda server: (digest in server.lacks, server.rests_until_s > now_s))
+        return sorted(rotated, key=lambda server: (server.lacks_model(digest), server.rests_until_s > now_s))
 
-    def rest(self, server: Server) -> None:
-        """It is unavailable. What it lacked, it may have when it is back."""
-        server.rests_until_s = self._clock() + _REST_S
-        server.lacks = set()
+    def rest(self, server: Server, rest_s: float = _REST_S) -> None:
+        """It cannot answer for now, so that others are asked first."""
+        server.rests_until_s = self._clock() + rest_s
 
     def ask_next(self, server: Server) -> None:
         """The next question goes to it."""

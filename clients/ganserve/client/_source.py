@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future
+from typing import Protocol, Unpack
 
 from numpy.typing import ArrayLike
 
 from ganserve.contract.images import ImageFormatName
 
+from ._interpolation import Address
 from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
+from ._options import SampleOptions
 from ._requests import IndicesLike
 from ._samples import Samples
 
@@ -36,6 +39,9 @@ class SampleSource(Protocol):
     ) -> Samples:
         """As `Client.generate`."""
 
+    def submit(self, n: int | None = None, **options: Unpack[SampleOptions]) -> Future[Samples]:
+        """As `Client.submit`."""
+
     def generate_from(
         self,
         latents: ArrayLike,
@@ -45,6 +51,19 @@ class SampleSource(Protocol):
         quality: int | None = None,
     ) -> Samples:
         """As `Client.generate_from`."""
+
+    def interpolate(
+        self,
+        start: Address,
+        stop: Address,
+        n: int,
+        *,
+        labels: LabelsLike | None = None,
+        truncation: float | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+    ) -> Samples:
+        """As `Client.interpolate`."""
 
     def stream(
         self,
@@ -60,6 +79,11 @@ class SampleSource(Protocol):
         quality: int | None = None,
     ) -> Iterator[Samples]:
         """As `Client.stream`."""
+
+    def batches(
+        self, size: int, *, n: int | None = None, prefetch: int = 2, **options: Unpack[SampleOptions]
+    ) -> Generator[Samples]:
+        """As `Client.batches`."""
 
     def get_model(self) -> ModelInfo:
         """As `Client.get_model`."""

@@ -21,7 +21,7 @@ GanserveError                     exit code
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class GanserveError(Exception):
@@ -64,6 +64,7 @@ class RequestError(GanserveError):
     Attributes:
         field: dotted path of the request field at fault, such as ``query.address.count``; empty where there is none.
         retry_after_s: seconds after which the server suggests another try, or None.
+        partial: of a client's call for samples, a `ganserve.client.Partial`: what came before it failed; else None.
     """
 
     exit_code = 5
@@ -73,6 +74,7 @@ class RequestError(GanserveError):
         super().__init__(message)
         self.field = field
         self.retry_after_s = retry_after_s
+        self.partial: Any = None  # its type belongs to the client, of which the contract knows nothing
 
 
 class InvalidRequestError(RequestError):

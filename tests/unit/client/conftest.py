@@ -72,6 +72,9 @@ class _Blocking:
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Samples]:
         return self._iterate(self._client.stream(*args, **kwargs))
 
+    def batches(self, *args: Any, **kwargs: Any) -> Iterator[Samples]:
+        return self._iterate(self._client.batches(*args, **kwargs))
+
     def _iterate(self, stream: AsyncIterator[Samples]) -> Iterator[Samples]:
         async def next_samples() -> Samples | None:
             return await anext(stream, None)

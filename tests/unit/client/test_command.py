@@ -46,6 +46,7 @@ def test_help_lists_the_commands_and_imports_none() -> None:
         "inspect",
         "serve",
         "generate",
+        "interpolate",
         "models",
     ]
 
@@ -61,7 +62,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("name", ["generate", "models"])
+@pytest.mark.parametrize("name", ["generate", "interpolate", "models"])
 def test_the_help_of_a_command_is_its_own_docstring(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     shown = capsys.readouterr().out

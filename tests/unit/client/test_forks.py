@@ -89,6 +89,11 @@ for thread in threads:
 assert (codes, failures) == ([0] * 12, []), (codes, failures)
 """
 
+HEDGED = """
+same = sys.argv[1].replace("127.0.0.1", "localhost")
+client = Client([sys.argv[1], same], model="digits", timeout_s=10, hedge_after_s=0.001)
+"""
+
 ASYNCIO = """
 async def ask(client):
     return values(await client.generate(3, seed=1)) == [1, 2, 3]
@@ -115,8 +120,8 @@ assert forked(lambda: asyncio.run(ask(AsyncClient(sys.argv[1], model="digits")))
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize(
     "program",
-    [GENERATE, STREAM, LEFT_ALONE, IN_USE, ASYNCIO],
-    ids=["generate", "stream", "left alone", "in use", "asyncio"],
+    [GENERATE, STREAM, LEFT_ALONE, IN_USE, HEDGED + IN_USE, ASYNCIO],
+    ids=["generate", "stream", "left alone", "in use", "hedged", "asyncio"],
 )
 def test_a_fork(server: ScriptedServer, program: str) -> None:
     ended = subprocess.run(

@@ -144,7 +144,7 @@ def test_large_latents_are_repeated_too(connect: Connect, server: ScriptedServer
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED])
-def test_only_unavailable_is_repeated(
+def test_what_another_try_cannot_mend_is_not_repeated(
     connect: Connect, server: ScriptedServer, script: Script, code: grpc.StatusCode
 ) -> None:
     script.generate.append(Failure(code))
@@ -166,7 +166,7 @@ def test_one_deadline_bounds_all_attempts(connect: Connect, server: ScriptedServ
 def test_overload_tells_when_to_try_again(connect: Connect, server: ScriptedServer, script: Script) -> None:
     script.generate.append(Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", retry_after_s=0.25))
     with pytest.raises(OverloadedError, match="queue is full") as caught:
-        connect(server.address).generate(1)
+        connect(server.address, retry_for_s=0).generate(1)
     assert caught.value.retry_after_s == 0.25
 
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ganserve.cli import main
-from ganserve.client import _attempts
+from ganserve.client import _backoff
 from ganserve.contract.images import cut_grid, encode, make_contact_sheet
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, StreamSamplesRequest
 
@@ -25,7 +25,7 @@ from .scripted import CHANNELS, HEIGHT, UNAVAILABLE, WIDTH, Failure, Script, Scr
 def generate(server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the command beside an empty folder and returns its exit code."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_attempts, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(_backoff, "_FIRST_PAUSE_S", 0.001)
     return lambda *words: main(["generate", "--server", server.address, "--model", "digits", *map(str, words)])
 
 

@@ -61,7 +61,7 @@ def test_parts_cover_every_sample_once_and_in_order(n: int, most: int) -> None:
 @given(n=st.integers(1, 60), most=st.integers(1, 20), first_index=st.integers(0, 2**63), labels=LABELS)
 def test_parts_of_an_address_get_the_labels_of_the_whole(n: int, most: int, first_index: int, labels: object) -> None:
     whole = addressed(n, first_index, labels)
-    cuts = list(parts(whole, most, "d"))
+    cuts = [cut for _, cut in parts(whole, most, "d")]
     assert [label for cut in cuts for label in labels_of(cut)] == labels_of(whole)
     assert all(len(cut.labels.list.classes) <= max(most, len(CLASS_NAMES) * 10) for cut in cuts)
 
@@ -70,13 +70,13 @@ def test_parts_of_an_address_get_the_labels_of_the_whole(n: int, most: int, firs
 def test_parts_of_latents_get_the_rows_and_labels_of_the_whole(n: int, most: int, labels: list[int]) -> None:
     rows = np.arange(n * 3, dtype=np.float32).reshape(n, 3)
     whole = latents_query(DIGITS, rows, labels=labels, encoding=RAW)
-    cuts = list(parts(whole, most, "d"))
+    cuts = [cut for _, cut in parts(whole, most, "d")]
     assert [label for cut in cuts for label in labels_of(cut)] == labels_of(whole)
     np.testing.assert_array_equal(np.concatenate([unpack_latents(cut.latents, 3) for cut in cuts]), rows)
 
 
 def test_all_parts_are_for_one_model() -> None:
-    assert [cut.model.digest for cut in parts(addressed(25), 10, "abc")] == ["abc"] * 3
+    assert [cut.model.digest for _, cut in parts(addressed(25), 10, "abc")] == ["abc"] * 3
 
 
 def test_a_part_keeps_seed_truncation_and_form() -> None:
@@ -91,7 +91,7 @@ def test_a_part_keeps_seed_truncation_and_form() -> None:
 def test_wide_latents_are_cut_by_bytes() -> None:
     whole = latents_query(DIGITS, np.zeros((60, 65_536), np.float32), labels=None, encoding=RAW)
     assert list(spans(whole, 1000)) == [(start, 12) for start in range(0, 60, 12)]
-    assert generate_request(next(parts(whole, 1000, "d"))).ByteSize() < 4 * 2**20
+    assert generate_request(next(parts(whole, 1000, "d"))[1]).ByteSize() < 4 * 2**20
 
 
 def test_a_long_list_does_not_travel_with_every_part() -> None:

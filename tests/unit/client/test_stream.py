@@ -17,7 +17,7 @@ from ganserve.client import (
     Samples,
     ServerError,
     UnavailableError,
-    _attempts,
+    _backoff,
 )
 from ganserve.v1.generator_pb2 import StreamSamplesRequest
 
@@ -27,7 +27,7 @@ from .scripted import UNAVAILABLE, Failure, Script, ScriptedServer, image_values
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_attempts, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(_backoff, "_FIRST_PAUSE_S", 0.001)
 
 
 def indices_of(batches: list[Samples]) -> list[int]:
@@ -154,9 +154,9 @@ def test_a_reply_of_another_model_is_not_believed(connect: Connect, server: Scri
         list(stream)
 
 
-def test_overload_is_not_repeated(connect: Connect, server: ScriptedServer, script: Script) -> None:
+def test_overload_tells_when_to_try_again(connect: Connect, server: ScriptedServer, script: Script) -> None:
     script.stream.append((1, Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", retry_after_s=2.0)))
-    stream = connect(server.address).stream(20)
+    stream = connect(server.address, retry_for_s=0).stream(20)
     next(stream)
     with pytest.raises(OverloadedError) as caught:
         next(stream)

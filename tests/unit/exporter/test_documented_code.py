@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ from .misfits import (
     UnitRange,
 )
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "exporting.md"
 ADAPTERS: list[tuple[str, nn.Module]] = [
     ("TakesLatentsAlone", LatentsAlone()),
     ("TakesSpatialLatents", SpatialLatentsAlone()),
@@ -42,14 +41,11 @@ ADAPTERS: list[tuple[str, nn.Module]] = [
 
 
 @pytest.fixture(scope="module")
-def documented(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def documented(run_document: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """All names that the code defines, after it was run in a folder of its own."""
-    section = DOCUMENT.read_text(encoding="utf-8").split("## A generator of your own")[1].split("\n## ")[0]
-    names: dict[str, Any] = {"__name__": "documented"}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("documented"))
-        for block in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
-            exec(block, names)  # noqa: S102
+        names = run_document("exporting.md", "A generator of your own in PyTorch")
         names["inspection"] = inspect_bundle(Path("models/mine/1"))
     return names
 

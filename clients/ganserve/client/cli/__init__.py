@@ -1,1 +1,1 @@
-"""The commands `ganserve generate` and `ganserve models`, each in a module of its own."""
+"""The commands that take samples from a server or a bundle, each in a module of its own."""

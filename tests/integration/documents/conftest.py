@@ -1,0 +1,51 @@
+"""What documents speak of: two servers, their models, and a folder with the bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from ganserve.client import _core
+from ganserve.client._addresses import Target, parse_addresses
+from ganserve.v1.model_pb2 import ImageShape, ModelCard
+
+MakeBundle = Callable[..., Path]
+StartServer = Callable[..., AbstractContextManager[Any]]
+
+CLASSES: Final = ("cat", "dog", "frog")
+
+
+@pytest.fixture(scope="session")
+def pets(make_bundle: MakeBundle, tiny_card: ModelCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the bundle ``models/pets/1``, of 32×32 images of three classes."""
+    card = ModelCard()
+    card.CopyFrom(tiny_card)
+    card.image.CopyFrom(ImageShape(height=32, width=32, channels=3))
+    card.ClearField("class_names")
+    card.class_names.extend(CLASSES)
+    folder = tmp_path_factory.mktemp("documented")
+    make_bundle(folder / "models", "pets", card=card)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def addresses(pets: Path, start_server: StartServer) -> Iterator[dict[str, str]]:
+    """Where the servers that documents name really are, by the addresses that are printed."""
+    with start_server(pets / "models") as one, start_server(pets / "models") as other:
+        yield {"127.0.0.1:50051": one.address, "127.0.0.1:50052": other.address}
+
+
+@pytest.fixture
+def reader(pets: Path, addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which a reader runs what is printed, with the servers of the document within reach."""
+
+    def parse_printed(target: Target) -> tuple[str, ...]:
+        return tuple(addresses.get(address, address) for address in parse_addresses(target))
+
+    monkeypatch.setattr(_core, "parse_addresses", parse_printed)
+    monkeypatch.chdir(pets)
+    return pets
