@@ -125,7 +125,9 @@ class FinishedRun:
                 on_progress=on_progress,
             )
 
-    def memorisation(self, feature_extractor: FeatureExtractor, held_out: ImageDataset, num_images: int) -> Memorisation:
+    def memorisation(
+        self, feature_extractor: FeatureExtractor, held_out: ImageDataset, num_images: int
+    ) -> Memorisation:
         """How near `num_images` samples, or as many as there are held-out images, lie to training images.
 
         Raises what `measure_memorisation` does.
