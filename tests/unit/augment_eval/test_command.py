@@ -14,7 +14,6 @@ from PIL import Image
 
 from ganserve.augment_eval.records import Records
 from ganserve.cli import main
-from ganserve.training.datasets import ImageDataset
 
 NAMES = ("cat", "dog", "emu")
 SHAPE = (6, 5, 3)
@@ -72,9 +71,10 @@ def test_from_images_and_a_bundle_to_the_verdict(run: Run, pets: Path, capsys: p
     output = capsys.readouterr().out
     assert "pets: 36 images of 3 classes, 6×5×3; tested on 45 others" in output
     assert "warning: classes differ in size (the largest class has 4 times as many images" in output
+    assert "warning: it is not known whether tiny was trained on images of the test set" in output
     assert "about 0:00:0" in output
     assert "the real images as they are, 6 steps each" in output
-    assert re.search(r"^Synthetic images .*95 % interval", output, re.MULTILINE)
+    assert re.search(r"^Synthetic images.*95 % interval", output, re.MULTILINE)
     assert "Classic augmentation: shifts by up to an eighth of a side, colours" in output
     assert "where nothing is copied" in output
     found = json.loads(Path("out/found.json").read_text())
@@ -148,25 +148,6 @@ def test_a_share_can_be_held_out(run: Run, tmp_path: Path, capsys: pytest.Captur
     )
     assert run(plain, "--holdout", "0.5", "--dry-run") == 0
     assert "tested on 20 others, 50% of the source" in capsys.readouterr().out
-
-
-def test_a_generator_that_has_seen_the_test_images_is_told(
-    bundle: Path,
-    run: Run,
-    pets: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def digest_is(digest: str) -> None:
-        monkeypatch.setattr(ImageDataset, "digest", digest)
-
-    digest_is("0" * 64)  # that of the generator's card
-    plain = write_pets(tmp_path / "plain", {".": (20, 10, 10)})
-    assert run(plain, "--holdout", "0.5", "--dry-run") == 0
-    output = capsys.readouterr().out
-    assert "warning: tiny was trained on the test images" in output
-    assert "warning: tiny was trained on these images, those that the amount is chosen by among them" in output
 
 
 def test_other_sizes_and_channels_are_brought_together(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_smaller_sizes_lie_within_larger_ones(seed: int) -> None:
         assert np.bincount(real.labels[part.learning]).tolist() == [number - held_back] * 3
         assert np.bincount(real.labels[part.validation]).tolist() == [held_back] * 3
         assert not np.intersect1d(part.learning, part.validation).size
-    for small, large in zip(parts, parts[1:], strict=False):
+    for small, large in itertools.pairwise(parts):
         assert set(small.learning) <= set(large.learning)
         assert set(small.validation) <= set(large.validation)
 
@@ -79,7 +80,7 @@ def test_a_share_of_each_class_is_held_out_the_same_each_time(tmp_path: Path) ->
     together = np.concatenate([real.training.images, real.test.images])
     assert len(np.unique(together.reshape(35, -1), axis=0)) == 35
     both = write_npz(tmp_path / "both.npz", data, bars((3, 3, 3), seed=1))
-    with pytest.raises(ConfigError, match="--holdout 0.2: .* has test images of its own; leave it out"):
+    with pytest.raises(ConfigError, match=r"--holdout 0\.2: .* has test images of its own; leave it out"):
         load(both, holdout=0.2)
     with pytest.raises(ConfigError, match="--test and --holdout both say"):
         load(both, test=plain, holdout=0.2)

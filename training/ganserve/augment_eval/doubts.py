@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ganserve.client import ModelInfo
 from ganserve.training.balance import balance_hint
+from ganserve.training.datasets.image_hashes import look_up
 
 from .images import RealImages
 
@@ -33,6 +34,19 @@ def _seen_test_images(real: RealImages, model: ModelInfo) -> Iterator[str]:
             f"{model.name} was trained on all of {real.training.name}, those images that are held out to test on among "
             "them, so its samples may bring more here than on new images; train it on the rest, or give --test"
         )
+    elif not model.card.dataset.image_hashes or model.image_shape != real.test.images.shape[1:]:
+        yield (
+            f"it is not known whether {model.name} was trained on images of the test set: its card does not tell, or "
+            "tells of images of another shape"
+        )
+    else:
+        checked, known = look_up(real.test.images, model.card.dataset.image_hashes)
+        if known:
+            yield (
+                f"{model.name} was trained on images of the test set: of {checked:,} test images that its card can "
+                f"tell of, {known:,} are among its training images, pixel for pixel ({known / checked:.0%}), so its "
+                "samples may bring more here than on new images"
+            )
 
 
 def _seen_validation_images(real: RealImages, model: ModelInfo) -> Iterator[str]:

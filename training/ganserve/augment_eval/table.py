@@ -7,20 +7,22 @@ from typing import Final
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from .findings import ArmFindings, SizeFindings
 
-HEADINGS: Final = ("arm", "real", "synthetic", "rate", "validation loss", "accuracy", "balanced accuracy", "recall")
+HEADINGS: Final = ("arm", "real", "synthetic", "validation loss", "accuracy", "balanced accuracy", "lowest recall")
 _MOST_CLASSES: Final = 12
+_WIDEST: Final = 400
+"""Columns of a terminal; rows are not broken, so that a file or a wider terminal has them whole."""
 
 
 def rows_of(found: SizeFindings, class_names: Sequence[str]) -> list[list[str]]:
     """A row an arm, as `HEADINGS` has it.
 
-    Images are those of an epoch, the fewest and the most of a class; the rate is that of each seed; accuracies are mean
-    and standard deviation over seeds; the recall is that of the worst class. The arm that validation images choose is
-    marked.
+    Images are those of an epoch, the fewest and the most of a class; accuracies are mean and standard deviation over
+    seeds; the recall is that of the worst class. The arm that validation images choose is marked.
     """
     return [_row(each, class_names, is_best=each is found.best) for each in found.arms]
 
@@ -31,9 +33,8 @@ def print_tables(found: SizeFindings, class_names: Sequence[str], console: Conso
     _print(console, HEADINGS, rows_of(found, class_names))
     shown = _shown_classes(found)
     console.print()
-    headings = ("recall, mean ± sd", *(class_names[label] for label in shown))
     rows = [[each.arm.name, *(str(each.recalls[label]).replace("%", "") for label in shown)] for each in found.arms]
-    _print(console, headings, rows)
+    _print(console, ("recall of class, %", *(class_names[label] for label in shown)), rows)
     if len(shown) < len(class_names):
         console.print(f"the {len(shown)} of {len(class_names)} classes that differ most", highlight=False)
 
@@ -51,11 +52,10 @@ def _row(each: ArmFindings, class_names: Sequence[str], *, is_best: bool) -> lis
         each.arm.name + (" *" if is_best else ""),
         _range([quota.real for quota in each.quotas]),
         _range([quota.synthetic for quota in each.quotas]),
-        ", ".join(f"{record.learning_rate:g}" for record in each.records),
         f"{each.validation_loss:.3f}",
         str(each.accuracy),
         str(each.balanced_accuracy),
-        f"{recalls[worst]:.1%} {class_names[worst]}",
+        f"{recalls[worst]:.1%} of {class_names[worst]}",
     ]
 
 
@@ -73,7 +73,7 @@ def _shown_classes(found: SizeFindings) -> list[int]:
 def _print(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if place == 0 else "right", overflow="fold")
+        table.add_column(escape(heading), justify="left" if place == 0 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*row)
-    console.print(table, markup=False)
+        table.add_row(*map(escape, row))
+    console.print(table, width=_WIDEST, crop=False, soft_wrap=True)

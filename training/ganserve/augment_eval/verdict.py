@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from .comparison import Outcome
 from .findings import Comparison, SizeFindings
 
-_QUESTIONS: Final = ("Synthetic images", "On top of classic augmentation synthetic images")
+_QUESTIONS: Final = ("Synthetic images", "On top of classic augmentation, synthetic images")
+_SAYS: Final[dict[Outcome, str]] = {
+    "help": "{question} help",
+    "hurt": "{question} hurt",
+    "cannot be told apart": (
+        "{question}: with and without them cannot be told apart, though more seeds or test images might tell"
+    ),
+}
 _SPOILT_BY: Final = 0.01
 
 
@@ -18,24 +26,14 @@ def verdict(found: SizeFindings) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def headline(found: SizeFindings) -> str:
-    """The outcome alone, of synthetic images against real ones without them."""
-    return _says(found.comparisons()[0])
-
-
 def _answer(question: str, compared: Comparison) -> str:
     left, right, difference = compared.with_samples, compared.without, compared.difference
     figures = (
         f"{left.arm.name} (amount chosen on validation images) gets {left.balanced_accuracy} of balanced accuracy, and "
         f"{right.arm.name} {right.balanced_accuracy}: {_points(difference.mean)} points, 95 % interval "
-        f"{_points(difference.low)} to {_points(difference.high)}, p {_p(compared.adjusted_p)}"
+        f"{_points(difference.low)} to {_points(difference.high)}, adjusted p {_p(compared.adjusted_p)}"
     )
-    more = "; more seeds or test images might" if compared.outcome == "cannot be told apart" else ""
-    return f"{question} {_says(compared)}{more}: {figures}."
-
-
-def _says(compared: Comparison) -> str:
-    return {"help": "help", "hurt": "hurt", "cannot be told apart": "cannot be told apart from none"}[compared.outcome]
+    return f"{_SAYS[compared.outcome].format(question=question)}: {figures}."
 
 
 def _trap(found: SizeFindings) -> str:
@@ -61,7 +59,7 @@ def _best(found: SizeFindings) -> str:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:+.1f}"
+    return f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
 def _p(p: float) -> str:

@@ -89,10 +89,10 @@ def test_the_picture_shows_the_nearest_pairs_first(
     samples[7] = training.images[123]
     found = measure(samples)
     picture = found.picture(training)
-    zoom = 3  # 16 pixels a pair
-    pair = picture[: 8 * zoom : zoom, : 16 * zoom : zoom]
+    zoom = 3  # 18 pixels a pair, its frame among them
+    pair = picture[zoom : 9 * zoom : zoom, zoom : 17 * zoom : zoom]
     np.testing.assert_array_equal(pair, np.concatenate([training.images[123]] * 2, axis=1))
-    assert picture.shape[1] == (8 * 16 + 7 * 2) * zoom
+    assert picture.shape[1] == (8 * 18 + 7 * 2) * zoom
 
 
 def test_other_shapes_are_refused(

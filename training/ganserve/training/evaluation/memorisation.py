@@ -25,6 +25,8 @@ MIN_HELD_OUT: Final = 10
 _TAIL: Final = 0.01
 _PAIRS_OF_EACH: Final = 24
 _PAIRS_IN_ROW: Final = 8
+_GREY: Final = 110
+"""Level of the frame around a pair."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,8 @@ class Memorisation:
     def _pairs(of: Neighbours, training: ImageDataset) -> Images:
         nearest = of.nearest_first()[:_PAIRS_OF_EACH]
         pairs = np.concatenate([of.images[nearest], training.images[of.rows[nearest]]], axis=2)
-        return make_contact_sheet(pairs, _PAIRS_IN_ROW)
+        framed = np.pad(pairs, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=_GREY)
+        return make_contact_sheet(framed, _PAIRS_IN_ROW)
 
 
 def measure_memorisation(
