@@ -74,6 +74,8 @@ def test_from_images_and_a_bundle_to_the_verdict(run: Run, pets: Path, capsys: p
     assert "warning: it is not known whether tiny was trained on images of the test set" in output
     assert "about 0:00:0" in output
     assert "the real images as they are, 6 steps each" in output
+    assert re.search(r"^real, oversampled( \*)? +16 +0 +\d\.\d{3} +\d+\.\d% ± \d+\.\d ", output, re.MULTILINE)
+    assert re.search(r"^recall of class, % +cat +dog +emu$", output, re.MULTILINE)
     assert re.search(r"^Synthetic images.*95 % interval", output, re.MULTILINE)
     assert "Classic augmentation: shifts by up to an eighth of a side, colours" in output
     assert "where nothing is copied" in output

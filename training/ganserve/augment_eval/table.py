@@ -7,15 +7,11 @@ from typing import Final
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from .findings import ArmFindings, SizeFindings
 
 HEADINGS: Final = ("arm", "real", "synthetic", "validation loss", "accuracy", "balanced accuracy", "lowest recall")
 _MOST_CLASSES: Final = 12
-_WIDEST: Final = 400
-"""Columns of a terminal; rows are not broken, so that a file or a wider terminal has them whole."""
 
 
 def rows_of(found: SizeFindings, class_names: Sequence[str]) -> list[list[str]]:
@@ -71,9 +67,9 @@ def _shown_classes(found: SizeFindings) -> list[int]:
 
 
 def _print(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place, heading in enumerate(headings):
-        table.add_column(escape(heading), justify="left" if place == 0 else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console.print(table, width=_WIDEST, crop=False, soft_wrap=True)
+    """Prints columns, the first flush left; rows are not broken, so that a file or a wider terminal has them whole."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for cells in (headings, *rows):
+        first, *others = (f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        line = "  ".join([f"{first.strip():<{widths[0]}}", *others])
+        console.print(line, soft_wrap=True, highlight=False, markup=False, style="bold" if cells is headings else None)

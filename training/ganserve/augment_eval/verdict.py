@@ -19,11 +19,14 @@ _SPOILT_BY: Final = 0.01
 
 
 def verdict(found: SizeFindings) -> str:
-    """What one size says: whether synthetic images help, alone and beside classic augmentation, and what is best."""
+    """What one size says: whether synthetic images help, alone and beside classic augmentation, and what is best.
+
+    A line each.
+    """
     comparisons = found.comparisons()
     sentences = [_answer(question, each) for question, each in zip(_QUESTIONS, comparisons, strict=True)]
     sentences += [_trap(found), _best(found)]
-    return " ".join(sentence for sentence in sentences if sentence)
+    return "\n".join(sentence for sentence in sentences if sentence)
 
 
 def _answer(question: str, compared: Comparison) -> str:
