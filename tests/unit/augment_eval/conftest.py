@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from ganserve.augment_eval.samples import SamplePool, match_classes
 from ganserve.augment_eval.settings import Settings
 from ganserve.augment_eval.sizes import num_samples_of_class, sizes_of
 from ganserve.augment_eval.study import Study
-from ganserve.client import ModelInfo, Samples
+from ganserve.client import ModelInfo, Samples, SampleSource
 from ganserve.training.datasets import ImageDataset
 from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard, ModelIdentity, ServedModel
 
@@ -75,9 +75,6 @@ class BarSource:
     def generate(self, n: int | None = None, *, seed: int | None = None, **_: Any) -> Samples:
         return self._samples(seed or 0, np.arange(n or 1), np.zeros(n or 1, np.int64))
 
-    def generate_from(self, *_: Any, **__: Any) -> Samples:
-        raise NotImplementedError
-
     def stream(
         self, n: int | None = None, *, seed: int | None = None, labels: Any = None, **_: Any
     ) -> Iterator[Samples]:
@@ -86,9 +83,6 @@ class BarSource:
         for first in range(0, len(indices), 7):
             part = slice(first, first + 7)
             yield self._samples(seed or 0, indices[part], asked[part])
-
-    def close(self) -> None:
-        pass
 
     def _samples(self, seed: int, indices: npt.NDArray[np.int64], labels: npt.NDArray[np.int64]) -> Samples:
         self.num_drawn += len(indices)
@@ -113,6 +107,11 @@ def quick() -> Settings:
     return Settings(ratios=(0.5, 1.0), num_steps=12, batch_size=16, learning_rates=(0.01,))
 
 
+def pool_of(source: BarSource, known: dict[int, int], num_of_class: int) -> SamplePool:
+    """A pool of the samples of such a source, which has those methods of one that are called here."""
+    return SamplePool(cast("SampleSource", source), known, (8, 8, 1), num_of_class)
+
+
 MakeStudy = Callable[..., Study]
 
 
@@ -133,7 +132,7 @@ def make_study(tmp_path: Path, quick: Settings) -> MakeStudy:
         known = match_classes(training.class_names, source.get_model())
         sizes = sizes_of(real, settings, num_known=len(known))
         has_samples = [label in known for label in range(len(counts))]
-        pool = SamplePool(source, known, (8, 8, 1), num_samples_of_class(sizes, settings.ratios, has_samples))
+        pool = pool_of(source, known, num_samples_of_class(sizes, settings.ratios, has_samples))
         return Study(
             real=real,
             pool=pool,

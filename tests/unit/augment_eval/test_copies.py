@@ -12,12 +12,11 @@ import torch
 
 from ganserve.augment_eval.copies import memorisation_of
 from ganserve.augment_eval.images import RealImages
-from ganserve.augment_eval.samples import SamplePool
 from ganserve.client import Samples
 from ganserve.training.evaluation import Memorisation
 from ganserve.training.evaluation.classifier_training import ClassifierSettings, train_classifier
 
-from .conftest import BarSource, bars
+from .conftest import BarSource, bars, pool_of
 
 CPU = torch.device("cpu")
 TRAINING = bars((100, 100, 100))
@@ -49,7 +48,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     judge = train_classifier(TRAINING, ClassifierSettings(num_steps=25, batch_size=24), device=CPU)
 
     def of(source: BarSource) -> Memorisation:
-        pool = SamplePool(source, {0: 0, 1: 1, 2: 2}, (8, 8, 1), 50)
+        pool = pool_of(source, {0: 0, 1: 1, 2: 2}, 50)
         return memorisation_of(REAL, pool, judge=judge, device=CPU)
 
     return of

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ganserve.augment_eval.samples import SamplePool, fitted, match_classes
+from ganserve.augment_eval.samples import fitted, match_classes
 from ganserve.contract.errors import ConfigError, DatasetError
 
-from .conftest import NAMES, BarSource
+from .conftest import NAMES, BarSource, pool_of
 
 
 def test_a_sample_does_not_depend_on_how_many_are_drawn() -> None:
-    few, many = (SamplePool(BarSource(), {0: 0, 1: 1, 2: 2}, (8, 8, 1), number) for number in (3, 20))
+    few, many = (pool_of(BarSource(), {0: 0, 1: 1, 2: 2}, number) for number in (3, 20))
     for label in range(3):
         np.testing.assert_array_equal(few.of_class(label, 5, 3), many.of_class(label, 5, 3))
     assert not np.array_equal(many.of_class(0, 5, 3), many.of_class(0, 6, 3))
@@ -20,7 +20,7 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn() -> None:
 
 def test_each_seed_is_drawn_once() -> None:
     source, told = BarSource(), []
-    pool = SamplePool(source, {0: 0, 1: 1}, (8, 8, 1), 4)
+    pool = pool_of(source, {0: 0, 1: 1}, 4)
     pool.draw([0, 1], lambda num_done, total: told.append((num_done, total)))
     pool.draw([0, 1])
     pool.of_class(1, 1, 4)
@@ -31,7 +31,7 @@ def test_classes_are_matched_by_name() -> None:
     source = BarSource(("below", "left", "top"))
     known = match_classes(NAMES, source.get_model())
     assert known == {0: 2, 2: 0}
-    pool = SamplePool(source, known, (8, 8, 1), 2)
+    pool = pool_of(source, known, 2)
     top, below = (pool.of_class(label, 0, 2).astype(int) for label in (0, 2))
     assert (top[:, :2].mean(), below[:, 6:].mean()) > (150, 150)
     assert (top[:, 6:].mean(), below[:, :2].mean()) < (80, 80)
