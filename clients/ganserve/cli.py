@@ -31,6 +31,9 @@ class _Command(NamedTuple):
 COMMANDS: Final = {
     "train": _Command("ganserve.training.cli.train:app", "Train a generator on images.", "train", is_app=True),
     "evaluate": _Command("ganserve.training.cli.evaluate:evaluate", "Judge the samples of a run.", "train"),
+    "augment-eval": _Command(
+        "ganserve.augment_eval.cli:augment_eval", "Find out whether synthetic images help a classifier.", "train"
+    ),
     "data inspect": _Command("ganserve.training.cli.data:inspect", "Say what is in a source of images.", "train"),
     "data pack": _Command("ganserve.training.cli.data:pack", "Pack images into one zip.", "train"),
     "bench model": _Command("ganserve.exporter.cli.bench:bench_model", "Measure the speed of a model.", "export"),

@@ -12,13 +12,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = {
     "protos": ["v1", "contract"],
-    "training": ["training"],
+    "training": ["training", "augment_eval"],
     "exporter": ["exporter"],
     "serving": ["runtime", "serving"],
     "clients": ["client"],
 }
 HEAVY = {"torch", "onnx", "onnxruntime"}
-TOOLS = {"ganserve.training", "ganserve.exporter", "ganserve.runtime", "ganserve.serving"}
+TOOLS = {"ganserve.training", "ganserve.augment_eval", "ganserve.exporter", "ganserve.runtime", "ganserve.serving"}
 
 
 def test_ganserve_is_a_namespace_package() -> None:
@@ -40,6 +40,7 @@ def test_every_component_is_a_typed_package(root: str, package: str) -> None:
         ("ganserve.cli", HEAVY | TOOLS | {"numpy", "grpc"}),
         ("ganserve.training.run", {"onnx", "onnxruntime", "grpc"}),
         ("ganserve.training, ganserve.training.config, ganserve.training.cli.train", {"torch", "sklearn"}),
+        ("ganserve.augment_eval.cli", {"torch", "sklearn", "onnx", "onnxruntime"}),
         ("ganserve.runtime.loader, ganserve.serving.server, ganserve.serving.cli", {"torch"}),
     ],
 )

@@ -220,29 +220,36 @@ class ImageShape(message.Message):
 
 @typing.final
 class DatasetFingerprint(message.Message):
-    """Enough to tell whether two generators were trained on the same images."""
+    """Enough to tell whether two generators were trained on the same images, and whether one has seen given images."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
     NUM_IMAGES_FIELD_NUMBER: builtins.int
+    IMAGE_HASHES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Short name, such as `digits` or the folder's name."""
     digest: builtins.str
     """SHA-256 over shape, pixels and labels, as lower-case hex."""
     num_images: builtins.int
     """Number of images."""
+    image_hashes: builtins.bytes
+    """Hashes of the images, by which others can be looked up among them: the 256 smallest, or all of fewer, each once,
+    ascending. A hash is the first 8 bytes of the SHA-256 over height, width and channels (uint32, little-endian) and
+    the pixels, as a big-endian number. Empty where it is not told.
+    """
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         digest: builtins.str = ...,
         num_images: builtins.int = ...,
+        image_hashes: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "name", b"name", "num_images", b"num_images"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "image_hashes", b"image_hashes", "name", b"name", "num_images", b"num_images"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,7 @@ def build_card(config: TrainingConfig, dataset: ImageDataset) -> ModelCard:
     card.dataset.name = dataset.name
     card.dataset.digest = dataset.digest
     card.dataset.num_images = len(dataset.images)
+    card.dataset.image_hashes = dataset.image_hashes
     settings = {name: value for name, value in config.to_dict().items() if name not in _LOCAL_SETTINGS}
     json_format.ParseDict(settings, card.training_config)
     cards.check(card, source=f"the run in {config.out}")

@@ -8,6 +8,7 @@ samples/step-000500.png        the same latents, drawn as training proceeds
 stats.jsonl                    one line of figures for each report
 evaluations.jsonl              one line of scores for each evaluation
 tensorboard/                   the same figures and grids for TensorBoard
+nearest.png                    samples beside their nearest training images, as the last `ganserve evaluate` found them
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class RunDir:
     def tensorboard(self) -> Path:
         """Folder of event files."""
         return self.root / "tensorboard"
+
+    @property
+    def nearest(self) -> Path:
+        """Samples beside their nearest training images."""
+        return self.root / "nearest.png"
 
     def checkpoint(self, name: CheckpointName = "last") -> Path:
         """The checkpoint of that name."""

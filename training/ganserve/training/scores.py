@@ -145,6 +145,24 @@ class Scores:
     fid_inception: Annotated[
         float | None, Reading("lower", "Fréchet distance in Inception's features, where its weights are at hand")
     ]
+    copied: Annotated[
+        float | None,
+        Reading(
+            "lower",
+            "share of samples nearer to a training image than the nearest 1 % of held-out real images are",
+            highest=1,
+        ),
+    ] = None
+    """As the two below it, None where nothing was held out."""
+    copied_by_chance: Annotated[
+        float | None, Reading("", "the same for a generator that copies nothing", highest=1, beside="copied")
+    ] = None
+    nearest_ratio: Annotated[
+        float | None,
+        Reading(
+            "near 1", "how far samples are from their nearest training image, over how far held-out images are, medians"
+        ),
+    ] = None
 
     classes: tuple[ClassScores, ...]
     """In label order; empty for data without classes."""

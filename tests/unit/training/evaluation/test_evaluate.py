@@ -12,6 +12,7 @@ from typing import Any
 import cyclopts
 import numpy as np
 import pytest
+from PIL import Image
 from torch import Tensor
 
 from ganserve.contract.errors import ArtifactError, ConfigError, DatasetError
@@ -181,9 +182,36 @@ def test_cas_needs_classes(make_config: Callable[..., TrainingConfig], data: Pat
         command(run, "--cas", "--device", "cpu")
 
 
-def test_test_images_are_for_cas(run: Path) -> None:
-    with pytest.raises(ConfigError, match="--test-data x: these images are for --cas"):
-        command(run, "--test-data", "x")
+def test_copies_are_told_by_the_test_images(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command(run, "--num-images", 40, "--json", "--device", "cpu")
+    found = json.loads(capsys.readouterr().out)
+    assert 0 <= found["copied"] <= 1
+    assert found["copied_by_chance"] == pytest.approx(1 / 31)
+    assert found["nearest_ratio"] > 0
+    assert found["nearest"] == str(run / "nearest.png")
+    with Image.open(run / "nearest.png") as picture:
+        assert picture.mode == "L"
+    command(run, "--num-images", 40, "--device", "cpu")
+    output = capsys.readouterr().out
+    assert "copied_by_chance" in output
+    assert f"nearest: {run / 'nearest.png'} shows" in output
+
+
+def test_without_test_images_it_says_that_copies_are_not_known(
+    run: Path, data: Path, tmp_path: Path, make_bars: Callable[..., ImageDataset], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_npz(data, make_bars(60))
+    command(run, "--num-images", 40, "--device", "cpu")
+    output = capsys.readouterr().out
+    assert f"not known whether samples are copies of training images: {data} has no test images" in output
+    assert "copied" not in output
+    assert not (run / "nearest.png").exists()
+    write_npz(tmp_path / "few.npz", make_bars(6, seed=3))
+    with pytest.raises(DatasetError, match="6 images that are no training images are too few to tell memorisation by"):
+        command(run, "--num-images", 40, "--test-data", tmp_path / "few.npz", "--device", "cpu")
+    write_npz(tmp_path / "held.npz", make_bars(20, seed=3))
+    command(run, "--num-images", 40, "--test-data", tmp_path / "held.npz", "--device", "cpu", "--json")
+    assert json.loads(capsys.readouterr().out)["copied_by_chance"] == pytest.approx(1 / 21)
 
 
 def test_images_that_are_gone_or_others_are_named(

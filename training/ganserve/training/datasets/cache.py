@@ -94,7 +94,8 @@ def _open(entry: Path, name: str) -> ImageDataset | None:
         images = _map(entry / _PIXELS, decoded)
         if len(images) != index["num_images"] or not re.fullmatch("[0-9a-f]{64}", index["digest"]):
             return None
-        return _dataset(name, images, decoded).with_known_digest(index["digest"])
+        dataset = _dataset(name, images, decoded).with_known_digest(index["digest"])
+        return dataset.with_known_hashes(bytes.fromhex(index["image_hashes"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError, DatasetError):
         return None
 
@@ -109,6 +110,7 @@ def _to_index(dataset: ImageDataset) -> dict[str, object]:
         "skipped": dataset.skipped,
         "notes": dataset.notes,
         "digest": dataset.digest,
+        "image_hashes": dataset.image_hashes.hex(),
     }
 
 

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from ganserve.contract.errors import DatasetError
 
+from .image_hashes import smallest_hashes
+
 Split = Literal["train", "test"]
 
 OnProgress = Callable[[int, int], None]
@@ -84,11 +86,22 @@ class ImageDataset:
         digest.add(self.images)
         return digest.finish(self.labels)
 
+    @cached_property
+    def image_hashes(self) -> bytes:
+        """A sketch of its images, by which others are looked up among them; see `smallest_hashes`."""
+        return smallest_hashes(self.images)
+
     def with_notes(self, notes: tuple[str, ...]) -> Self:
-        """This dataset with `notes` before its own, and its digest."""
-        return replace(self, notes=(*notes, *self.notes)).with_known_digest(self.digest)
+        """This dataset with `notes` before its own, and what is known of it."""
+        copy = replace(self, notes=(*notes, *self.notes)).with_known_digest(self.digest)
+        return copy.with_known_hashes(self.image_hashes)
 
     def with_known_digest(self, digest: str) -> Self:
         """This dataset, which will not compute its digest because it is known to be `digest`."""
         vars(self)["digest"] = digest
+        return self
+
+    def with_known_hashes(self, image_hashes: bytes) -> Self:
+        """This dataset, which will not compute its sketch because it is known to be `image_hashes`."""
+        vars(self)["image_hashes"] = image_hashes
         return self

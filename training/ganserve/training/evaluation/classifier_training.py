@@ -75,7 +75,7 @@ def train_classifier(
         raise DatasetError(f"{dataset.name}: {len(dataset.images)} images are too few to judge by; add some")
     rng = np.random.default_rng(settings.seed)
     held_out, rows = hold_out(len(dataset.images), rng)
-    with torch.random.fork_rng(devices=[]), _repeatable():
+    with torch.random.fork_rng(devices=[]), repeatable():
         torch.default_generator.manual_seed(settings.seed)
         _, *shape = dataset.images.shape
         num_outputs = dataset.num_classes if knows_classes(dataset) else NUM_POSES
@@ -212,7 +212,7 @@ def _shifted(images: Tensor, top: int, left: int) -> Tensor:
 
 
 @contextmanager
-def _repeatable() -> Iterator[None]:
+def repeatable() -> Iterator[None]:
     """cuDNN picks the same kernels each time."""
     before = torch.backends.cudnn.deterministic
     torch.backends.cudnn.deterministic = True

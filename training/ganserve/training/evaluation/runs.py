@@ -20,6 +20,7 @@ from ganserve.training import checkpoint as checkpoints
 from ganserve.training.config import DeviceName, TrainingConfig
 from ganserve.training.datasets import ImageDataset, Resize, absolute, load, load_test
 from ganserve.training.device import allow_tf32, choose_device
+from ganserve.training.memory import images_per_batch
 from ganserve.training.run import load_same_dataset
 from ganserve.training.rundir import CheckpointName
 from ganserve.training.scores import Scores
@@ -31,6 +32,8 @@ from .classifier_training import MIN_IMAGES
 from .evaluator import Evaluator
 from .feature_extractor import FeatureExtractor
 from .feature_extractor_cache import feature_extractor_for
+from .memorisation import Memorisation, measure_memorisation
+from .samples import draw_samples, labels_like
 
 NUM_IMAGES: Final = 10_000
 CAS_SEEDS: Final = (0, 1, 2)
@@ -122,30 +125,69 @@ class FinishedRun:
                 on_progress=on_progress,
             )
 
-    def test_images(self, source: str | None) -> ImageDataset:
-        """Real images for `cas`: those of `source`, of its test split where it has one, or of the run's own source.
+    def memorisation(
+        self, feature_extractor: FeatureExtractor, held_out: ImageDataset, num_images: int
+    ) -> Memorisation:
+        """How near `num_images` samples, or as many as there are held-out images, lie to training images.
 
-        They are read as the run's own were: resized to its size, and without bad ones if it went without. Raises
-        ConfigError where there are none, or they are what the run learnt from, and DatasetError where their shape or
-        classes are not those of the generator.
+        Raises what `measure_memorisation` does.
         """
-        if not self.card.class_names:
-            raise ConfigError("--cas: the generator draws no classes; CAS needs a conditional one")
+        num_images = min(num_images, len(held_out.images))
+        seed = _FIRST_SEED + self.config.seed
+        labels = None
+        if self.card.class_names and self.dataset.labels is not None:
+            labels = labels_like(self.dataset.labels, num_images, seed=seed)
+        batches = draw_samples(
+            self.generator,
+            num_images,
+            labels=labels,
+            latent_dim=self.card.latent_dim,
+            seed=seed,
+            batch_size=images_per_batch(*self.dataset.images.shape[1:3]),
+            device=self.device,
+        )
+        samples = torch.cat([levels.cpu() for levels in batches]).numpy()
+        with shown(self.console, "looking for the nearest training images") as on_progress:
+            return measure_memorisation(
+                feature_extractor,
+                training=self.dataset,
+                held_out=held_out,
+                samples=samples,
+                device=self.device,
+                on_progress=on_progress,
+            )
+
+    def held_out_images(self, source: str | None) -> ImageDataset | None:
+        """Real images that the run did not learn from: those of `source`, of its test split where it has one.
+
+        Without a `source`, those of the test split of the run's own; None where it has none. They are read as the run's
+        own were: resized to its size, and without bad ones if it went without. Raises ConfigError where they are what
+        the run learnt from, and DatasetError where their shape is another.
+        """
         resize = None if self.config.size is None else Resize.parse(self.config.size, self.config.resize_mode)
         with shown(self.console, "decoding") as on_progress:
             skip_bad = self.config.skip_bad
-            test = load_test(source or self.config.data, resize=resize, skip_bad=skip_bad, on_progress=on_progress)
-            if test is None and source is not None:
-                test = load(source, resize=resize, skip_bad=skip_bad, on_progress=on_progress)
-        if test is None:
-            raise ConfigError(f"--cas: {self.config.data} has no test images of its own; give some with --test-data")
-        if test.digest == self.dataset.digest:
+            found = load_test(source or self.config.data, resize=resize, skip_bad=skip_bad, on_progress=on_progress)
+            if found is None and source is not None:
+                found = load(source, resize=resize, skip_bad=skip_bad, on_progress=on_progress)
+        if found is None:
+            return None
+        if found.digest == self.dataset.digest:
             raise ConfigError(f"--test-data {source}: the run learnt from these images; give others")
-        if test.images.shape[1:] != self.dataset.images.shape[1:]:
+        if found.images.shape[1:] != self.dataset.images.shape[1:]:
             raise DatasetError(
-                f"{test.name}: its images are {_shape(test)}, those that the run learnt from {_shape(self.dataset)}; "
+                f"{found.name}: its images are {_shape(found)}, those that the run learnt from {_shape(self.dataset)}; "
                 "give some of that shape"
             )
+        return found
+
+    def test_images(self, source: str | None) -> ImageDataset:
+        """Held-out images for `cas`, of the generator's classes. Raises ConfigError and DatasetError without any."""
+        if not self.card.class_names:
+            raise ConfigError("--cas: the generator draws no classes; CAS needs a conditional one")
+        test = self.held_out_images(source)
+        if test is None:
+            raise ConfigError(f"--cas: {self.config.data} has no test images of its own; give some with --test-data")
         if test.class_names != tuple(self.card.class_names):
             raise DatasetError(
                 f"{test.name}: its classes are {', '.join(test.class_names) or 'none'}, "

@@ -20,6 +20,8 @@ _MIN_JUDGE_SKILL: Final = 0.25
 """Of the way from chance to all right."""
 _MIN_JUDGE_ACCURACY: Final = 0.3
 """Of a class, for its figures to say anything."""
+_MOST_COPIED: Final = 0.05
+"""Share of samples, beyond those that chance explains."""
 _MOST_NAMES: Final = 10
 
 
@@ -32,7 +34,13 @@ class Trouble(NamedTuple):
 
 def troubles_of(scores: Scores) -> list[Trouble]:
     """All that is wrong, the worst first."""
-    found = (_ignored_classes(scores), _missing_classes(scores), _collapse(scores), _weak_judge(scores))
+    found = (
+        _ignored_classes(scores),
+        _missing_classes(scores),
+        _collapse(scores),
+        _memorisation(scores),
+        _weak_judge(scores),
+    )
     return [trouble for trouble in found if trouble is not None]
 
 
@@ -44,6 +52,20 @@ def _collapse(scores: Scores) -> Trouble | None:
         "samples have too little of the variety of real images (mode collapse): they lie "
         f"{scores.diversity:.0%} as far apart as real images do, and near {scores.recall:.0%} of those; train longer, "
         "or try a lower --generator-lr or --loss rpgan",
+    )
+
+
+def _memorisation(scores: Scores) -> Trouble | None:
+    """A generator that repeats training images."""
+    if scores.copied is None or scores.copied_by_chance is None:
+        return None
+    if scores.copied - scores.copied_by_chance <= _MOST_COPIED:
+        return None
+    return Trouble(
+        "memorisation",
+        f"{scores.copied:.1%} of samples are nearer to a training image than the nearest held-out real images are, "
+        f"where chance explains {scores.copied_by_chance:.1%}: copies of training images (memorisation), or samples "
+        "that are all alike; look at the pairs, and try more images, an earlier checkpoint or --augment",
     )
 
 
