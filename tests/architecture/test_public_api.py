@@ -16,6 +16,7 @@ from ganserve.contract import errors
 
 CLIENT_NAMES = [
     "AccessError",
+    "Address",
     "ArtifactError",
     "AsyncClient",
     "CallCancelledError",
@@ -41,6 +42,7 @@ CLIENT_NAMES = [
     "ServerError",
     "UnavailableError",
     "UnsupportedError",
+    "address_of",
 ]
 METHODS = (
     "batches",
