@@ -45,6 +45,7 @@ COMMANDS: Final = {
     "interpolate": _Command(
         "ganserve.client.cli.interpolate:interpolate", "Show the samples between two addresses in one image."
     ),
+    "dump": _Command("ganserve.dump.cli:dump", "Write a data set of samples to disk, in shards."),
     "models": _Command("ganserve.client.cli.models:models", "List the models of a server, or show one model's card."),
 }
 """By name; a name of two words is a command in a group."""

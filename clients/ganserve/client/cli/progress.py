@@ -20,14 +20,20 @@ from rich.text import Text
 
 
 class SampleProgress:
-    """Moves the bar on."""
+    """Moves the bar on.
+
+    Attributes:
+        num_advanced: samples done so far, without those that were skipped.
+    """
 
     def __init__(self, bar: Progress, task: TaskID) -> None:
+        self.num_advanced = 0
         self._bar = bar
         self._task = task
 
     def advance(self, num_samples: int, num_bytes: int = 0) -> None:
         """So many more samples are done, and so many bytes written."""
+        self.num_advanced += num_samples
         self._bar.advance(self._task, num_samples)
         task = self._bar.tasks[0]
         self._bar.update(self._task, num_bytes=task.fields["num_bytes"] + num_bytes)

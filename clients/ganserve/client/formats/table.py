@@ -25,12 +25,14 @@ class Form:
         suffix: what its files end in.
         writing: writes a file in full while the body runs, and raises OSError. The same samples give the same bytes.
         image_formats: forms that images can have in it, without loss; the first is the usual one.
+        lists_files: whether the file is a list of image files that lie beside it.
         versions: versions of libraries that the bytes depend on, by name. Raises ConfigError where one is missing.
     """
 
     suffix: str
     writing: Callable[[Path, Contents], AbstractContextManager[CountingWriter]]
     image_formats: tuple[ImageFormatName, ...] = ("png", "webp")
+    lists_files: bool = False
     versions: Callable[[], Mapping[str, str]] = field(default=dict)
 
 

@@ -22,6 +22,21 @@ Put = Callable[[str, bytes], None]
 """Writes a file below the tree's top, whose path has at most one folder."""
 
 
+class TreePaths:
+    """Where each sample's file lies in the tree."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._folders = class_folder_names(contents.class_names) if contents.class_folders else None
+
+    def of(self, samples: Samples) -> list[str]:
+        """A path below the tree's top for each sample."""
+        names = [stem + self._contents.suffix for stem in stems(samples, self._contents)]
+        if self._folders is None or samples.labels is None:
+            return names
+        return [f"{self._folders[label]}/{name}" for label, name in zip(samples.labels.tolist(), names, strict=True)]
+
+
 class TreeWriter:
     """Writes a file a sample as they come, and holds none of them but the latest.
 
@@ -33,33 +48,26 @@ class TreeWriter:
     def __init__(self, contents: Contents, put: Put) -> None:
         self._contents = contents
         self._put = put
-        self._folders = class_folder_names(contents.class_names) if contents.class_folders else None
+        self._paths = TreePaths(contents)
         self._table = io.StringIO()
         self.num_bytes = 0
         self.latest: Samples | None = None
 
     def add(self, samples: Samples) -> None:
         self.latest = samples
-        names = self._paths(samples)
-        for name, file in zip(names, image_files(samples, self._contents), strict=True):
-            self._put(name, file)
+        paths = self._paths.of(samples)
+        for path, file in zip(paths, image_files(samples, self._contents), strict=True):
+            self._put(path, file)
             self.num_bytes += len(file)
         if samples.labels is not None:
             labels = samples.labels.tolist()
-            class_names = self._contents.class_names
-            rows = ((name, label, class_names[label]) for name, label in zip(names, labels, strict=True))
-            write_rows(self._table, rows)
+            names = self._contents.class_names
+            write_rows(self._table, ((path, label, names[label]) for path, label in zip(paths, labels, strict=True)))
 
     def put_labels(self) -> None:
         """Writes `labels.csv`, where there are classes."""
         if rows := self._table.getvalue():
             self._put(LABELS_FILE, (table_header(LABEL_COLUMNS) + rows).encode())
-
-    def _paths(self, samples: Samples) -> list[str]:
-        names = [stem + self._contents.suffix for stem in stems(samples, self._contents)]
-        if self._folders is None or samples.labels is None:
-            return names
-        return [f"{self._folders[label]}/{name}" for label, name in zip(samples.labels.tolist(), names, strict=True)]
 
 
 def class_folder_names(class_names: Sequence[str]) -> list[str]:

@@ -1,0 +1,287 @@
+"""What a dump holds: samples by address, cut into shards, and all that their bytes depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final
+
+from google.protobuf import json_format
+from PIL import features
+
+from ganserve.client import CountsLike, LabelsLike, ModelInfo, Samples, SampleSource
+from ganserve.client._model_info import short_name
+from ganserve.client._requests import address_query
+from ganserve.client.formats.contents import Contents
+from ganserve.client.formats.table import FORMS, Form
+from ganserve.client.formats.xmp import SYNTHETIC
+from ganserve.contract.card import is_conditional
+from ganserve.contract.errors import ConfigError, PreconditionError
+from ganserve.contract.images import ImageFormatName
+from ganserve.v1.dump_pb2 import DumpPlan
+from ganserve.v1.generator_pb2 import ClassReference, ImageEncoding, LabelPolicy, ModelSelector
+from ganserve.v1.model_pb2 import Provenance, Reproducibility
+
+from .listing import writing_listing
+
+DUMP_FORMS: Final[Mapping[str, Form]] = {
+    "folder": Form(suffix=".csv", writing=writing_listing, lists_files=True),
+    **FORMS,
+}
+"""By name."""
+
+_READ_ONE_BY_ONE: Final = ("zip", "npz")
+_SHARD_SAMPLES: Final = 100_000
+_SHARD_BYTES: Final = 2**30  # of pixels
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan that can be carried out, by any number of processes. Equal plans give equal bytes.
+
+    Attributes:
+        message: all of it; can be pickled and written down.
+    """
+
+    message: DumpPlan
+
+    @property
+    def num_samples(self) -> int:
+        return self.message.query.address.count
+
+    @property
+    def num_shards(self) -> int:
+        return self.message.num_shards
+
+    @property
+    def form(self) -> Form:
+        """The form of the shards' files."""
+        return DUMP_FORMS[self.message.format]
+
+    def file_name(self, shard: int) -> str:
+        """Name of a shard's file, such as ``samples-00003-of-00016.parquet``."""
+        return f"samples-{shard:05d}-of-{self.num_shards:05d}{self.form.suffix}"
+
+    def span(self, shard: int) -> tuple[int, int]:
+        """Index of the first sample of a shard, and their number.
+
+        Raises:
+            ConfigError: there is no such shard.
+        """
+        if not 0 <= shard < self.num_shards:
+            raise ConfigError(f"there is no shard {shard}; the {self.num_shards} shards are counted from 0")
+        start, end = (self.num_samples * place // self.num_shards for place in (shard, shard + 1))
+        return self.message.query.address.first_index + start, end - start
+
+    def contents(self, shard: int) -> Contents:
+        """What a shard's file is to hold."""
+        image, address = self.message.image, self.message.query.address
+        return Contents(
+            count=self.span(shard)[1],
+            last_index=address.first_index + address.count - 1,
+            shape=(image.height, image.width, image.channels),
+            class_names=self.message.class_names,
+            image_format=_image_format(self.message.image_format, self.form, self.message.format),
+        )
+
+    def stream(self, shard: int, source: SampleSource) -> Iterator[Samples]:
+        """The samples of a shard in index order.
+
+        Raises:
+            PreconditionError: the source's samples are of another model, or made by something whose pixels may differ.
+            RequestError: as `Client.stream` does.
+        """
+        first_index, count = self.span(shard)
+        address = self.message.query.address
+        stream = source.stream(
+            count,
+            seed=address.seed,
+            first_index=first_index,
+            truncation=address.truncation if address.HasField("truncation") else None,
+            **_label_arguments(self.message.query.labels),
+        )
+        for samples in stream:
+            self._check(samples)
+            yield samples
+
+    def differences(self, other: DumpPlan) -> Iterator[str]:
+        """In what another plan differs, for people: ``address.seed is 8 there and 7 here``."""
+        here, there = (dict(_leaves(message)) for message in (self.message, other))
+        for name in sorted(here.keys() | there.keys()):
+            if here.get(name) != there.get(name):
+                yield f"{name} is {there.get(name, 'not given')} there and {here.get(name, 'not given')} here"
+
+    def _check(self, samples: Samples) -> None:
+        if samples.model.digest != self.message.query.model.digest:
+            raise PreconditionError(
+                f"the server changed to {short_name(samples.model)}, and the dump is of "
+                f"{_short_name(self.message.query.model)}; go on with a server that has that model"
+            )
+        if samples.provenance != self.message.provenance:
+            raise PreconditionError(
+                f"the dump is made by {describe(self.message.provenance)}, and this server has "
+                f"{describe(samples.provenance)}, which may differ in a pixel; go on with one that is the same"
+            )
+
+
+def make_plan(
+    source: SampleSource,
+    n: int | None = None,
+    *,
+    format: str,  # noqa: A002
+    image_format: ImageFormatName | None = None,
+    num_shards: int | None = None,
+    seed: int = 0,
+    first_index: int = 0,
+    labels: LabelsLike | None = None,
+    counts: CountsLike | None = None,
+    truncation: float | None = None,
+    within_one_level: bool = False,
+) -> Plan:
+    """Plans a dump of a source's model, which makes the first sample to say what makes it.
+
+    Args:
+        source: where the samples come from.
+        n: number of samples; without it, as many as `counts` add up to.
+        format: ``"folder"``, ``"zip"``, ``"webdataset"``, ``"parquet"`` or ``"npz"``.
+        image_format: ``"png"``, ``"webp"`` or ``"raw"``, as the format allows; its usual one by default.
+        num_shards: number of shards; see `default_num_shards`.
+        seed: as for `Client.generate`; 0 by default, so that the same call gives the same plan.
+        first_index: as for `Client.generate`.
+        labels: as for `Client.generate`.
+        counts: as for `Client.generate`.
+        truncation: as for `Client.generate`.
+        within_one_level: whether pixels may differ by one 8-bit level from one making to the next, as a GPU's may.
+
+    Raises:
+        ConfigError: a format, image format or number of shards that cannot be used.
+        PreconditionError: a pixel could differ from one making to the next.
+        RequestError: as `Client.generate` does.
+    """
+    served = source.get_model()
+    form = DUMP_FORMS.get(format)
+    if form is None:
+        raise ConfigError(f"format {format!r} does not exist; use {', '.join(DUMP_FORMS)}")
+    chosen = _image_format(image_format or form.image_formats[0], form, format)
+    if labels is None and counts is None and is_conditional(served.card):
+        labels = "balanced"
+    query = address_query(
+        ModelSelector(name=served.name, version=served.version, digest=served.digest),
+        n,
+        seed=seed,
+        first_index=first_index,
+        labels=labels,
+        counts=counts,
+        truncation=truncation,
+        encoding=ImageEncoding(),
+    )
+    query.ClearField("encoding")
+    first = source.generate(1, seed=seed, first_index=first_index, labels=labels, counts=counts, truncation=truncation)
+    _check_reproducible(first, served, within_one_level)
+    num_samples = query.address.count
+    shards = default_num_shards(num_samples, served, format) if num_shards is None else num_shards
+    if not 1 <= shards <= min(num_samples, 2**31):
+        raise ConfigError(f"the number of shards is {shards}; {num_samples} samples make 1 to {num_samples}")
+    plan = Plan(
+        DumpPlan(
+            query=query,
+            provenance=first.provenance,
+            format=format,
+            image_format=chosen,
+            num_shards=shards,
+            image=served.card.image,
+            class_names=served.card.class_names,
+            versions=_versions(form, chosen),
+            licences=served.message.licences,
+            digital_source_type=SYNTHETIC,
+        )
+    )
+    plan._check(first)
+    return plan
+
+
+def default_num_shards(num_samples: int, model: ModelInfo, format: str) -> int:  # noqa: A002
+    """One for a zip or npz, which training reads one of; else one for each 100,000 samples and GiB of pixels begun."""
+    if format in _READ_ONE_BY_ONE:
+        return 1
+    height, width, channels = model.image_shape
+    num_bytes = num_samples * height * width * channels
+    return max(-(-num_samples // _SHARD_SAMPLES), -(-num_bytes // _SHARD_BYTES))
+
+
+def describe(provenance: Provenance) -> str:
+    """What made samples, for people."""
+    if not provenance.device:
+        return "something that it does not tell"
+    level = " within one level" * (provenance.reproducibility == Reproducibility.REPRODUCIBILITY_WITHIN_ONE_LEVEL)
+    return f"ONNX Runtime {provenance.onnxruntime_version} on {provenance.device}{level}"
+
+
+def _check_reproducible(first: Samples, served: ModelInfo, within_one_level: bool) -> None:
+    name = short_name(served.identity)
+    if not first.provenance.device:
+        raise PreconditionError(
+            f"the server does not tell what makes the samples of {name}, so that a pixel could differ from one shard "
+            "to the next; update it"
+        )
+    if first.provenance.reproducibility != Reproducibility.REPRODUCIBILITY_IDENTICAL and not within_one_level:
+        raise PreconditionError(
+            f"{name} is made by {describe(first.provenance)} of the exporter's samples, not equal to them, so that a "
+            "pixel could differ from one making to the next; take a CPU and the version that it was exported with, or "
+            "accept a level with --within-one-level"
+        )
+
+
+def _versions(form: Form, image_format: str) -> dict[str, str]:
+    versions = {"ganserve": version("ganserve"), **form.versions()}
+    if image_format == "webp":
+        versions["libwebp"] = str(features.version("webp"))
+    return versions
+
+
+def _image_format(name: str, form: Form, format: str) -> ImageFormatName:  # noqa: A002
+    for known in form.image_formats:
+        if known == name:
+            return known
+    raise ConfigError(f"{format} holds images as {' or '.join(form.image_formats)}, not as {name}")
+
+
+def _label_arguments(policy: LabelPolicy) -> dict[str, Any]:
+    """The arguments of a call that a policy stands for."""
+    match policy.WhichOneof("policy"):
+        case "one":
+            return {"labels": _key(policy.one)}
+        case "list":
+            return {"labels": [_key(entry) for entry in policy.list.classes]}
+        case "weighted":
+            return {"labels": {_key(entry.class_reference): entry.weight for entry in policy.weighted.weights}}
+        case "blocks":
+            return {"counts": {_key(block.class_reference): block.count for block in policy.blocks.blocks}}
+        case None:
+            return {}
+        case kind:
+            return {"labels": kind}
+
+
+def _key(reference: ClassReference) -> int | str:
+    return reference.name if reference.HasField("name") else reference.label
+
+
+def _leaves(message: DumpPlan) -> Iterator[tuple[str, object]]:
+    """Every value of a plan, with the names that lead to it."""
+    waiting: list[tuple[str, Any]] = [("", json_format.MessageToDict(message, preserving_proto_field_name=True))]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, Mapping) and value:
+            waiting += [
+                (f"{name}.{key}".removeprefix(".").removeprefix("query."), inner) for key, inner in value.items()
+            ]
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            yield name, [str(item) for item in value]
+        else:
+            yield name, value
+
+
+def _short_name(model: ModelSelector) -> str:
+    return f"{model.name}:{model.version}@{model.digest[:12]}"
