@@ -125,7 +125,7 @@ def _refuse_others(plan: Plan, folder: Path) -> None:
     if not folder.exists() or any(folder.glob(f"samples-*{plan.form.suffix}.json")):
         return
     foreign = next((entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")), None)
-    if foreign is not None:
+    if foreign is not None and not (folder / DUMP_FILE).exists():  # which others may have begun meanwhile
         raise ConfigError(f"{folder} holds {foreign.name} and no dump; give a folder that is new or empty")
 
 

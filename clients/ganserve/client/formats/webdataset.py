@@ -7,7 +7,6 @@ import json
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +47,9 @@ class WebDatasetWriter:
 
     def _facts(self, samples: Samples) -> list[dict[str, Any]]:
         """What is known of each sample: its address and the name of its class."""
-        known = [asdict(address) for address in addresses(samples)]
-        if not known:
-            known = [{"model": samples.model.name, "digest": samples.model.digest} for _ in range(len(samples))]
-        facts = [{name: value for name, value in fact.items() if value is not None} for fact in known]
+        facts = [address.to_dict() for address in addresses(samples)]
+        if not facts:  # of explicit latents
+            facts = [{"model": samples.model.name, "digest": samples.model.digest} for _ in range(len(samples))]
         if samples.labels is not None:
             for fact, label in zip(facts, samples.labels.tolist(), strict=True):
                 fact.update({"label": label, "class": self._contents.class_names[label]})
