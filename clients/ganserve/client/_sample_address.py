@@ -65,7 +65,7 @@ class Address:
         """Reads what `to_json` wrote. Raises ArtifactError for anything else."""
         try:
             return cls(**_checked(json.loads(text)))
-        except (TypeError, ValueError, RecursionError):
+        except (AttributeError, TypeError, ValueError, RecursionError):
             raise ArtifactError(f"{text[:200]!r} is no address of a sample") from None
 
 
