@@ -78,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):
             return _BROKEN_PIPE_EXIT_CODE
         return _fail(str(error), GanserveError.exit_code)
+    except RuntimeError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # a lock of Python's that was interrupted halfway
+            return _INTERRUPTED_EXIT_CODE
+        raise
     return code
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
@@ -34,6 +35,9 @@ DUMP_FORMS: Final[Mapping[str, Form]] = {
 _READ_ONE_BY_ONE: Final = ("zip", "npz")
 _SHARD_SAMPLES: Final = 100_000
 _SHARD_BYTES: Final = 2**30  # of pixels
+_BATCH_BYTES: Final = 2**18  # of pixels; little enough that a slow model answers in time
+_MOST_IN_BATCH: Final = 256
+_NUM_AHEAD: Final = 6
 
 
 @dataclass(frozen=True)
@@ -85,25 +89,30 @@ class Plan:
             image_format=_image_format(self.message.image_format, self.form, self.message.format),
         )
 
-    def stream(self, shard: int, source: SampleSource) -> Iterator[Samples]:
-        """The samples of a shard in index order.
+    def samples(self, shard: int, source: SampleSource) -> Generator[Samples]:
+        """The samples of a shard in index order, some of which are asked for ahead, of several servers at once.
 
         Raises:
             PreconditionError: the source's samples are of another model, or made by something whose pixels may differ.
-            RequestError: as `Client.stream` does.
+            RequestError: as `Client.batches` does.
         """
         first_index, count = self.span(shard)
         address = self.message.query.address
-        stream = source.stream(
-            count,
+        image = self.message.image
+        image_bytes = image.height * image.width * image.channels
+        batches = source.batches(
+            max(1, min(_MOST_IN_BATCH, _BATCH_BYTES // image_bytes)),
+            n=count,
+            prefetch=_NUM_AHEAD,
             seed=address.seed,
             first_index=first_index,
             truncation=address.truncation if address.HasField("truncation") else None,
             **_label_arguments(self.message.query.labels),
         )
-        for samples in stream:
-            self._check(samples)
-            yield samples
+        with closing(batches):
+            for samples in batches:
+                self._check(samples)
+                yield samples
 
     def differences(self, other: DumpPlan) -> Iterator[str]:
         """In what another plan differs, for people: ``address.seed is 8 there and 7 here``."""

@@ -7,6 +7,7 @@ going on elsewhere are all writing it again.
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,6 @@ from ganserve.contract.errors import ArtifactError
 from ganserve.contract.files import new_file
 from ganserve.v1.dump_pb2 import DumpShard
 
-from .ahead import fetched_ahead
 from .listing import lists_what_is_there
 from .plan import Plan
 from .records import begin, find_record, record
@@ -58,7 +58,7 @@ def write_shard(
         ArtifactError: it cannot be written, as on a full disk. Nothing of it is there then.
         ConfigError: the folder holds something else, or there is no such shard.
         PreconditionError: the source may differ in a pixel from what the plan was made with.
-        RequestError: as `Client.stream` does.
+        RequestError: as `Client.batches` does.
     """
     folder, told = Path(folder), progress or _Untold()
     first_index, count = plan.span(shard)
@@ -91,7 +91,7 @@ def write_shard(
 def _write(plan: Plan, shard: int, source: SampleSource, path: Path, told: Progress) -> int:
     """Writes a shard's file. Returns the bytes of the files that lie beside it."""
     num_bytes = 0
-    with plan.form.writing(path, plan.contents(shard)) as writer, fetched_ahead(plan.stream(shard, source)) as batches:
+    with plan.form.writing(path, plan.contents(shard)) as writer, closing(plan.samples(shard, source)) as batches:
         for samples in batches:
             writer.add(samples)
             told.advance(len(samples), writer.num_bytes - num_bytes)

@@ -29,7 +29,7 @@ def write_dump(plan: Plan, source: SampleSource, folder: str | Path, progress: P
         ArtifactError: it cannot be written, as on a full disk. Shards that are done stay.
         ConfigError: the folder holds something else.
         PreconditionError: the source may differ in a pixel from what the plan was made with.
-        RequestError: as `Client.stream` does.
+        RequestError: as `Client.batches` does.
     """
     shards = write_shards(plan, range(plan.num_shards), source, folder, progress)
     return finish(plan, shards, Path(folder))

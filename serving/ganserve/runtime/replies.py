@@ -5,13 +5,12 @@ from __future__ import annotations
 from ganserve.contract.bundle import LABELS_INPUT
 from ganserve.contract.rows import Rows
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, SampleBatch
+
 from .loader import LoadedModel
 from .sources import Source
 
 
-def describe_batch(
-    model: LoadedModel, source: Source, start: int, made: Rows, encoding: ImageEncoding
-) -> SampleBatch:
+def describe_batch(model: LoadedModel, source: Source, start: int, made: Rows, encoding: ImageEncoding) -> SampleBatch:
     """A batch of the rows from `start` of a source on, with everything but the images."""
     indices = () if source.scattered is None else source.scattered[start : start + len(made)].tolist()
     labels = made.columns[LABELS_INPUT].tolist() if LABELS_INPUT in made.columns else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ ONE_LEVEL = Provenance(
 
 
 class Elsewhere:
-    """A source whose samples were made by something else, from the so-manieth batch of a stream on."""
+    """A source whose samples are made by something else, from the so-manieth batch on."""
 
     def __init__(self, source: LocalGenerator, provenance: Provenance, since: int = 0) -> None:
         self._source = source
@@ -55,8 +55,8 @@ class Elsewhere:
             else self._source.generate(*args, **kwargs)
         )
 
-    def stream(self, *args: Any, **kwargs: Any) -> Iterator[Samples]:
-        for place, samples in enumerate(self._source.stream(*args, batch_size=2, **kwargs)):
+    def batches(self, size: int, **kwargs: Any) -> Generator[Samples]:  # noqa: ARG002
+        for place, samples in enumerate(self._source.batches(2, **kwargs)):
             yield samples if place < self._since else self._changed(samples)
 
     def _changed(self, samples: Samples) -> Samples:
@@ -96,7 +96,7 @@ LABELS: list[dict[str, Any]] = [
 def test_labels_are_those_of_the_whole(source: LocalGenerator, labels: dict[str, Any]) -> None:
     whole = source.generate(11, seed=3, first_index=2**63, **labels)
     plan = make_plan(source, 11, format="npz", num_shards=3, seed=3, first_index=2**63, **labels)
-    parts = [samples for shard in range(3) for samples in plan.stream(shard, source)]
+    parts = [samples for shard in range(3) for samples in plan.samples(shard, source)]
     assert Samples.join(parts).numpy().tobytes() == whole.numpy().tobytes()
 
 
