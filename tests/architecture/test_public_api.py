@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import ganserve.client
+import ganserve.dump
 import ganserve.exporter
 import ganserve.training
 from ganserve.client import AsyncClient, Client
@@ -81,6 +82,7 @@ def public_methods(client: type) -> list[str]:
                 "rename",
             ],
         ),
+        (ganserve.dump, ["Plan", "make_plan", "read_dump", "write_dump", "write_shard"]),
         (
             ganserve.training,
             ["RunSummary", "TrainingConfig", "load_generator", "resume_training", "training_from_config"],

@@ -12,8 +12,8 @@ them, in any process on any machine, and `write_dump` all that are missing. The 
 """
 
 from .plan import Plan, make_plan
-from .records import finish, read_dump
+from .records import read_dump
 from .shard import write_shard
 from .whole import write_dump
 
-__all__ = ["Plan", "finish", "make_plan", "read_dump", "write_dump", "write_shard"]
+__all__ = ["Plan", "make_plan", "read_dump", "write_dump", "write_shard"]
