@@ -11,7 +11,8 @@ A plan says which samples of which model stand in which shard. `write_shard(plan
 them, in any process on any machine, and `write_dump` all that are missing. The command is `ganserve dump`.
 """
 
-from .plan import Plan, make_plan
+from .plan import Plan
+from .planning import make_plan
 from .records import read_dump
 from .shard import write_shard
 from .whole import write_dump

@@ -16,7 +16,8 @@ from ganserve.client.cli.source import DEFAULT_SERVER, MODEL, Servers, open_sour
 from ganserve.contract.errors import ConfigError
 from ganserve.v1.dump_pb2 import DumpShard
 
-from .plan import Plan, make_plan
+from .plan import Plan
+from .planning import make_plan
 from .records import DUMP_FILE, finish, read_dump
 from .whole import write_shards
 
