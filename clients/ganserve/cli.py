@@ -48,6 +48,7 @@ COMMANDS: Final = {
     "interpolate": _Command(
         "ganserve.client.cli.interpolate:interpolate", "Show the samples between two addresses in one image."
     ),
+    "dump": _Command("ganserve.dump.cli:dump", "Write a data set of samples to disk, in shards."),
     "models": _Command("ganserve.client.cli.models:models", "List the models of a server, or show one model's card."),
 }
 """By name; a name of two words is a command in a group."""
@@ -80,6 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):
             return _BROKEN_PIPE_EXIT_CODE
         return _fail(str(error), GanserveError.exit_code)
+    except RuntimeError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # a lock of Python's that was interrupted halfway
+            return _INTERRUPTED_EXIT_CODE
+        raise
     return code
 
 

@@ -15,7 +15,7 @@ PACKAGES = {
     "training": ["training", "augment_eval"],
     "exporter": ["exporter"],
     "serving": ["runtime", "serving"],
-    "clients": ["client"],
+    "clients": ["client", "dump"],
 }
 HEAVY = {"torch", "onnx", "onnxruntime"}
 TOOLS = {"ganserve.training", "ganserve.augment_eval", "ganserve.exporter", "ganserve.runtime", "ganserve.serving"}
@@ -37,6 +37,7 @@ def test_every_component_is_a_typed_package(root: str, package: str) -> None:
     [
         ("ganserve.contract.latents, ganserve.contract.bundle, ganserve.contract.images", HEAVY),
         ("ganserve.client, ganserve.client.cli.generate", HEAVY | TOOLS),
+        ("ganserve.dump, ganserve.dump.cli", HEAVY | TOOLS | {"pyarrow"}),
         ("ganserve.cli", HEAVY | TOOLS | {"numpy", "grpc"}),
         ("ganserve.training.run", {"onnx", "onnxruntime", "grpc"}),
         ("ganserve.training, ganserve.training.config, ganserve.training.cli.train", {"torch", "sklearn"}),

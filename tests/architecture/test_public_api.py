@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import ganserve.client
+import ganserve.dump
 import ganserve.exporter
 import ganserve.training
 from ganserve.client import AsyncClient, Client
@@ -16,6 +17,7 @@ from ganserve.contract import errors
 
 CLIENT_NAMES = [
     "AccessError",
+    "Address",
     "ArtifactError",
     "AsyncClient",
     "CallCancelledError",
@@ -41,6 +43,7 @@ CLIENT_NAMES = [
     "ServerError",
     "UnavailableError",
     "UnsupportedError",
+    "address_of",
 ]
 METHODS = (
     "batches",
@@ -79,6 +82,7 @@ def public_methods(client: type) -> list[str]:
                 "rename",
             ],
         ),
+        (ganserve.dump, ["Plan", "make_plan", "read_dump", "write_dump", "write_shard"]),
         (
             ganserve.training,
             ["RunSummary", "TrainingConfig", "load_generator", "resume_training", "training_from_config"],

@@ -40,11 +40,13 @@ from ._model_info import ModelInfo
 from ._partial import Partial
 from ._requests import IndicesLike
 from ._retry_event import RetryEvent
+from ._sample_address import Address, address_of
 from ._samples import Samples
 from ._source import SampleSource
 
 __all__ = [
     "AccessError",
+    "Address",
     "ArtifactError",
     "AsyncClient",
     "CallCancelledError",
@@ -70,4 +72,5 @@ __all__ = [
     "ServerError",
     "UnavailableError",
     "UnsupportedError",
+    "address_of",
 ]

@@ -17,7 +17,7 @@ from ._batches import BatchPlan, read_ahead_async
 from ._connections import AsyncConnections
 from ._core import Core, merge_models
 from ._deadline import Deadline
-from ._interpolation import Address, interpolated_latents
+from ._interpolation import SeedAndIndex, interpolated_latents
 from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
@@ -101,8 +101,8 @@ class AsyncClient:
 
     async def interpolate(
         self,
-        start: Address,
-        stop: Address,
+        start: SeedAndIndex,
+        stop: SeedAndIndex,
         n: int,
         *,
         labels: LabelsLike | None = None,

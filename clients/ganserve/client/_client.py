@@ -18,7 +18,7 @@ from ._calls import Calls
 from ._connections import Connections
 from ._core import Core, merge_models
 from ._deadline import Deadline
-from ._interpolation import Address, interpolated_latents
+from ._interpolation import SeedAndIndex, interpolated_latents
 from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
@@ -183,8 +183,8 @@ class Client:
 
     def interpolate(
         self,
-        start: Address,
-        stop: Address,
+        start: SeedAndIndex,
+        stop: SeedAndIndex,
         n: int,
         *,
         labels: LabelsLike | None = None,

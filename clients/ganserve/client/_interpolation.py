@@ -27,7 +27,7 @@ from ganserve.v1.model_pb2 import ModelCard
 from ._checks import real_number, whole_number
 from ._labels import LabelsLike, label_policy
 
-Address = tuple[int, int]
+SeedAndIndex = tuple[int, int]
 """Seed and index."""
 
 _MOST_STEPS: Final = 2**20
@@ -39,7 +39,13 @@ Vector = NDArray[np.float64]
 
 
 def interpolated_latents(
-    card: ModelCard, start: Address, stop: Address, n: int, *, labels: LabelsLike | None, truncation: float | None
+    card: ModelCard,
+    start: SeedAndIndex,
+    stop: SeedAndIndex,
+    n: int,
+    *,
+    labels: LabelsLike | None,
+    truncation: float | None,
 ) -> Latents:
     """Latents on the way from one address to another, both included: float32 (n, latent_dim).
 
@@ -110,7 +116,7 @@ def _check_class(card: ModelCard, labels: LabelsLike | None) -> None:
         )
 
 
-def _check_address(address: Address, name: str) -> Address:
+def _check_address(address: SeedAndIndex, name: str) -> SeedAndIndex:
     if not isinstance(address, Sequence) or isinstance(address, str) or len(address) != 2:
         raise InvalidRequestError(
             f"{name} is {address!r}; give a seed and an index, such as (7, 3)", field="query.latents"

@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from ._samples import Samples
+
 _MOST_LISTED: Final = 20
+
+
+class Legend:
+    """Takes note of the classes of samples as they come."""
+
+    def __init__(self, class_names: Sequence[str], columns: int | None = None) -> None:
+        """
+        Args:
+            class_names: the model's, in label order.
+            columns: samples a row, where people will see them in rows.
+        """
+        self._class_names = class_names
+        self._columns = columns
+        self._counts = np.zeros(len(class_names), np.int64)
+        self._labels: list[NDArray[np.int64]] = []
+
+    def add(self, samples: Samples) -> None:
+        """Counts samples that follow those before."""
+        if samples.labels is None:
+            return
+        self._counts += class_counts(samples.labels, self._class_names)
+        if self._columns is not None:
+            self._labels.append(samples.labels)
+
+    def text(self) -> str:
+        """Which classes the samples are of, in a line; empty without classes."""
+        if self._columns is None or not self._labels:
+            return describe_counts(self._counts, self._class_names)
+        return describe_grid(np.concatenate(self._labels), self._class_names, self._columns)
 
 
 def class_counts(labels: NDArray[np.int64], class_names: Sequence[str]) -> NDArray[np.int64]:

@@ -19,7 +19,7 @@ from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
 from ._batches import BatchPlan, read_ahead
 from ._checks import whole_number
-from ._interpolation import Address, interpolated_latents
+from ._interpolation import SeedAndIndex, interpolated_latents
 from ._labels import CountsLike, LabelsLike
 from ._memory import check_fits
 from ._model_info import ModelInfo
@@ -110,8 +110,8 @@ class LocalGenerator:
 
     def interpolate(
         self,
-        start: Address,
-        stop: Address,
+        start: SeedAndIndex,
+        stop: SeedAndIndex,
         n: int,
         *,
         labels: LabelsLike | None = None,
@@ -194,7 +194,7 @@ class LocalGenerator:
     def _answer(self, query: SampleQuery) -> Samples:
         with self._unless_closed():
             check_fits(query, self.get_model())
-            return Samples.from_batch(self._model().answer(query))
+            return Samples.from_batch(self._model().answer(query), query.address)
 
     def _stream(self, query: SampleQuery, batch_size: int | None) -> Iterator[Samples]:
         num_made, total = 0, num_samples(query)
@@ -203,7 +203,7 @@ class LocalGenerator:
                 model = self._model()
                 for batch in model.answer_in_parts(part(query, num_made, total - num_made), batch_size):
                     num_made += batch.count
-                    yield Samples.from_batch(batch)
+                    yield Samples.from_batch(batch, query.address)
                     if self._model() is not model:  # this is a forked process, which has one of its own
                         break
 

@@ -1,29 +1,30 @@
-"""What `ganserve generate` and `ganserve interpolate` write: a grid, arrays, or a folder with a file a sample."""
+"""What the commands and `Samples.save` write: a grid, a folder with a file a sample, or a file of many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import ConfigError
-from ganserve.contract.files import new_file
+from ganserve.contract.files import new_file, new_folder
 from ganserve.contract.images import FILE_FORMATS, FileFormatName, ImageFormatName, encode, file_format_of, num_columns
 from ganserve.v1.generator_pb2 import ImageEncoding
-from ganserve.v1.model_pb2 import ModelCard
 
-from ._legend import class_counts, describe_counts, describe_grid
 from ._requests import image_encoding
-from ._sample_folder import FolderWriter, Recipe, check_folder, writing_folder
-from ._samples import Samples
+from .formats.contents import Contents, Writer
+from .formats.folder import check_folder, write_recipe, writing_folder
+from .formats.table import FORMS, Form, form_of
+
+if TYPE_CHECKING:
+    from ._samples import Samples
 
 _MOST_IN_GRID: Final = 65_536
+_OF_MANY_FILES: Final = "a folder or a zip, as in --out samples/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +39,15 @@ class OutputOptions:
     overwrite: bool = False
 
 
-class Writer(Protocol):
-    """Takes samples as they come."""
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What samples were asked for, as the command's flags say it."""
 
-    def add(self, samples: Samples) -> None: ...
-
-    def legend(self) -> str:
-        """Which classes the samples are of, in a line; empty without classes."""
+    n: int
+    first_index: int
+    labels: str | None
+    counts: str | None
+    truncation: float | None
 
 
 class Output(Protocol):
@@ -58,8 +61,16 @@ class Output(Protocol):
     def wire_quality(self) -> int | None:
         """Quality to go with it."""
 
-    def writing(self, recipe: Recipe, card: ModelCard) -> AbstractContextManager[Writer]:
-        """Writes in full when the body ends well, and not at all otherwise. Raises ArtifactError or ConfigError."""
+    def columns_of(self, n: int) -> int | None:
+        """Samples a row, where they are laid out in rows."""
+
+    def writing(self, contents: Contents, recipe: Recipe | None = None) -> AbstractContextManager[Writer]:
+        """Writes in full when the body ends well, and not at all otherwise. Raises ArtifactError or ConfigError.
+
+        Args:
+            contents: what is to be written; the output itself says in which form.
+            recipe: how the samples were asked for, which a folder keeps.
+        """
 
 
 def open_output(out: str, options: OutputOptions) -> Output:
@@ -72,29 +83,41 @@ def open_output(out: str, options: OutputOptions) -> Output:
     path = Path(out)
     suffix = path.suffix.lower()
     if not out:
-        raise ConfigError(f"--out {out!r} names no file or folder")
+        raise ConfigError(f"{out!r} names no file or folder; give one to write, such as samples/")
     is_folder = out.endswith(("/", "\\")) or path.is_dir() or not suffix
-    if is_folder or suffix == ".npz":
-        _refuse("--columns", options.columns is not None, "with a grid, as in --out grid.png")
-        _refuse("--captions", options.captions, "with a grid, as in --out grid.png")
-    if is_folder:
-        return SampleFolder.open(path, options)
-    _refuse("--format", options.format is not None, "with a folder, as in --out samples/")
-    _refuse("--class-folders", options.class_folders, "with a folder, as in --out samples/")
-    _refuse("--overwrite", options.overwrite, "with a folder; files are replaced anyway")
-    if suffix == ".npz":
+    form = None if is_folder else form_of(suffix)
+    if not is_folder:
+        _refuse("--overwrite", options.overwrite, "with a folder; files are replaced anyway")
+        _refuse("--class-folders", options.class_folders and form is not FORMS["zip"], f"with {_OF_MANY_FILES}")
+    if not is_folder and form is None:
+        _refuse("--format", options.format is not None, f"with {_OF_MANY_FILES}")
+        return _open_grid(path, suffix, options)
+    _refuse("--columns", options.columns is not None, "with a grid, as in --out grid.png")
+    _refuse("--captions", options.captions, "with a grid, as in --out grid.png")
+    if form is FORMS["npz"]:
         _refuse("--quality", options.quality is not None, "with images, not with arrays")
-        return ArrayFile(path)
-    form = file_format_of(suffix)
-    if form is None:
-        known = ", ".join(suffix for known_form in FILE_FORMATS for suffix in known_form.suffixes)
-        raise ConfigError(
-            f"--out {out}: {suffix} is not a known suffix; use {known} for a grid, .npz for arrays, "
-            "or a folder such as samples/"
-        )
-    if options.columns is not None and options.columns < 1:
-        raise ConfigError(f"--columns is {options.columns}; give at least 1")
-    return GridFile(path, image_encoding(form.name, options.quality), options.columns, options.captions)
+        _refuse("--format", options.format is not None, "with images, not with arrays")
+        return SampleFile(path, "raw", None, False, form)
+    image_format = options.format or "png"
+    image_encoding(image_format, options.quality)
+    if form is not None:
+        return SampleFile(path, image_format, options.quality, options.class_folders, form)
+    check_folder(path, options.overwrite)
+    return SampleFolder(path, image_format, options.quality, options.class_folders)
+
+
+def save_samples(samples: Samples, out: str, overwrite: bool) -> None:
+    """Writes samples that are there, those of a class into a folder of its own. Raises as `open_output` does, and
+    ArtifactError."""
+    output = open_output(out, OutputOptions(overwrite=overwrite))
+    class_names = _class_names(samples)
+    if isinstance(output, _ManyImages) and output.image_format != "raw":
+        output = replace(output, image_format=_format_of(samples), class_folders=bool(class_names))
+    contents = Contents(
+        count=len(samples), last_index=int(samples.indices.max()), shape=samples.shape, class_names=class_names
+    )
+    with output.writing(contents) as writer:
+        writer.add(samples)
 
 
 @dataclass(frozen=True)
@@ -108,22 +131,24 @@ class GridFile:
     wire_format: ImageFormatName = "raw"
     wire_quality: int | None = None
 
+    def columns_of(self, n: int) -> int | None:
+        return self.columns or num_columns(n)
+
     @contextmanager
-    def writing(self, recipe: Recipe, card: ModelCard) -> Iterator[Writer]:
-        if recipe.n > _MOST_IN_GRID:
+    def writing(self, contents: Contents, recipe: Recipe | None = None) -> Iterator[Writer]:  # noqa: ARG002
+        if contents.count > _MOST_IN_GRID:
             raise ConfigError(
-                f"a grid of {recipe.n} samples is too large to look at; ask for at most {_MOST_IN_GRID}, "
+                f"a grid of {contents.count} samples is too large to look at; ask for at most {_MOST_IN_GRID}, "
                 "or write a folder, as in --out samples/"
             )
-        check_classes("--captions", self.captions, card)
-        columns = self.columns or num_columns(recipe.n)
-        collected = _Collector(card, columns)
+        _check_classes("--captions", self.captions, contents)
+        collected = _Collector()
         with new_file(self.path) as partial:
             yield collected
-            partial.write_bytes(self._encode(collected.samples, columns))
+            partial.write_bytes(self._encode(collected.join()))
 
-    def _encode(self, samples: Samples, columns: int) -> bytes:
-        grid = np.asarray(samples.grid(columns, captions=self.captions))
+    def _encode(self, samples: Samples) -> bytes:
+        grid = np.asarray(samples.grid(self.columns_of(len(samples)), captions=self.captions))
         try:
             return encode(grid.reshape(*grid.shape[:2], -1), self.encoding)
         except (OSError, ValueError) as error:
@@ -134,87 +159,118 @@ class GridFile:
 
 
 @dataclass(frozen=True)
-class ArrayFile:
-    """NumPy arrays: images, indices, seed and digest, and where there are classes, labels and all class names."""
+class _ManyImages:
+    """Images that are told apart, each in its own form."""
 
     path: Path
-    wire_format: ImageFormatName = "raw"
-    wire_quality: int | None = None
+    image_format: ImageFormatName
+    quality: int | None
+    class_folders: bool
 
-    @contextmanager
-    def writing(self, recipe: Recipe, card: ModelCard) -> Iterator[Writer]:  # noqa: ARG002
-        collected = _Collector(card)
-        with new_file(self.path) as partial:
-            yield collected
-            samples = collected.samples
-            arrays: dict[str, NDArray[Any]] = {
-                "images": samples.numpy(),
-                "indices": samples.indices,
-                "seed": np.array(samples.seed, np.uint64),
-                "digest": np.array(samples.model.digest),
-            }
-            if samples.labels is not None:
-                arrays["labels"] = samples.labels
-                arrays["class_names"] = np.array(card.class_names, np.str_)
-            with partial.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+    @property
+    def wire_format(self) -> ImageFormatName:
+        return "raw" if self.image_format == "png" else self.image_format
+
+    @property
+    def wire_quality(self) -> int | None:
+        return self.quality
+
+    def columns_of(self, n: int) -> int | None:  # noqa: ARG002
+        return None
+
+    def _formed(self, contents: Contents) -> Contents:
+        _check_classes("--class-folders", self.class_folders, contents)
+        return replace(contents, image_format=self.image_format, quality=self.quality, class_folders=self.class_folders)
 
 
 @dataclass(frozen=True)
-class SampleFolder:
-    """One file a sample, `labels.csv` where there are classes, and `samples.json`, which tells how they were made."""
+class SampleFile(_ManyImages):
+    """A zip, a tar, a Parquet file, or NumPy arrays."""
 
-    path: Path
-    wire_format: FileFormatName
-    wire_quality: int | None
-    class_folders: bool
-
-    @classmethod
-    def open(cls, path: Path, options: OutputOptions) -> SampleFolder:
-        """Checks that the folder may be written. Raises ConfigError where it holds something else."""
-        form = options.format or "png"
-        image_encoding(form, options.quality)
-        check_folder(path, options.overwrite)
-        return cls(path, form, options.quality, options.class_folders)
+    form: Form
 
     @contextmanager
-    def writing(self, recipe: Recipe, card: ModelCard) -> Iterator[FolderWriter]:
-        check_classes("--class-folders", self.class_folders, card)
-        form = {"format": self.wire_format, "quality": self.wire_quality}
-        with writing_folder(self.path, recipe, card.class_names, form, self.class_folders) as writer:
+    def writing(self, contents: Contents, recipe: Recipe | None = None) -> Iterator[Writer]:  # noqa: ARG002
+        formed = self._formed(contents)
+        with new_file(self.path) as partial, self.form.writing(partial, formed) as writer:
             yield writer
+
+
+@dataclass(frozen=True)
+class SampleFolder(_ManyImages):
+    """One file a sample, `labels.csv` where there are classes, and `samples.json`, which tells how they were made."""
+
+    @contextmanager
+    def writing(self, contents: Contents, recipe: Recipe | None = None) -> Iterator[Writer]:
+        formed = self._formed(contents)
+        with new_folder(self.path, replace=True) as folder, writing_folder(folder, formed) as writer:
+            yield writer
+            if recipe is not None and writer.latest is not None:
+                write_recipe(folder, self._tell(writer.latest, recipe))
+
+    def _tell(self, samples: Samples, recipe: Recipe) -> dict[str, Any]:
+        model = {name: getattr(samples.model, name) for name in ("name", "version", "digest")}
+        return {
+            "model": model,
+            "seed": samples.seed,
+            **asdict(recipe),
+            "format": self.image_format,
+            "quality": self.quality,
+        }
 
 
 class _Collector:
     """Holds all samples, for what is written as a whole."""
 
-    def __init__(self, card: ModelCard, columns: int | None = None) -> None:
-        self._class_names = tuple(card.class_names)
-        self._columns = columns
+    def __init__(self) -> None:
         self._parts: list[Samples] = []
 
     def add(self, samples: Samples) -> None:
         self._parts.append(samples)
 
-    @property
-    def samples(self) -> Samples:
-        return Samples.join(self._parts)
-
-    def legend(self) -> str:
-        labels = self.samples.labels
-        if labels is None:
-            return ""
-        if self._columns is None:
-            return describe_counts(class_counts(labels, self._class_names), self._class_names)
-        return describe_grid(labels, self._class_names, self._columns)
+    def join(self) -> Samples:
+        return self._parts[0].join(self._parts)
 
 
-def check_classes(option: str, given: bool, card: ModelCard) -> None:
+def _check_classes(option: str, given: bool, contents: Contents) -> None:
     """Raises ConfigError where an option asks for classes that the model does not have."""
-    if given and not is_conditional(card):
+    if given and not contents.class_names:
         raise ConfigError(f"{option}: this model is unconditional, so its samples have no classes; leave it out")
+
+
+def _class_names(samples: Samples) -> list[str]:
+    """Those that the samples tell, in label order; another is called by its label."""
+    if samples.labels is None:
+        return []
+    names = [f"label {label}" for label in range(int(samples.labels.max()) + 1)]
+    if samples.class_names is not None:
+        for label, name in zip(samples.labels.tolist(), samples.class_names.tolist(), strict=True):
+            names[label] = name
+    return names
+
+
+def _format_of(samples: Samples) -> FileFormatName:
+    """The form that the samples' files have; without files, PNG, which loses nothing."""
+    beginning = samples.files[0][:12] if samples.files else b""
+    if beginning.startswith(b"\xff\xd8"):
+        return "jpeg"
+    return "webp" if beginning[8:] == b"WEBP" else "png"
 
 
 def _refuse(option: str, given: bool, goes_with: str) -> None:
     if given:
         raise ConfigError(f"{option} goes {goes_with}")
+
+
+def _open_grid(path: Path, suffix: str, options: OutputOptions) -> GridFile:
+    image_form = file_format_of(suffix)
+    if image_form is None:
+        images = ", ".join(suffix for known in FILE_FORMATS for suffix in known.suffixes)
+        many = ", ".join(form.suffix for form in FORMS.values())
+        raise ConfigError(
+            f"{path}: {suffix} is not a known suffix; use {images} for a grid, {many} for a file of samples, "
+            "or a folder such as samples/"
+        )
+    if options.columns is not None and options.columns < 1:
+        raise ConfigError(f"--columns is {options.columns}; give at least 1")
+    return GridFile(path, image_encoding(image_form.name, options.quality), options.columns, options.captions)

@@ -18,13 +18,14 @@ def whole_reply(query: SampleQuery, batch: SampleBatch) -> Samples:
         raise ServerError("the reply holds samples of other indices than were asked for")
     if batch.count != num_samples(query):
         raise ServerError(f"the reply holds {batch.count} samples where {num_samples(query)} were asked for")
-    return Samples.from_batch(batch)
+    return Samples.from_batch(batch, query.address)
 
 
-def next_reply(batch: SampleBatch, first_index: int, most: int, digest: str) -> Samples:
+def next_reply(query: SampleQuery, batch: SampleBatch, first_index: int, most: int, digest: str) -> Samples:
     """Samples of a stream, at least one and at most `most`, from `first_index` on. Raises ServerError for others.
 
     Args:
+        query: what the whole stream is asked for.
         batch: the reply.
         first_index: index that is to come next.
         most: samples that are still to come.
@@ -34,7 +35,7 @@ def next_reply(batch: SampleBatch, first_index: int, most: int, digest: str) -> 
     _check_model(batch, digest)
     if not 0 < batch.count <= most:
         raise ServerError(f"a reply of the stream holds {batch.count} samples where 1 to {most} were left to send")
-    return Samples.from_batch(batch)
+    return Samples.from_batch(batch, query.address)
 
 
 def _check_span(batch: SampleBatch, first_index: int) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,8 +15,8 @@ from PIL import Image
 from ganserve.contract.errors import ArtifactError, ConfigError, ServerError
 from ganserve.contract.images import Images, decode, encode, is_raw, make_contact_sheet, to_pil
 from ganserve.contract.tensors import unpack_pixels
-from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, SampleBatch
-from ganserve.v1.model_pb2 import ModelIdentity
+from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, SampleAddress, SampleBatch
+from ganserve.v1.model_pb2 import ModelIdentity, Provenance
 
 from ._captions import caption, make_captioned_sheet
 
@@ -39,6 +40,9 @@ class Samples:
         labels: int64 (N,); None for an unconditional generator.
         class_names: name of every sample's class, str (N,), so that ``samples[samples.class_names == "dog"]`` are the
             images of dogs; None for an unconditional generator.
+        truncation: bound on the latents; None where there is none.
+        provenance: device and version of ONNX Runtime that made them, on which a pixel may depend; empty where a server
+            does not tell, or where there were several.
         files: one image file a sample, where the samples were asked for as PNG, JPEG or WebP; else empty.
     """
 
@@ -48,12 +52,19 @@ class Samples:
     shape: tuple[int, int, int]
     labels: NDArray[np.int64] | None
     class_names: ClassNames | None = None
+    truncation: float | None = None
+    provenance: Provenance = field(default_factory=Provenance)
     files: Sequence[bytes] = ()
     _pixels: Images | None = field(default=None)
 
     @classmethod
-    def from_batch(cls, batch: SampleBatch) -> Samples:
-        """Reads a reply. Raises ServerError where its parts do not fit together."""
+    def from_batch(cls, batch: SampleBatch, asked: SampleAddress | None = None) -> Samples:
+        """Reads a reply. Raises ServerError where its parts do not fit together.
+
+        Args:
+            batch: the reply.
+            asked: what was asked for, which tells what a reply does not.
+        """
         raw = is_raw(ImageEncoding(format=batch.format))
         _check_lengths(batch, raw)
         return cls(
@@ -63,6 +74,8 @@ class Samples:
             shape=(batch.image.height, batch.image.width, batch.image.channels),
             labels=np.array(batch.labels, np.int64) if batch.labels else None,
             class_names=np.array(batch.class_names, np.str_) if batch.class_names else None,
+            truncation=asked.truncation if asked and asked.HasField("truncation") else None,
+            provenance=batch.provenance,
             files=tuple(batch.files),
             _pixels=unpack_pixels(batch).copy() if raw else None,
         )
@@ -76,11 +89,11 @@ class Samples:
         indices = np.concatenate([part.indices for part in parts])
         if first.seed is None:  # the rows of every request count from 0
             indices = np.arange(len(indices), dtype=np.uint64)
-        return cls(
-            model=first.model,
-            seed=first.seed,
+        alike = all(part.provenance == first.provenance for part in parts)
+        return replace(
+            first,
             indices=indices,
-            shape=first.shape,
+            provenance=first.provenance if alike else Provenance(),
             labels=_joined([part.labels for part in parts]),
             class_names=_joined([part.class_names for part in parts]),
             files=tuple(file for part in parts for file in part.files),
@@ -89,11 +102,9 @@ class Samples:
 
     def between(self, start: int, stop: int) -> Samples:
         """Samples at positions `start … stop - 1`. Shares its arrays with these."""
-        return Samples(
-            model=self.model,
-            seed=self.seed,
+        return replace(
+            self,
             indices=self.indices[start:stop],
-            shape=self.shape,
             labels=None if self.labels is None else self.labels[start:stop],
             class_names=None if self.class_names is None else self.class_names[start:stop],
             files=self.files[start:stop],
@@ -135,6 +146,25 @@ class Samples:
         names = [""] * len(self) if self.class_names is None else self.class_names.tolist()
         texts = [caption(label, name) for label, name in zip(self.labels.tolist(), names, strict=True)]
         return to_pil(make_captioned_sheet(self.numpy(), texts, columns))
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Writes the samples, in full or not at all.
+
+        Images in a folder, zip, tar or Parquet file carry their addresses, and those of a class lie in a folder of its
+        own, as `ganserve train --data` reads them.
+
+        Args:
+            path: a folder, which is new or empty; ``.zip``; ``.npz`` for arrays; ``.png``, ``.jpg`` or ``.webp`` for
+                one grid; ``.tar`` for WebDataset; or ``.parquet``. Files that are there are replaced.
+            overwrite: whether samples that are in the folder are replaced.
+
+        Raises:
+            ArtifactError: it cannot be written.
+            ConfigError: another suffix, or a folder that holds something else.
+        """
+        from ._outputs import save_samples
+
+        save_samples(self, str(path), overwrite)
 
     def __len__(self) -> int:
         return len(self.files) if self._pixels is None else len(self._pixels)

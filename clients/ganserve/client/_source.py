@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ganserve.contract.images import ImageFormatName
 
-from ._interpolation import Address
+from ._interpolation import SeedAndIndex
 from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
@@ -54,8 +54,8 @@ class SampleSource(Protocol):
 
     def interpolate(
         self,
-        start: Address,
-        stop: Address,
+        start: SeedAndIndex,
+        stop: SeedAndIndex,
         n: int,
         *,
         labels: LabelsLike | None = None,

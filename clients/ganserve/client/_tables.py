@@ -54,6 +54,9 @@ def _facts(model: ModelInfo) -> Iterator[tuple[str, str]]:
     yield "state", _state(model)
     yield "runs on", f"{runtime.device}, {runtime.lanes} at once, ONNX Runtime {runtime.onnxruntime_version}"
     yield "golden samples", Reproducibility.Name(model.reproducibility).removeprefix("REPRODUCIBILITY_").lower()
+    if model.message.HasField("licences"):
+        licences = model.message.licences
+        yield "licences", f"{licences.weights} (weights), {licences.data} (data)"
     yield "most a request", f"{model.max_samples_per_request} samples"
     yield from facts(model.card)
 

@@ -43,6 +43,32 @@ def new_file(path: Path) -> Iterator[Path]:
             partial.unlink()
 
 
+def create_file(path: Path, data: bytes) -> bool:
+    """Writes a file where none is, in full or not at all. Of several processes, one does, and is told so.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
+    partial = _partial(path)
+    try:
+        with _write_errors(path):
+            partial.write_bytes(data)
+            sync(partial)
+            try:
+                path.hardlink_to(partial)
+            except FileExistsError:
+                return False
+            except OSError:  # a file system without links
+                if path.exists():
+                    return False
+                partial.replace(path)
+            sync(path.parent)
+            return True
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
 @contextmanager
 def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """An empty folder to write to, which becomes `path` when the body ends well.

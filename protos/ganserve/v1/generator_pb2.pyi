@@ -650,6 +650,7 @@ class SampleBatch(message.Message):
     PIXELS_FIELD_NUMBER: builtins.int
     INDICES_FIELD_NUMBER: builtins.int
     CLASS_NAMES_FIELD_NUMBER: builtins.int
+    PROVENANCE_FIELD_NUMBER: builtins.int
     count: builtins.int
     """Number of samples."""
     seed: builtins.int
@@ -684,6 +685,10 @@ class SampleBatch(message.Message):
     def class_names(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """The name of each sample's class, as `labels`."""
 
+    @builtins.property
+    def provenance(self) -> model_pb2.Provenance:
+        """What made them."""
+
     def __init__(
         self,
         *,
@@ -698,10 +703,11 @@ class SampleBatch(message.Message):
         pixels: builtins.bytes = ...,
         indices: abc.Iterable[builtins.int] | None = ...,
         class_names: abc.Iterable[builtins.str] | None = ...,
+        provenance: model_pb2.Provenance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "image", b"image", "model", b"model", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "image", b"image", "model", b"model", "provenance", b"provenance", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "class_names", b"class_names", "count", b"count", "files", b"files", "first_index", b"first_index", "format", b"format", "image", b"image", "indices", b"indices", "labels", b"labels", "model", b"model", "pixels", b"pixels", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "class_names", b"class_names", "count", b"count", "files", b"files", "first_index", b"first_index", "format", b"format", "image", b"image", "indices", b"indices", "labels", b"labels", "model", b"model", "pixels", b"pixels", "provenance", b"provenance", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = typing.Literal["_seed", b"_seed"]  # noqa: Y015

@@ -4,6 +4,7 @@ isort:skip_file
 What a generator is, and what a server says of it."""
 
 from collections import abc as abc
+from ganserve.v1 import bundle_pb2 as bundle_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf import struct_pb2 as struct_pb2
@@ -265,6 +266,7 @@ class ServedModel(message.Message):
     RUNTIME_FIELD_NUMBER: builtins.int
     REPRODUCIBILITY_FIELD_NUMBER: builtins.int
     MAX_SAMPLES_PER_REQUEST_FIELD_NUMBER: builtins.int
+    LICENCES_FIELD_NUMBER: builtins.int
     state: ModelState.ValueType
     """Whether it takes requests."""
     reproducibility: Reproducibility.ValueType
@@ -283,6 +285,10 @@ class ServedModel(message.Message):
     def runtime(self) -> Runtime:
         """What it runs on."""
 
+    @builtins.property
+    def licences(self) -> bundle_pb2.Licences:
+        """Under which licences it may be used, and what it makes."""
+
     def __init__(
         self,
         *,
@@ -292,10 +298,11 @@ class ServedModel(message.Message):
         runtime: Runtime | None = ...,
         reproducibility: Reproducibility.ValueType = ...,
         max_samples_per_request: builtins.int = ...,
+        licences: bundle_pb2.Licences | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["card", b"card", "identity", b"identity", "runtime", b"runtime"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["card", b"card", "identity", b"identity", "licences", b"licences", "runtime", b"runtime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card", b"card", "identity", b"identity", "max_samples_per_request", b"max_samples_per_request", "reproducibility", b"reproducibility", "runtime", b"runtime", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["card", b"card", "identity", b"identity", "licences", b"licences", "max_samples_per_request", b"max_samples_per_request", "reproducibility", b"reproducibility", "runtime", b"runtime", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -382,5 +389,33 @@ class BucketCost(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["rows", b"rows", "run_ms", b"run_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Provenance(message.Message):
+    """What made samples, as far as a pixel of theirs may depend on it beside the model and the address."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: builtins.int
+    ONNXRUNTIME_VERSION_FIELD_NUMBER: builtins.int
+    REPRODUCIBILITY_FIELD_NUMBER: builtins.int
+    device: builtins.str
+    """`cpu` or `cuda`."""
+    onnxruntime_version: builtins.str
+    """Version of ONNX Runtime."""
+    reproducibility: Reproducibility.ValueType
+    """How far the images made there are proven equal to the exporter's."""
+    def __init__(
+        self,
+        *,
+        device: builtins.str = ...,
+        onnxruntime_version: builtins.str = ...,
+        reproducibility: Reproducibility.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["device", b"device", "onnxruntime_version", b"onnxruntime_version", "reproducibility", b"reproducibility"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,17 @@ from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.images import Images
 from ganserve.contract.manifest import digest_of, read_manifest
 from ganserve.contract.text import one_line
-from ganserve.v1.bundle_pb2 import GoldenSamples
-from ganserve.v1.model_pb2 import BucketCost, ModelCard, ModelIdentity, Reproducibility, Runtime
+from ganserve.v1.bundle_pb2 import GoldenSamples, Licences
+from ganserve.v1.model_pb2 import (
+    BucketCost,
+    ModelCard,
+    ModelIdentity,
+    ModelState,
+    Provenance,
+    Reproducibility,
+    Runtime,
+    ServedModel,
+)
 
 from .device import Device
 from .engine import Engine
@@ -42,9 +52,30 @@ class LoadedModel:
 
     identity: ModelIdentity
     card: ModelCard
+    licences: Licences
     engine: Engine
     reproducibility: Reproducibility.ValueType
     load_s: float
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """What makes its samples, as told with each reply."""
+        return Provenance(
+            device=self.engine.lanes.device,
+            onnxruntime_version=onnxruntime.__version__,
+            reproducibility=self.reproducibility,
+        )
+
+    def describe(self, state: ModelState.ValueType) -> ServedModel:
+        """What clients are told of it, but for a server's limits."""
+        return ServedModel(
+            identity=self.identity,
+            card=self.card,
+            state=state,
+            runtime=self.runtime(),
+            reproducibility=self.reproducibility,
+            licences=self.licences,
+        )
 
     def runtime(self) -> Runtime:
         """What it runs on, as told to clients."""
@@ -80,6 +111,7 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
     return LoadedModel(
         identity=ModelIdentity(name=manifest.name, version=manifest.version, digest=digest_of(manifest)),
         card=card,
+        licences=manifest.licences,
         engine=engine,
         reproducibility=reproducibility,
         load_s=time.monotonic() - start_s,

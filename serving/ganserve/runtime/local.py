@@ -42,13 +42,7 @@ class LocalModel:
 
     def describe(self) -> ServedModel:
         """What a server would tell of it."""
-        return ServedModel(
-            identity=self._loaded.identity,
-            card=self._loaded.card,
-            state=ModelState.MODEL_STATE_SERVING,
-            runtime=self._loaded.runtime(),
-            reproducibility=self._loaded.reproducibility,
-        )
+        return self._loaded.describe(ModelState.MODEL_STATE_SERVING)
 
     def answer(self, query: SampleQuery) -> SampleBatch:
         """All samples of a query. Raises InvalidRequestError for one that a server would refuse too."""
@@ -79,7 +73,7 @@ class LocalModel:
 
     def _batch(self, query: SampleQuery, source: Source, start: int, count: int) -> SampleBatch:
         made = self._make(source, start, count)
-        batch = describe_batch(self._loaded.identity, self._loaded.card, source, start, made, query.encoding)
+        batch = describe_batch(self._loaded, source, start, made, query.encoding)
         images = made.columns[IMAGES_OUTPUT]
         if codec.is_raw(query.encoding):
             batch.pixels = images.tobytes()

@@ -48,14 +48,9 @@ class Model:
 
     def describe(self, state: ModelState.ValueType) -> ServedModel:
         """What clients are told of it."""
-        return ServedModel(
-            identity=self.identity,
-            card=self.card,
-            state=state,
-            runtime=self.loaded.runtime(),
-            reproducibility=self.loaded.reproducibility,
-            max_samples_per_request=self.limits.samples_per_request,
-        )
+        served = self.loaded.describe(state)
+        served.max_samples_per_request = self.limits.samples_per_request
+        return served
 
     @contextmanager
     def used(self) -> Iterator[None]:

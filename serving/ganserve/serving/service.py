@@ -154,7 +154,7 @@ class GeneratorService:
 
     async def _serialise(self, model: Model, source: Source, made: Made, encoding: ImageEncoding) -> bytes:
         images = made.rows.columns[IMAGES_OUTPUT]
-        batch = describe_batch(model.identity, model.card, source, made.start, made.rows, encoding)
+        batch = describe_batch(model.loaded, source, made.start, made.rows, encoding)
         if codec.is_raw(encoding):
             return frame_reply(batch, images)
         batch.files.extend(await self._encode(images, encoding))

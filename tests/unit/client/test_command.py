@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -47,8 +48,20 @@ def test_help_lists_the_commands_and_imports_none() -> None:
         "serve",
         "generate",
         "interpolate",
+        "dump",
         "models",
     ]
+
+
+def test_an_interrupt_that_a_lock_turned_into_an_error_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: object) -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            threading.Lock().release()
+
+    monkeypatch.setattr(command, "_run", interrupted)
+    assert main([]) == 130
 
 
 def test_an_unknown_command_imports_none_either() -> None:

@@ -266,7 +266,7 @@ def test_ctrl_c_leaves_nothing(
 
     monkeypatch.setattr("ganserve.client.cli.generate.short_name", interrupt)
     monkeypatch.setattr("ganserve.client._outputs._Collector.add", interrupt)
-    monkeypatch.setattr("ganserve.client._sample_folder.FolderWriter.add", interrupt)
+    monkeypatch.setattr("ganserve.client.formats.tree.TreeWriter.add", interrupt)
     assert generate("-n", 50, "--out", out) == 130
     assert files_in(tmp_path) == []
     assert capsys.readouterr().err == ""

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ganserve.client._label_text import explain, parse_counts, parse_labels
-from ganserve.client._labels import ClassKey
+from ganserve.client._legend import Legend
 from ganserve.client._model_info import ModelInfo, short_name
-from ganserve.client._outputs import OutputOptions, open_output
-from ganserve.client._sample_folder import Recipe
+from ganserve.client._outputs import OutputOptions, Recipe, open_output
+from ganserve.client._sample_address import Address, address_of
 from ganserve.client._samples import Samples
+from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import FileFormatName
 
+from .classes import read_classes
+from .progress import showing_progress
 from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
 
 _DEFAULT_NUM: Final = 64
@@ -44,6 +42,7 @@ def generate(
     labels: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     counts: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     truncation: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
+    like: Annotated[Path | None, Parameter(group=_SAMPLES)] = None,
     columns: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     captions: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     format: Annotated[FileFormatName | None, Parameter(group=_OUTPUT)] = None,  # noqa: A002
@@ -64,12 +63,14 @@ def generate(
         ganserve generate --model pets --counts dog=1100,frog=1400 --out more/ --class-folders
         ganserve generate --model digits -n 500 --labels 0=0.9,1=0.1 --out arrays.npz
         ganserve generate --bundle models/digits/1 -n 64 --seed 7 --out grid.png
+        ganserve generate --like more/dog/7-000012.png --out again/
 
     Args:
         model: Name of the model, or name:version, as `ganserve models` lists them.
         bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
         out: A .png, .jpg or .webp file for one grid; .npz for arrays (images, labels, class_names, indices, seed,
-            digest); or a folder such as samples/ for one file a sample beside labels.csv and samples.json.
+            digest); a folder such as samples/ for one file a sample beside labels.csv and samples.json; or a .zip, .tar
+            (WebDataset) or .parquet (Hugging Face) of such files.
         server: Address of a server, host:port. Give it several times for several servers.
         version: Version of the model; the highest by default.
         digest: SHA-256 of the model; no other answers.
@@ -81,9 +82,10 @@ def generate(
             unless a class has that very name.
         counts: Exactly how many samples of each class, in place of --labels: dog=1100,frog=1400.
         truncation: Bound on the absolute value of the latents, such as 1.5: fewer odd samples, less variety.
+        like: An image file that ganserve wrote: its sample is made again, by the model that made it.
         columns: Samples a row of the grid; about as wide as high by default.
         captions: Write the class below each sample of the grid.
-        format: Format of the files in a folder; png by default.
+        format: Format of the files in a folder, .zip, .tar or .parquet; png by default.
         quality: 1 to 100, for JPEG and WebP; without it, WebP is lossless.
         class_folders: Put the files of each class into a folder of its own, as `ganserve train --data` reads them.
         overwrite: Replace the samples in the folder.
@@ -99,42 +101,62 @@ def generate(
         overwrite=overwrite,
     )
     output = open_output(out, options)
+    address = None if like is None else _address_alone(like, (n, seed, labels, counts, truncation), first_index)
+    if address is not None:
+        digest = digest or address.digest if bundle is None else digest
+        model = model or address.model if bundle is None else model
+        n, seed, first_index, truncation = 1, address.seed, address.index, address.truncation
     with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
         served = source.get_model()
-        class_names = tuple(served.card.class_names)
-        counted = parse_counts(counts, class_names)
-        num = _num_samples(n, counted)
+        class_names = served.class_names
+        if address is not None:
+            labels = _name_of_class(address, served)
+        wanted = read_classes(n, labels, counts, class_names, _DEFAULT_NUM)
         stream = source.stream(
-            num,
+            wanted.n,
             seed=seed,
             first_index=first_index,
-            labels=parse_labels(labels, class_names),
-            counts=counted,
+            labels=wanted.labels if address is None else address.label,
+            counts=wanted.counts,
             truncation=truncation,
             format=output.wire_format,
             quality=output.wire_quality,
         )
-        if reading := explain(labels, class_names) or explain(counts, class_names):
-            print(f"ganserve: {reading}", file=sys.stderr)
         began_s = time.perf_counter()
-        recipe = Recipe(n=num, first_index=first_index, labels=labels, counts=counts, truncation=truncation)
-        with output.writing(recipe, served.card) as writer, _progress(num) as advance:
+        recipe = Recipe(n=wanted.n, first_index=first_index, labels=labels, counts=counts, truncation=truncation)
+        contents = Contents(
+            count=wanted.n, last_index=first_index + wanted.n - 1, shape=served.image_shape, class_names=class_names
+        )
+        legend = Legend(class_names, output.columns_of(wanted.n))
+        with output.writing(contents, recipe) as writer, showing_progress(wanted.n) as progress:
             for samples in _by_one_model(stream, served):
                 writer.add(samples)
-                advance(len(samples))
-    rate = num / (time.perf_counter() - began_s)
+                legend.add(samples)
+                progress.advance(len(samples))
+    rate = wanted.n / (time.perf_counter() - began_s)
     drawn = "" if seed is not None else f" (drawn; --seed {samples.seed} gives the same again)"
-    print(f"{out}: {num:,} samples of {short_name(served.identity)}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
-    if legend := writer.legend():
-        print(legend)
+    name = short_name(served.identity)
+    print(f"{out}: {wanted.n:,} samples of {name}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
+    if said := legend.text():
+        print(said)
 
 
-def _num_samples(n: int | None, counts: dict[ClassKey, int] | None) -> int:
-    if counts is None:
-        return _DEFAULT_NUM if n is None else n
-    if n is not None:
-        raise ConfigError("--counts say how many samples there are; leave -n out, or give --labels in their place")
-    return sum(counts.values())
+def _address_alone(like: Path, others: Iterable[object], first_index: int) -> Address:
+    """The address of an image. Raises ConfigError where other flags say which samples too."""
+    if first_index or any(other is not None for other in others):
+        raise ConfigError(
+            "--like says which sample; leave -n, --seed, --first-index, --labels, --counts and --truncation out"
+        )
+    return address_of(like)
+
+
+def _name_of_class(address: Address, served: ModelInfo) -> str | None:
+    """The name of the address's class. Raises PreconditionError where it is an address of another model."""
+    if served.digest != address.digest:
+        raise PreconditionError(
+            f"the image is by {address.model}@{address.digest[:12]}, and this is {short_name(served.identity)}"
+        )
+    return None if address.label is None else served.class_names[address.label]
 
 
 def _by_one_model(stream: Iterable[Samples], served: ModelInfo) -> Iterator[Samples]:
@@ -146,13 +168,3 @@ def _by_one_model(stream: Iterable[Samples], served: ModelInfo) -> Iterator[Samp
                 "run the command again"
             )
         yield samples
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error where people see it. Yields what moves it on by a number of samples."""
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("samples"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda num_samples: progress.advance(task, num_samples)

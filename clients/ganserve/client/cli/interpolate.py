@@ -9,11 +9,11 @@ from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
 
-from ganserve.client._interpolation import Address
+from ganserve.client._interpolation import SeedAndIndex
 from ganserve.client._label_text import parse_labels
 from ganserve.client._model_info import short_name
 from ganserve.client._outputs import GridFile, OutputOptions, open_output
-from ganserve.client._sample_folder import Recipe
+from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError
 
 from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
@@ -70,16 +70,16 @@ def interpolate(
         raise ConfigError(f"--out {out}: the samples go into one image; give a .png, .jpg or .webp file")
     with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
         served = source.get_model()
-        one_class = parse_labels(labels, tuple(served.card.class_names))
+        one_class = parse_labels(labels, served.class_names)
         samples = source.interpolate(first, last, n, labels=one_class, truncation=truncation)
-        recipe = Recipe(n=n, first_index=0, labels=labels, counts=None, truncation=truncation)
+        contents = Contents(count=n, last_index=n - 1, shape=served.image_shape, class_names=served.class_names)
         grid = output if columns else replace(output, columns=min(n, _MOST_COLUMNS))
-        with grid.writing(recipe, served.card) as writer:
+        with grid.writing(contents) as writer:
             writer.add(samples)
     print(f"{out}: {n:,} samples of {short_name(samples.model)}, from {start} to {stop}")
 
 
-def _parse_address(flag: str, text: str) -> Address:
+def _parse_address(flag: str, text: str) -> SeedAndIndex:
     parts = re.fullmatch(r"(\d+):(\d+)", text)
     if not parts:
         raise ConfigError(f"{flag} is {text!r}; give a seed and an index, such as 7:3")

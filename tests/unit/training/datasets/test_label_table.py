@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ganserve.client._sample_folder import Recipe, writing_folder
+from ganserve.client import Samples
+from ganserve.client._outputs import OutputOptions, Recipe, open_output
+from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import DatasetError
-from ganserve.contract.images import encode
 from ganserve.training.datasets import load
 from ganserve.training.datasets.inspection import inspect_source
-from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat
 from ganserve.v1.model_pb2 import ModelIdentity
 
 WriteImage = Callable[..., None]
@@ -50,20 +49,20 @@ def test_a_folder_of_samples(samples: Callable[..., Path]) -> None:
 def test_what_the_client_writes_is_read(tmp_path: Path, class_folders: bool) -> None:
     """Class names that are no folder names, or are those of splits, included."""
     folder = tmp_path / "samples"
-    recipe = Recipe(n=3, first_index=0, labels=None, counts=None, truncation=None)
     class_names = ["train", "dog: a/b", "test"]
-    with writing_folder(folder, recipe, class_names, {"format": "png", "quality": None}, class_folders) as writer:
-        pixels = np.full((3, 5, 6, 1), [[[[1]]], [[[2]]], [[[3]]]], dtype=np.uint8)
-        encoding = ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG)
-        writer.add(
-            SimpleNamespace(  # type: ignore[arg-type]
-                model=ModelIdentity(name="pets", version=1),
-                seed=7,
-                indices=np.arange(3),
-                labels=np.array([2, 0, 1]),
-                files=[encode(image, encoding) for image in pixels],
-            )
-        )
+    samples = Samples(
+        model=ModelIdentity(name="pets", version=1),
+        seed=7,
+        indices=np.arange(3, dtype=np.uint64),
+        shape=(5, 6, 1),
+        labels=np.array([2, 0, 1]),
+        _pixels=np.full((3, 5, 6, 1), [[[[1]]], [[[2]]], [[[3]]]], dtype=np.uint8),
+    )
+    contents = Contents(count=3, last_index=2, shape=samples.shape, class_names=class_names)
+    recipe = Recipe(n=3, first_index=0, labels=None, counts=None, truncation=None)
+    output = open_output(str(folder), OutputOptions(class_folders=class_folders))
+    with output.writing(contents, recipe) as writer:
+        writer.add(samples)
     dataset = load(str(folder))
     assert dataset.class_names == tuple(class_names)
     assert dataset.labels is not None

@@ -1,0 +1,109 @@
+"""Dumps over real servers, which die, and by a process that is killed, are the bytes of one that had no trouble."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ganserve.client import Client, LocalGenerator
+from ganserve.dump import make_plan, write_dump
+
+from .conftest import RunCommand, ServerProcess, StartServer
+
+FORMATS = ("folder", "zip", "webdataset", "parquet", "npz")
+TIMEOUT_S = 120
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def bundle(models: Path) -> Path:
+    return models / "digits" / "2"
+
+
+def dump_here(bundle: Path, folder: Path, n: int, format: str, num_shards: int) -> dict[str, bytes]:  # noqa: A002
+    with LocalGenerator(bundle, device="cpu") as source:
+        write_dump(make_plan(source, n, format=format, num_shards=num_shards), source, folder)
+    return content(folder)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_server_gives_the_bytes_that_a_bundle_gives(
+    bundle: Path,
+    server: ServerProcess,
+    run_command: RunCommand,
+    tmp_path: Path,
+    format: str,  # noqa: A002
+) -> None:
+    expected = dump_here(bundle, tmp_path / "here", 150, format, 2)
+    words = ("--server", server.address, "--model", "digits:2", "-n", "150", "--format", format, "--shards", "2")
+    done = run_command("dump", *words, "--out", tmp_path / "there")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert content(tmp_path / "there") == expected
+
+
+def test_one_of_two_servers_dies(bundle: Path, models: Path, start_server: StartServer, tmp_path: Path) -> None:
+    expected = dump_here(bundle, tmp_path / "here", 3000, "zip", 6)
+    with start_server(models) as dying, start_server(models) as staying:
+        with Client([dying.address, staying.address], model="digits", version=2, timeout_s=60) as client:
+            plan = make_plan(client, 3000, format="zip", num_shards=6)
+            write_dump(plan, client, tmp_path / "there", KillsAfter(dying, 700))
+        assert dying.process.poll() == -signal.SIGKILL
+    assert content(tmp_path / "there") == expected
+
+
+class KillsAfter:
+    """Kills a server when so many samples have come."""
+
+    def __init__(self, server: ServerProcess, num_samples: int) -> None:
+        self._server = server
+        self._left = num_samples
+
+    def advance(self, num_samples: int, num_bytes: int) -> None:  # noqa: ARG002
+        self._left -= num_samples
+        if self._left <= 0 and self._server.process.poll() is None:
+            self._server.process.kill()
+            self._server.process.wait(60)
+
+    def skip(self, num_samples: int) -> None:
+        pass
+
+
+def test_killed_over_and_over_at_random(bundle: Path, tmp_path: Path) -> None:
+    expected = dump_here(bundle, tmp_path / "here", 4000, "webdataset", 8)
+    words = ["dump", "--bundle", str(bundle), "-n", "4000", "--format", "webdataset", "--shards", "8"]
+    command = [sys.executable, "-m", "ganserve.cli", *words, "--out", str(tmp_path / "more")]
+    pauses = random.Random(0)  # noqa: S311
+    for _ in range(4):
+        before = set(tmp_path.glob("more/**/*"))
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while set(tmp_path.glob("more/**/*")) == before and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(pauses.uniform(0, 0.3))
+            process.kill()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert content(tmp_path / "more") == expected
+
+
+def test_an_interruption_by_hand_leaves_what_is_done(bundle: Path, tmp_path: Path) -> None:
+    words = ["dump", "--bundle", str(bundle), "-n", "1000000", "--format", "zip", "--shards", "5000"]
+    command = [sys.executable, "-m", "ganserve.cli", *words, "--out", str(tmp_path / "more")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while len(list((tmp_path / "more").glob("*.zip.json"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=TIMEOUT_S)
+        assert (*said, process.returncode) == ("", "", 130)
+    assert not list((tmp_path / "more").glob(".*.partial"))
+    zips = {path.name for path in (tmp_path / "more").glob("*.zip")}
+    assert {path.stem for path in (tmp_path / "more").glob("*.zip.json")} <= zips
