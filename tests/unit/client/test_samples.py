@@ -202,3 +202,13 @@ def test_replies_to_another_question_are_refused(first_index: int, count: int) -
     query = SampleQuery(address=SampleAddress(seed=7, first_index=first_index, count=count))
     with pytest.raises(ServerError, match="asked for"):
         whole_reply(query, batch())
+
+
+def test_a_tensor_shares_the_memory_of_the_samples() -> None:
+    samples = Samples.from_batch(batch())
+    last, first = samples.torch("NHWC"), samples.torch()
+    assert (tuple(last.shape), tuple(first.shape)) == ((3, 4, 5, 3), (3, 3, 4, 5))
+    assert last.data_ptr() == first.data_ptr() == samples.numpy().ctypes.data
+    assert (last.numpy() == samples.numpy()).all()
+    with pytest.raises(ConfigError, match="layout is 'CHW'; give 'NCHW' or 'NHWC'"):
+        samples.torch("CHW")  # type: ignore[arg-type]

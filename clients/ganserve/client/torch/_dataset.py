@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from torch.utils.data import Dataset
-
 from ganserve.client._checks import whole_number
 from ganserve.client._labels import CountsLike, LabelsLike
 from ganserve.client._samples import Samples
@@ -14,14 +12,14 @@ from ganserve.client._source import SampleSource
 from ganserve.contract.latents import NUM_INDICES
 
 from ._images import ImageType, Presentation, Transform
-from ._places import check_places
+from ._map_style import MapStyle, check_places
 from ._recipe import Recipe, check_epoch, check_reach
 from ._shared import SharedNumbers
 
 MAX_LENGTH: Final = 2**63 - 1
 
 
-class SyntheticDataset(Dataset[Any]):
+class SyntheticDataset(MapStyle):
     """So many samples of a source, with an item for each: ``(image, label)``, or the image of an unconditional one.
 
     Item `i` of epoch `e` is the sample with index ``first_index + e * length + i``, so that every epoch has samples of
@@ -76,11 +74,7 @@ class SyntheticDataset(Dataset[Any]):
     def __len__(self) -> int:
         return self._length
 
-    def __getitem__(self, place: int) -> Any:
-        return self.__getitems__([place])[0]
-
     def __getitems__(self, places: Sequence[int]) -> list[Any]:
-        """The items at these places, in one request. Raises IndexError, and RequestError where there is no answer."""
         start = self._start()
         samples = self.recipe.fetch([start + place for place in check_places(places, self._length)])
         return present_samples(samples, self._presentation)
@@ -124,11 +118,11 @@ class SyntheticDataset(Dataset[Any]):
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and what tells whether the samples are the same; a `StatefulDataLoader` saves it."""
-        return {**self.recipe.identity(), "length": self._length, "epoch": self.epoch}
+        return {**self.recipe.identity(length=self._length), "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Turns to the epoch of a saved state. Raises ConfigError where it was saved of other samples."""
-        self.recipe.check_identity(state)
+        self.recipe.check_identity(state, length=self._length)
         self.set_epoch(state["epoch"])
 
     def __repr__(self) -> str:

@@ -70,6 +70,15 @@ class Fitting:
         self._check(pixels, place)
         return self.presentation.present(pixels)
 
+    def check_alike(self, real: Any, pixels: Images) -> None:
+        """Raises DatasetError where `synthetic_transform` makes something else than the real data set gives."""
+        kinds = [_describe(image) for image in (self.real(real, 0), self.synthetic(pixels))]
+        if kinds[0] != kinds[1]:
+            raise DatasetError(
+                f"real images are {kinds[0]}, and synthetic ones, behind synthetic_transform, {kinds[1]}; they have to "
+                "be the same"
+            )
+
     def _transformed(self, image: Any) -> Any:
         change = self.presentation.transform
         return image if change is None else change(image)
@@ -88,6 +97,11 @@ class Fitting:
                 f"give a size for both, as in resize=({height}, {width}), or resize='transform' where the transform "
                 "brings all images to one size"
             )
+
+
+def _describe(image: Any) -> str:
+    shape, dtype = getattr(image, "shape", getattr(image, "size", "")), getattr(image, "dtype", "")
+    return f"a {type(image).__name__} {tuple(shape)} {dtype}".strip()
 
 
 def _check_size(resize: Any) -> tuple[int, int]:

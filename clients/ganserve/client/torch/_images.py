@@ -100,7 +100,11 @@ def to_pixels(image: Any, where: str) -> Images:
         raise DatasetError(f"{where} is a {type(image).__name__}, no PIL image, tensor or array")
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
         kind = "tensor" if isinstance(image, torch.Tensor) else "array"
-        raise DatasetError(f"{where} is a {kind} of {array.dtype}, shape {tuple(image.shape)}, and not uint8 pixels")
+        raise DatasetError(
+            f"{where} is a {kind} of {array.dtype}, shape {tuple(image.shape)}, and not uint8 pixels; give its "
+            "transform to mix, which applies it to all images, or a synthetic_transform that makes the same of "
+            "synthetic ones"
+        )
     return _with_channels(array)
 
 

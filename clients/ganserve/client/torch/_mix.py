@@ -6,8 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from torch.utils.data import Dataset
-
 from ganserve.client._source import SampleSource
 from ganserve.client.quotas import Quota
 from ganserve.contract.errors import ConfigError, InvalidRequestError
@@ -15,8 +13,8 @@ from ganserve.contract.errors import ConfigError, InvalidRequestError
 from ._dataset import SyntheticDataset
 from ._fitting import Fitting, SizeLike
 from ._images import ImageType, Presentation, Transform
+from ._map_style import MapStyle, check_places
 from ._matching import ClassesLike, check_all_matched, match_classes
-from ._places import check_places
 from ._plan import ClassOrders, EpochPlan, max_epoch, sample_index
 from ._quota_rule import QuotaRule, RatioLike, counts_in_order
 from ._real import RealImages
@@ -116,7 +114,7 @@ def mix(
     return MixedDataset(images_of_real, recipe, rule, fitting, names, matched, keys=keys, flag=flag)
 
 
-class MixedDataset(Dataset[Any]):
+class MixedDataset(MapStyle):
     """Real and synthetic images with their labels, as `mix` makes it.
 
     Items are ``(image, label)``, or mappings where the real ones are. First come all real images in their own order,
@@ -152,22 +150,12 @@ class MixedDataset(Dataset[Any]):
         self._orders = ClassOrders(real.labels, len(names), recipe.seed)
         self._epoch = SharedNumbers()
         self._planned: EpochPlan | None = None
-        fitting.real(real.images([0])[0], 0)
+        self._check_images()
 
     def __len__(self) -> int:
         return len(self._plan())
 
-    def __getitem__(self, place: int) -> Any:
-        return self.__getitems__([place])[0]
-
     def __getitems__(self, places: Sequence[int]) -> list[Any]:
-        """The items at these places, of which the synthetic ones come in one request.
-
-        Raises:
-            IndexError: a place beyond the length of the epoch.
-            DatasetError: a real image that does not go with the synthetic ones.
-            RequestError: the source does not answer.
-        """
         plan = self._plan()
         items = check_places(places, len(plan))
         real = iter(self._real_items([plan.real_place(item) for item in items if item < plan.num_real]))
@@ -220,16 +208,11 @@ class MixedDataset(Dataset[Any]):
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and what tells whether the images are the same; a `StatefulDataLoader` saves it."""
-        return {**self.recipe.identity(), "real_counts": list(self._rule.real_counts), "epoch": self.epoch}
+        return {**self.recipe.identity(real_counts=list(self._rule.real_counts)), "epoch": self.epoch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Turns to the epoch of a saved state. Raises ConfigError where it was saved of other images."""
-        self.recipe.check_identity(state)
-        if state["real_counts"] != list(self._rule.real_counts):
-            raise ConfigError(
-                f"the state was saved with {state['real_counts']} real images of each class, and there are "
-                f"{list(self._rule.real_counts)}"
-            )
+        self.recipe.check_identity(state, real_counts=list(self._rule.real_counts))
         self.set_epoch(state["epoch"])
 
     def __repr__(self) -> str:
@@ -247,6 +230,13 @@ class MixedDataset(Dataset[Any]):
             plan = EpochPlan(epoch, self._rule.quotas(epoch), self._real.labels, self._orders)
             self._planned = plan
         return plan
+
+    def _check_images(self) -> None:
+        """Raises DatasetError where the first image of either kind shows that they do not go together."""
+        (first,) = self._real.images([0])
+        self._fitting.real(first, 0)
+        if self._fitting.synthetic_transform is not None:
+            self._fitting.check_alike(first, self.recipe.fetch([0]).numpy()[0])
 
     def _real_items(self, places: list[int]) -> list[Any]:
         images = self._real.images(places)
@@ -302,8 +292,10 @@ def _open_recipe(synthetic: SampleSource | SyntheticDataset, seed: int | None, t
 def _describe_uneven(names: Sequence[str], quotas: Sequence[Quota]) -> str:
     shares = [(quota.share, name) for name, quota in zip(names, quotas, strict=True) if quota.real + quota.synthetic]
     (low, least), (high, most) = min(shares), max(shares)
+    risk = f"a classifier may learn that what looks generated is {most!r}, which costs accuracy on real images"
+    if high == 1:
+        return f"there is no real image of {most!r}, so that all of it will be synthetic: {risk}"
     return (
-        f"{low:.0%} of {least!r} will be synthetic, and {high:.0%} of {most!r}: a classifier may learn that what looks "
-        f"generated is {most!r}, which costs accuracy on real images. balance=True evens the classes out and keeps the "
-        "synthetic share equal"
+        f"{low:.0%} of {least!r} will be synthetic, and {high:.0%} of {most!r}: {risk}. balance=True evens the classes "
+        "out and keeps the synthetic share equal"
     )

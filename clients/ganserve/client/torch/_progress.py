@@ -41,15 +41,20 @@ class Progress:
         Raises:
             ConfigError: others, and not all states are known.
         """
-        if self.layout is None or (self.layout == layout and place in self.taken):
-            return Shard(Unused(self.used, length), layout, layout.shard(place)), self.taken.get(place, 0)
-        if any(one not in self.taken for one in self.layout.places()):
+        if self.layout == layout and place in self.taken:
+            return Shard(Unused(self.used, length), layout, layout.shard(place)), self.taken[place]
+        return Shard(Unused(self.all_used(length), length), layout, layout.shard(place)), 0
+
+    def all_used(self, length: int) -> tuple[Span, ...]:
+        """What has been used by now. Raises ConfigError where not all states are known."""
+        if self.layout is None:
+            return self.used
+        if any(place not in self.taken for place in self.layout.places()):
             raise ConfigError(
-                f"the state is that of one of {self.layout.num_workers} workers, and it cannot be gone on with by "
-                f"another or by {layout.num_workers}; load the state of the whole loader into the stream"
+                f"the state is that of one of {self.layout.num_workers} workers, and nobody else can go on with it; "
+                "load the state of the whole loader into the stream"
             )
-        used = used_by_all(self.used, length, self.layout, dict(self.taken))
-        return Shard(Unused(used, length), layout, layout.shard(place)), 0
+        return tuple(used_by_all(self.used, length, self.layout, self.taken))
 
 
 class Resume:

@@ -39,17 +39,18 @@ class QuotaRule:
 
     def uneven(self) -> list[Quota] | None:
         """The first quotas whose shares differ, of those epochs that can be known; None where there are none."""
-        num_known = len(self.ratio) if isinstance(self.ratio, Sequence) else 1
+        num_known = max(1, len(self.ratio)) if isinstance(self.ratio, Sequence) else 1
         return next((quotas for epoch in range(num_known) if not is_even(quotas := self.quotas(epoch))), None)
 
     def _ratio_of(self, epoch: int) -> float:
-        if callable(self.ratio):
-            return _check_ratio(self.ratio(epoch))
-        if isinstance(self.ratio, Sequence):
-            if not self.ratio:
-                raise ConfigError(f"ratio is {self.ratio!r}; give a number, or one for each epoch in a list")
-            return _check_ratio(self.ratio[min(epoch, len(self.ratio) - 1)])
-        return _check_ratio(self.ratio)
+        ratio: object = self.ratio
+        if callable(ratio):
+            ratio = ratio(epoch)
+        elif isinstance(ratio, Sequence) and not isinstance(ratio, str):
+            if not ratio:
+                raise ConfigError(f"ratio is {ratio!r}; give a number, or one for each epoch in a list")
+            ratio = ratio[min(epoch, len(ratio) - 1)]
+        return _check_ratio(ratio)
 
 
 def counts_in_order(counts: Mapping[str | int, int], names: Sequence[str]) -> tuple[int, ...]:

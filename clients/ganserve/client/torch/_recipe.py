@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -115,22 +115,23 @@ class Recipe:
         """The labels that samples `first_index … first_index + count - 1` of a conditional generator have."""
         return open_policy(self.policy, self.model.class_names).sample(self.seed, first_index, count)
 
-    def identity(self) -> dict[str, Any]:
-        """What must not change between the saving of a state and its loading."""
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """What must not change between the saving of a state and its loading: of the samples, and `more`."""
         return {
             "digest": self.model.digest,
             "seed": self.seed,
             "labels": self.policy.SerializeToString(deterministic=True).hex(),
             "truncation": self.truncation,
+            **more,
         }
 
-    def check_identity(self, saved: dict[str, Any]) -> None:
-        """Raises ConfigError where a state was saved of other samples."""
-        for name, value in self.identity().items():
-            if name in saved and saved[name] != value:
+    def check_identity(self, saved: Mapping[str, Any], **more: Any) -> None:
+        """Raises ConfigError where a state was saved of other samples, or of another `more`."""
+        for name, value in self.identity(**more).items():
+            if saved.get(name) != value:
                 raise ConfigError(
-                    f"the state was saved with another {name} ({saved[name]!r}) than the data set has ({value!r}), so "
-                    "that it would go on with other samples; make the data set as it was"
+                    f"the state was saved with another {name} ({saved.get(name)!r}) than the data set has ({value!r}), "
+                    "so that it would go on with other samples; make the data set as it was"
                 )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -124,7 +124,7 @@ def join(spans: Iterable[Span]) -> list[Span]:
     return joined
 
 
-def used_by_all(used: Sequence[Span], length: int, layout: Layout, taken: dict[Place, int]) -> list[Span]:
+def used_by_all(used: Sequence[Span], length: int, layout: Layout, taken: Mapping[Place, int]) -> list[Span]:
     """All that has been used once each worker took so many samples of its shard, beside what was used before."""
     unused = Unused(used, length)
     whole_rounds = min(taken[place] // layout.block_size for place in layout.places())

@@ -146,7 +146,7 @@ class SyntheticStream(IterableDataset[Any]):
         With workers, ask the loader for its state: the stream in the main process knows nothing of what they read.
         """
         state = self._reader.state() if self._reader else self._unread()
-        return {**self.recipe.identity(), "length": self._length, **state}
+        return {**self.recipe.identity(length=self._length), **state}
 
     def load_state_dict(self, saved: Any) -> None:
         """Goes on from a saved state the next time that it is iterated.
@@ -160,7 +160,7 @@ class SyntheticStream(IterableDataset[Any]):
         """
         states = find_states(saved)
         for state in states:
-            self.recipe.check_identity(state)
+            self.recipe.check_identity(state, length=self._length)
         progress = join_states(states)
         self.set_epoch(progress.epoch)
         self._reader = None
@@ -175,7 +175,7 @@ class SyntheticStream(IterableDataset[Any]):
 
     def _unread(self) -> dict[str, Any]:
         progress = self._resume.progress if self._resume and self._resume.progress.epoch == self.epoch else None
-        return save(self.epoch, None, Place(0, 0), progress.used if progress else (), 0)
+        return save(self.epoch, None, Place(0, 0), progress.all_used(self._length) if progress else (), 0)
 
 
 class _Reader(Iterator[Any]):
