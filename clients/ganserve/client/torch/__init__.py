@@ -3,7 +3,7 @@
     from ganserve.client import Client
     from ganserve.client.torch import mix
 
-    mixed = mix(ImageFolder("pets/"), Client("127.0.0.1:50051", model="pets"), balance=True, seed=7)
+    mixed = mix("pets/", Client("127.0.0.1:50051", model="pets"), balance=True, seed=7)
     loader = DataLoader(mixed, batch_size=64, shuffle=True, num_workers=2)
     for epoch in range(20):
         mixed.set_epoch(epoch)

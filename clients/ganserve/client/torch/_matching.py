@@ -49,9 +49,11 @@ def match_classes(
     return names, [labels.get(name) for name in wanted]
 
 
-def check_all_matched(names: Sequence[str], matched: Sequence[int | None], generator_names: Sequence[str]) -> None:
-    """Raises ConfigError where the generator lacks a class of which samples are wanted."""
-    lacking = [name for name, label in zip(names, matched, strict=True) if label is None]
+def check_matched(
+    names: Sequence[str], matched: Sequence[int | None], wanted: Sequence[int], generator_names: Sequence[str]
+) -> None:
+    """Raises ConfigError where the generator lacks a class of which so many samples, more than 0, are wanted."""
+    lacking = [name for name, label, count in zip(names, matched, wanted, strict=True) if count and label is None]
     if lacking:
         raise ConfigError(
             f"the generator has no class {list_names(lacking)}; its classes are {list_names(generator_names)}. Where "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from ganserve.client._source import SampleSource
@@ -12,9 +13,10 @@ from ganserve.contract.errors import ConfigError, InvalidRequestError
 
 from ._dataset import SyntheticDataset
 from ._fitting import Fitting, SizeLike
+from ._folder import ClassFolders
 from ._images import ImageType, Presentation, Transform
 from ._map_style import MapStyle, check_places
-from ._matching import ClassesLike, check_all_matched, match_classes
+from ._matching import ClassesLike, check_matched, match_classes
 from ._plan import ClassOrders, EpochPlan, max_epoch, sample_index
 from ._quota_rule import QuotaRule, RatioLike, counts_in_order
 from ._real import RealImages
@@ -56,8 +58,9 @@ def mix(
     smaller ones more often. `counts` and `top_up` make shares differ, with a warning.
 
     Args:
-        real: map-style, of ``(image, label)`` or of mappings: torchvision's, a `TensorDataset`, a `Subset`, one of
-            Hugging Face. Images are PIL images or uint8 tensors or arrays, not yet transformed.
+        real: a folder with a folder of images for each class; or a map-style data set of ``(image, label)`` or of
+            mappings: torchvision's, a `TensorDataset`, a `Subset`, one of Hugging Face. Images are PIL images or uint8
+            tensors or arrays, not yet transformed.
         synthetic: a source of a conditional generator; or a `SyntheticDataset`, of which the source, seed and
             truncation are taken, and all else is as the quotas say.
         seed: of the samples, and of which real images are shown more often.
@@ -88,6 +91,8 @@ def mix(
     """
     _check_exclusive(ratio=ratio, balance=balance or None, counts=counts, top_up=top_up or None)
     recipe = _open_recipe(synthetic, seed, truncation)
+    if isinstance(real, (str, Path)):
+        real = ClassFolders(real)
     images_of_real = RealImages(real, image_key=image_key, label_key=label_key)
     generator_names = recipe.model.class_names
     names, matched = match_classes(
@@ -100,12 +105,8 @@ def mix(
         synthetic_counts=None if counts is None else counts_in_order(counts, names),
         top_up=top_up,
     )
-    wanted = [bool(quota.synthetic) for quota in rule.quotas(0)] if counts is not None else [True] * len(names)
-    check_all_matched(
-        [name for name, is_wanted in zip(names, wanted, strict=True) if is_wanted],
-        [label for label, is_wanted in zip(matched, wanted, strict=True) if is_wanted],
-        generator_names,
-    )
+    wanted = rule.synthetic_counts or [1] * len(names)
+    check_matched(names, matched, wanted, generator_names)
     if uneven := rule.uneven():
         warnings.warn(_describe_uneven(names, uneven), UnevenShareWarning, stacklevel=2)
     presentation = Presentation.choose(images, transform)

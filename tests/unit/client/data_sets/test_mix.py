@@ -256,6 +256,25 @@ def test_lists_of_labels_of_any_kind(source: Any, kind: Any) -> None:
     assert all(type(label) is int for _, label in mixed)
 
 
+def test_a_folder_of_class_folders(source: Any, tmp_path: Path) -> None:
+    for name, count in {"emu": 2, "cat": 3}.items():
+        (tmp_path / name / "deeper").mkdir(parents=True)
+        for place, image in enumerate(pixels(count)):
+            Image.fromarray(image).save(tmp_path / name / "deeper" / f"{place}.png")
+    (tmp_path / "cat" / "notes.txt").write_text("no image")
+    for folder in (tmp_path, str(tmp_path)):
+        mixed = mix(folder, source, seed=7, ratio=1)
+        assert mixed.quotas == {"cat": Quota(real=3, synthetic=3), "emu": Quota(real=2, synthetic=2)}
+        assert (mixed[1][0].permute(1, 2, 0).numpy() == pixels(3)[1]).all()
+    (tmp_path / "cat" / "torn.png").write_bytes(b"no image either")
+    with pytest.raises(DatasetError, match=r"cat/torn.png is not a readable image"):
+        list(mix(tmp_path, source, seed=7, ratio=1))
+    with pytest.raises(DatasetError, match=r"has no folders with PNG, JPEG or WebP files"):
+        mix(tmp_path / "cat" / "deeper", source, seed=7)
+    with pytest.raises(DatasetError, match="is not a folder; give one with a folder of images for each class"):
+        mix(tmp_path / "nowhere", source, seed=7)
+
+
 def pictures() -> datasets.Dataset:
     """Of Hugging Face: 4 cats and 2 emus."""
     images = [Image.fromarray(image) for image in pixels(6)]
