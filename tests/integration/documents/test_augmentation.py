@@ -1,4 +1,4 @@
-"""Everything that docs/augmentation.md prints, but what is too heavy to install here: `make recipes-check` runs that."""
+"""Everything that docs/augmentation.md prints, but for what is too heavy to install: `make recipes-check` runs that."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def is_heavy(snippet: Snippet) -> bool:
     return any(f"import {name}" in snippet.code or f"from {name}" in snippet.code for name in HEAVY)
 
 
-def test_every_snippet_that_can_run_here_does(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("folder")
+def test_every_snippet_that_can_run_here_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path))
     names: dict[str, object] = {"__name__": "documented"}
     snippets = snippets_of(DOCUMENT)
