@@ -102,6 +102,28 @@ if __name__ == "__main__":
             raise AssertionError("it was not told")
 """
 
+RANK = """
+import multiprocessing, sys
+import torch
+from torch.utils.data import DataLoader
+from ganserve.client import LocalGenerator
+from ganserve.client.torch import SyntheticStream
+
+if __name__ == "__main__":
+    bundle, context, store, rank = sys.argv[1:]
+    multiprocessing.set_forkserver_preload(["ganserve.client.torch"])
+    stream = SyntheticStream(LocalGenerator(bundle), 64, seed=3, batch_size=8)
+    torch.distributed.init_process_group("gloo", init_method="file://" + store, rank=int(rank), world_size=2)
+    assert len(stream) == 32
+    loader = DataLoader(stream, batch_size=8, num_workers=2, multiprocessing_context=context)
+    images = torch.cat([images for images, _ in loader])
+    gathered = [torch.empty_like(images), torch.empty_like(images)]
+    torch.distributed.all_gather(gathered, images)
+    by_step = torch.stack([part.unflatten(0, (4, 8)) for part in gathered], 1).flatten(0, 2)
+    assert torch.equal(by_step, LocalGenerator(bundle).generate(64, seed=3).torch())
+    torch.distributed.destroy_process_group()
+"""
+
 
 def run(tmp_path: Path, program: str, *arguments: str) -> None:
     script = tmp_path / "program.py"
@@ -131,3 +153,19 @@ def test_workers_that_run_a_bundle_each(models: Path, tmp_path: Path, context: s
 @pytest.mark.parametrize("context", NUM_TIMES)
 def test_workers_of_a_closed_client_say_so(server: ServerProcess, tmp_path: Path, context: str) -> None:
     run(tmp_path, CLOSED, server.address, context, "1" if context == "spawn" else "2")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+@pytest.mark.parametrize("context", ["fork", "forkserver"])
+def test_workers_of_ranks_that_train_together(models: Path, tmp_path: Path, context: str) -> None:
+    script = tmp_path / "rank.py"
+    script.write_text(RANK)
+    words = [sys.executable, str(script), str(models / "digits" / "2"), context, str(tmp_path / "store")]
+    ranks = [subprocess.Popen([*words, rank], stderr=subprocess.PIPE, text=True) for rank in ("0", "1")]
+    try:
+        told = [rank.communicate(timeout=120)[1] for rank in ranks]
+        assert [rank.returncode for rank in ranks] == [0, 0], told
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.wait()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import numpy as np
@@ -212,3 +213,11 @@ def test_a_tensor_shares_the_memory_of_the_samples() -> None:
     assert (last.numpy() == samples.numpy()).all()
     with pytest.raises(ConfigError, match="layout is 'CHW'; give 'NCHW' or 'NHWC'"):
         samples.torch("CHW")  # type: ignore[arg-type]
+
+
+def test_a_tensor_without_pytorch_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("ganserve.client.torch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match=r"needs PyTorch; .*\.\[torch\]"):
+        Samples.from_batch(batch()).torch()

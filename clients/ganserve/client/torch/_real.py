@@ -64,6 +64,8 @@ class RealImages:
         labels = _known_labels(self._dataset, self._keys[1])
         if labels is None:
             labels = self._read_labels()
+        if hasattr(labels, "tolist"):
+            labels = labels.tolist()
         try:
             return np.array([_whole_number(label) for label in labels], np.int64)
         except (TypeError, ValueError) as error:
@@ -117,7 +119,7 @@ def _known_labels(dataset: Any, label_key: str) -> Iterable[Any] | None:
     if isinstance(dataset, TensorDataset):
         return dataset.tensors[1].tolist() if len(dataset.tensors) == 2 else None
     if hasattr(dataset, "features") and hasattr(dataset, "with_format"):  # of Hugging Face
-        return list(dataset.with_format(None)[label_key]) if label_key in dataset.features else None
+        return dataset.with_format(None)[label_key][:] if label_key in dataset.features else None
     for name in _LABEL_ATTRIBUTES:
         labels = getattr(dataset, name, None)
         if labels is not None and hasattr(labels, "__len__") and len(labels) == len(dataset):
