@@ -23,7 +23,8 @@ except ModuleNotFoundError as error:
 
 from ._dataset import SyntheticDataset
 from ._images import ImageType
-from ._mix import MixedDataset, UnevenShareWarning, mix
+from ._mix import UnevenShareWarning, mix
+from ._mixed import MixedDataset
 from ._stream import SyntheticStream
 
 __all__ = ["ImageType", "MixedDataset", "SyntheticDataset", "SyntheticStream", "UnevenShareWarning", "mix"]
