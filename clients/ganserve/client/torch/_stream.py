@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from torch.utils.data import IterableDataset
 
 from ganserve.client._checks import whole_number
 from ganserve.client._labels import CountsLike, LabelsLike
-from ganserve.client._samples import Samples
 from ganserve.client._source import SampleSource
 from ganserve.contract.latents import NUM_INDICES
 
+from ._ahead import RequestsAhead
 from ._images import ImageType, Presentation, Transform
 from ._progress import Progress, Resume, find_states, join_states, save
 from ._ranks import Ranks, current_worker
@@ -190,7 +188,7 @@ class _Reader(Iterator[Any]):
         self._place = place
         self._shard, self._taken = progress.go_on(place, layout, stream._length)
         self._waiting: deque[Any] = deque()
-        self._requests: _Ahead | None = None
+        self._requests: RequestsAhead | None = None
 
     def __next__(self) -> Any:
         if not self._waiting:
@@ -207,7 +205,7 @@ class _Reader(Iterator[Any]):
     def _next_samples(self) -> Iterator[Any]:
         """The pixels and labels of the next block. Raises StopIteration, and RequestError after which it may go on."""
         if self._requests is None or not self._requests.is_usable():
-            self._requests = _Ahead(self._recipe, self._prefetch, self._blocks(self._taken))
+            self._requests = RequestsAhead(self._recipe, self._prefetch, self._blocks(self._taken))
         samples = self._requests.next()
         columns = [samples] if samples.labels is None else [samples, samples.labels.tolist()]
         return zip(*columns, strict=True)
@@ -220,40 +218,3 @@ class _Reader(Iterator[Any]):
             spans = self._shard.spans(start, stop)
             yield [self._first_index + position for span in spans for position in range(*span)]
             start = stop
-
-
-class _Ahead:
-    """Requests of which a few are under way ahead of whoever reads the answers, in order.
-
-    After an error, and in a forked child, which has none of its parent's threads, it cannot be used any more.
-    """
-
-    def __init__(self, recipe: Recipe, prefetch: int, blocks: Iterator[list[int]]) -> None:
-        self._recipe = recipe
-        self._blocks = blocks
-        self._process = os.getpid()
-        self._failed = False
-        self._threads = ThreadPoolExecutor(prefetch, thread_name_prefix="ganserve-stream")
-        self._answers: deque[Future[Samples]] = deque()
-        for _ in range(prefetch):
-            self._ask()
-
-    def is_usable(self) -> bool:
-        return not self._failed and self._process == os.getpid()
-
-    def next(self) -> Samples:
-        """The next answer. Raises StopIteration behind the last one, and RequestError."""
-        if not self._answers:
-            raise StopIteration
-        try:
-            samples = self._answers[0].result()
-        except BaseException:
-            self._failed = True
-            raise
-        self._answers.popleft()
-        self._ask()
-        return samples
-
-    def _ask(self) -> None:
-        if block := next(self._blocks, None):
-            self._answers.append(self._threads.submit(self._recipe.fetch, block))

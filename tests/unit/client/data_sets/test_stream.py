@@ -103,7 +103,8 @@ def test_a_few_requests_are_under_way(source: Any) -> None:
     data = stream(source, prefetch=3)
     reader = iter(data)
     next(reader)
-    data._reader._requests._threads.shutdown()  # type: ignore[union-attr]
+    for answer in data._reader._requests._answers:  # type: ignore[union-attr]
+        answer.result()
     assert sorted(source.indices) == [list(range(start, start + BATCH)) for start in range(0, 4 * BATCH, BATCH)]
 
 
