@@ -1,6 +1,6 @@
 # Everything here works on a fresh clone: .venv is made when a target needs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format protos protos-check bench wheel-check clean distclean
+.PHONY: help demo test check format protos protos-check bench wheel-check recipes-check clean distclean
 
 PYTHON ?= python3
 VENV := .venv
@@ -51,6 +51,9 @@ bench: $(INSTALLED) ## Measure the server against one-by-one runs of the same mo
 
 wheel-check: $(INSTALLED) ## Build the wheel and try it, an extra at a time, in environments of its own
 	$(BIN)/python .ci/wheel_check.py
+
+recipes-check: $(INSTALLED) ## Run the recipes for Ray, TensorFlow and DALI, in an environment of their own
+	$(BIN)/python .ci/recipes_check.py
 
 clean: ## Remove what runs left behind, but not .venv
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -19,7 +19,7 @@ HEAVY = ("torch", "onnx", "onnxruntime")
 MAY_IMPORT = {"": (), "train": ("torch",), "export": HEAVY, "serve": ("onnx", "onnxruntime")}
 MODULES = {
     "": "ganserve.client",
-    "train": "ganserve.training",
+    "train": "ganserve.training, ganserve.client.torch",
     "export": "ganserve.exporter",
     "serve": "ganserve.serving.server",
 }

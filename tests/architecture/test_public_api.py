@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import ganserve.client
+import ganserve.client.torch
 import ganserve.dump
 import ganserve.exporter
 import ganserve.training
@@ -24,6 +25,7 @@ CLIENT_NAMES = [
     "Client",
     "ConfigError",
     "CountsLike",
+    "DatasetError",
     "DeadlineError",
     "GanserveError",
     "ImageFormatName",
@@ -68,6 +70,10 @@ def public_methods(client: type) -> list[str]:
     ("module", "names"),
     [
         (ganserve.client, CLIENT_NAMES),
+        (
+            ganserve.client.torch,
+            ["ImageType", "MixedDataset", "SyntheticDataset", "SyntheticStream", "UnevenShareWarning", "mix"],
+        ),
         (
             ganserve.exporter,
             [

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, SampleAddress,
 from ganserve.v1.model_pb2 import ModelIdentity, Provenance
 
 from ._captions import caption, make_captioned_sheet
+
+if TYPE_CHECKING:
+    from .torch._images import Tensor
 
 _MOST_IN_NOTEBOOK: Final = 64
 _MOST_CLASSES_SHOWN: Final = 5
@@ -123,6 +126,24 @@ class Samples:
             ArtifactError: a file that is not a readable image.
         """
         return self._images
+
+    def torch(self, layout: Literal["NCHW", "NHWC"] = "NCHW") -> Tensor:
+        """uint8 tensor of the samples' own memory, not a copy: (N, channels, height, width), or channels last.
+
+        Channels come first by a view, which PyTorch calls the memory format channels_last; `contiguous()` moves them.
+
+        Raises:
+            ArtifactError: as `numpy` does.
+            ConfigError: another layout, or PyTorch is not installed.
+        """
+        if layout not in ("NCHW", "NHWC"):
+            raise ConfigError(f"layout is {layout!r}; give 'NCHW' or 'NHWC'")
+        try:
+            from .torch._images import to_tensor
+        except ImportError as error:
+            raise ConfigError(str(error)) from error
+        images = to_tensor(self.numpy())
+        return images.permute(0, 3, 1, 2) if layout == "NCHW" else images
 
     def pil(self) -> list[Image.Image]:
         """One PIL image a sample, mode L or RGB. Raises ArtifactError as `numpy` does."""

@@ -58,6 +58,17 @@ def equal_shares(real_counts: Sequence[int], ratio: float, *, balance: bool = Fa
     return [quota if quota.real else all_synthetic for quota in quotas]
 
 
+def counted(real_counts: Sequence[int], synthetic_counts: Sequence[int]) -> list[Quota]:
+    """All real images, and so many synthetic ones of each class: shares differ, unless they were counted to be equal.
+
+    Raises ConfigError for a count below 0, or no real image at all.
+    """
+    _largest(real_counts)
+    if any(count < 0 for count in synthetic_counts):
+        raise ConfigError(f"there cannot be {min(synthetic_counts)} synthetic images of a class; count from 0")
+    return [Quota(real=real, synthetic=count) for real, count in zip(real_counts, synthetic_counts, strict=True)]
+
+
 def topped_up(real_counts: Sequence[int]) -> list[Quota]:
     """Synthetic images in place of those that a class lacks to be as large as the largest: shares differ.
 

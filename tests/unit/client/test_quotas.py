@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ganserve.client.quotas import Quota, equal_shares, is_even, topped_up
+from ganserve.client.quotas import Quota, counted, equal_shares, is_even, topped_up
 from ganserve.contract.errors import ConfigError
 
 CATS_DOGS_FROGS = (1500, 400, 100)
@@ -41,6 +41,13 @@ def test_topping_up_makes_shares_differ() -> None:
         Quota(real=100, synthetic=1400),
     ]
     assert not is_even(quotas)
+
+
+def test_counted_images_come_on_top_of_all_real_ones() -> None:
+    assert counted((30, 12), (0, 5)) == [Quota(real=30, synthetic=0), Quota(real=12, synthetic=5)]
+    assert is_even(counted((30, 12), (30, 12)))
+    with pytest.raises(ConfigError, match="cannot be -1 synthetic images"):
+        counted((30, 12), (0, -1))
 
 
 @pytest.mark.parametrize("ratio", [-0.1, math.inf, math.nan])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import Any
 
 import numpy as np
@@ -202,3 +203,21 @@ def test_replies_to_another_question_are_refused(first_index: int, count: int) -
     query = SampleQuery(address=SampleAddress(seed=7, first_index=first_index, count=count))
     with pytest.raises(ServerError, match="asked for"):
         whole_reply(query, batch())
+
+
+def test_a_tensor_shares_the_memory_of_the_samples() -> None:
+    samples = Samples.from_batch(batch())
+    last, first = samples.torch("NHWC"), samples.torch()
+    assert (tuple(last.shape), tuple(first.shape)) == ((3, 4, 5, 3), (3, 3, 4, 5))
+    assert last.data_ptr() == first.data_ptr() == samples.numpy().ctypes.data
+    assert (last.numpy() == samples.numpy()).all()
+    with pytest.raises(ConfigError, match="layout is 'CHW'; give 'NCHW' or 'NHWC'"):
+        samples.torch("CHW")  # type: ignore[arg-type]
+
+
+def test_a_tensor_without_pytorch_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("ganserve.client.torch")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ConfigError, match=r"needs PyTorch; .*\.\[torch\]"):
+        Samples.from_batch(batch()).torch()

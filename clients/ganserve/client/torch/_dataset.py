@@ -1,0 +1,138 @@
+"""Samples as a map-style data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from ganserve.client._checks import whole_number
+from ganserve.client._labels import CountsLike, LabelsLike
+from ganserve.client._samples import Samples
+from ganserve.client._source import SampleSource
+from ganserve.contract.latents import NUM_INDICES
+
+from ._images import ImageType, Presentation, Transform
+from ._map_style import MapStyle, check_places
+from ._recipe import Recipe, check_epoch, check_reach
+from ._shared import SharedNumbers
+
+MAX_LENGTH: Final = 2**63 - 1
+
+
+class SyntheticDataset(MapStyle):
+    """So many samples of a source, with an item for each: ``(image, label)``, or the image of an unconditional one.
+
+    Item `i` of epoch `e` is the sample with index ``first_index + e * length + i``, so that every epoch has samples of
+    its own and any can be repeated. A batch is fetched in one request. It can be pickled, and used by any number of
+    workers.
+
+    Attributes:
+        recipe: the samples' source, model, seed and labels.
+    """
+
+    def __init__(
+        self,
+        source: SampleSource,
+        length: int | None = None,
+        *,
+        seed: int,
+        labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
+        truncation: float | None = None,
+        first_index: int = 0,
+        images: ImageType | None = None,
+        transform: Transform | None = None,
+    ) -> None:
+        """Asks the source for its model.
+
+        Args:
+            source: a `Client`, of one or several servers, or a `LocalGenerator`.
+            length: samples an epoch; without it, as many as `counts` add up to.
+            seed: as in `Client.generate`; needed here, so that the data set can be made again.
+            labels: as in `Client.generate`.
+            counts: as in `Client.generate`.
+            truncation: as in `Client.generate`.
+            first_index: index of the first sample of epoch 0.
+            images: what an image is: ``"tensor"``, uint8 (C, H, W); ``"pil"``; or ``"numpy"``, uint8 (H, W, C).
+                Without it tensors, or arrays where `transform` is of albumentations.
+            transform: called with each image.
+
+        Raises:
+            ConfigError: no source, or `images` or a `transform` that cannot be used.
+            InvalidRequestError: a length, seed, labels, counts, index or truncation that cannot be used.
+            RequestError: the source does not answer.
+        """
+        self.recipe = Recipe.open(source, seed=seed, labels=labels, counts=counts, truncation=truncation)
+        if length is None and counts is not None:
+            length = sum(block.count for block in self.recipe.policy.blocks.blocks)
+        self._length = whole_number(length, "length", low=1, high=MAX_LENGTH, field="length")
+        self._first_index = whole_number(first_index, "first_index", low=0, high=NUM_INDICES - 1, field="first_index")
+        self._presentation = Presentation.choose(images, transform)
+        self._epoch = SharedNumbers()
+        check_reach(0, self._first_index + self._length)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitems__(self, places: Sequence[int]) -> list[Any]:
+        start = self._start()
+        samples = self.recipe.fetch([start + place for place in check_places(places, self._length)])
+        return present_samples(samples, self._presentation)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Turns to the samples of an epoch, counted from 0; workers that persist follow.
+
+        Raises:
+            InvalidRequestError: no whole number from 0, or one so large that there are no indices left.
+        """
+        epoch = check_epoch(epoch)
+        check_reach(epoch, self._first_index + (epoch + 1) * self._length)
+        self._epoch[0] = epoch
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose samples the items are."""
+        return self._epoch[0]
+
+    @property
+    def has_transform(self) -> bool:
+        """Whether images pass through a transform."""
+        return self._presentation.transform is not None
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in label order; none for an unconditional generator."""
+        return list(self.recipe.model.class_names)
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """Label of each class."""
+        return {name: label for label, name in enumerate(self.classes)}
+
+    @property
+    def targets(self) -> list[int]:
+        """The label of every item of this epoch, worked out without asking anyone."""
+        if not self.classes:
+            raise AttributeError("the generator is unconditional, so that its samples have no labels")
+        return self.recipe.labels_of(self._start(), self._length).tolist()  # type: ignore[no-any-return]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch, and what tells whether the samples are the same; a `StatefulDataLoader` saves it."""
+        return {**self.recipe.identity(length=self._length), "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Turns to the epoch of a saved state. Raises ConfigError where it was saved of other samples."""
+        self.recipe.check_identity(state, length=self._length)
+        self.set_epoch(state["epoch"])
+
+    def __repr__(self) -> str:
+        return f"<{self._length:,} samples of {self.recipe.model!r}, seed {self.recipe.seed}, epoch {self.epoch}>"
+
+    def _start(self) -> int:
+        return self._first_index + self.epoch * self._length
+
+
+def present_samples(samples: Samples, presentation: Presentation) -> list[Any]:
+    """An item a sample: its image and, where there is one, its label."""
+    images = [presentation.present(pixels) for pixels in samples]
+    return images if samples.labels is None else list(zip(images, samples.labels.tolist(), strict=True))

@@ -1,0 +1,75 @@
+"""Which quotas an epoch has, by the arguments of `mix`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ganserve.client.quotas import Quota, counted, equal_shares, is_even, topped_up
+from ganserve.contract.errors import ConfigError
+
+RatioLike = float | Sequence[float] | Callable[[int], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaRule:
+    """Real images of each class, and what is to be added to them.
+
+    Attributes:
+        real_counts: real images of each class.
+        ratio: synthetic images for one real image: for all epochs, one for each, or by epoch.
+        balance: whether real images of smaller classes are repeated until all classes are of one size.
+        synthetic_counts: in place of `ratio`, synthetic images of each class.
+        top_up: in place of `ratio`, as many as a class lacks to be as large as the largest.
+    """
+
+    real_counts: tuple[int, ...]
+    ratio: RatioLike
+    balance: bool
+    synthetic_counts: tuple[int, ...] | None
+    top_up: bool
+
+    def quotas(self, epoch: int) -> list[Quota]:
+        """Of each class, in an epoch. Raises ConfigError for a ratio that cannot be."""
+        if self.top_up:
+            return topped_up(self.real_counts)
+        if self.synthetic_counts is not None:
+            return counted(self.real_counts, self.synthetic_counts)
+        return equal_shares(self.real_counts, self._ratio_of(epoch), balance=self.balance)
+
+    def uneven(self) -> list[Quota] | None:
+        """The first quotas whose shares differ, of those epochs that can be known; None where there are none."""
+        num_known = max(1, len(self.ratio)) if isinstance(self.ratio, Sequence) else 1
+        return next((quotas for epoch in range(num_known) if not is_even(quotas := self.quotas(epoch))), None)
+
+    def _ratio_of(self, epoch: int) -> float:
+        ratio: object = self.ratio
+        if callable(ratio):
+            ratio = ratio(epoch)
+        elif isinstance(ratio, Sequence) and not isinstance(ratio, str):
+            if not ratio:
+                raise ConfigError(f"ratio is {ratio!r}; give a number, or one for each epoch in a list")
+            ratio = ratio[min(epoch, len(ratio) - 1)]
+        return _check_ratio(ratio)
+
+
+def counts_in_order(counts: Mapping[str | int, int], names: Sequence[str]) -> tuple[int, ...]:
+    """Synthetic images of each class from a mapping by name or label; 0 of those that are not in it.
+
+    Raises ConfigError for a class that does not exist or a count that is no whole number.
+    """
+    by_label = [0] * len(names)
+    for key, count in counts.items():
+        label = names.index(key) if key in names else key
+        if isinstance(label, (str, bool)) or not 0 <= label < len(names):
+            raise ConfigError(f"counts names {key!r}, and the real classes are {', '.join(map(repr, names))}")
+        if isinstance(count, bool) or not isinstance(count, int):
+            raise ConfigError(f"the count of class {key!r} is {count!r}; give a whole number")
+        by_label[label] = count
+    return tuple(by_label)
+
+
+def _check_ratio(ratio: object) -> float:
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, float)):
+        raise ConfigError(f"ratio is {ratio!r}; give synthetic images for one real image, such as 0.25")
+    return float(ratio)

@@ -1,0 +1,164 @@
+"""Which samples a data set is made of, and how they are fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganserve.client._async_client import AsyncClient
+from ganserve.client._checks import whole_number
+from ganserve.client._labels import CountsLike, LabelsLike, label_policy
+from ganserve.client._model_info import ModelInfo, short_name
+from ganserve.client._requests import address_query
+from ganserve.client._samples import Samples
+from ganserve.client._source import SampleSource
+from ganserve.contract.errors import ConfigError, InvalidRequestError, PreconditionError
+from ganserve.contract.labels import open_policy
+from ganserve.contract.latents import NUM_INDICES
+from ganserve.v1.generator_pb2 import ImageEncoding, LabelPolicy, ModelSelector
+
+_MAX_EPOCH: Final = 2**62
+_ANY: Final = ModelSelector(name="any")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recipe:
+    """Samples of one seed of one model, of which any index can be fetched.
+
+    Attributes:
+        source: where they come from.
+        model: the model that the data set was begun with; no other may answer.
+        seed: 0 to 2^64 - 1.
+        labels: as in `Client.generate`.
+        counts: as in `Client.generate`.
+        truncation: as in `Client.generate`.
+        policy: what labels and counts come to.
+    """
+
+    source: SampleSource
+    model: ModelInfo
+    seed: int
+    labels: LabelsLike | None
+    counts: CountsLike | None
+    truncation: float | None
+    policy: LabelPolicy = field(repr=False)
+
+    @classmethod
+    def open(
+        cls,
+        source: SampleSource,
+        *,
+        seed: int | None,
+        labels: LabelsLike | None = None,
+        counts: CountsLike | None = None,
+        truncation: float | None = None,
+    ) -> Recipe:
+        """Asks for the model, and checks the rest against its card.
+
+        Raises:
+            ConfigError: no source.
+            InvalidRequestError: a seed, labels, counts or a truncation that cannot be used.
+            RequestError: the source does not answer.
+        """
+        seed = _check_seed(seed)
+        model = _check_source(source).get_model()
+        query = address_query(
+            _ANY,
+            1,
+            seed=seed,
+            first_index=0,
+            labels=labels,
+            counts=counts,
+            truncation=truncation,
+            encoding=ImageEncoding(),
+        )
+        if model.class_names:
+            open_policy(query.labels, model.class_names)
+        elif query.HasField("labels"):
+            raise InvalidRequestError(
+                f"{short_name(model.identity)} is unconditional: it takes no labels", field="query.labels"
+            )
+        return cls(
+            source=source,
+            model=model,
+            seed=seed,
+            labels=labels,
+            counts=counts,
+            truncation=truncation,
+            policy=query.labels,
+        )
+
+    def with_labels(self, labels: Sequence[int]) -> Recipe:
+        """The same samples, of which index `i` has entry `i` of the labels, modulo their number."""
+        return replace(self, labels=list(labels), counts=None, policy=label_policy(list(labels)) or LabelPolicy())
+
+    def fetch(self, indices: Sequence[int]) -> Samples:
+        """Samples of these indices, in one call. Raises RequestError; PreconditionError where the model has changed."""
+        first, count = indices[0], len(indices)
+        in_a_row = self.counts is None and list(indices) == list(range(first, first + count))
+        which: dict[str, Any] = {"n": count, "first_index": first} if in_a_row else {"indices": indices}
+        samples = self.source.generate(
+            **which, seed=self.seed, labels=self.labels, counts=self.counts, truncation=self.truncation
+        )
+        if samples.model.digest != self.model.digest:
+            raise PreconditionError(
+                f"the data set was begun with {short_name(self.model.identity)}, and now {short_name(samples.model)} "
+                "answers; make the data set anew, or ask for the former model by its version or digest"
+            )
+        return samples
+
+    def labels_of(self, first_index: int, count: int) -> NDArray[np.int64]:
+        """The labels that samples `first_index … first_index + count - 1` of a conditional generator have."""
+        return open_policy(self.policy, self.model.class_names).sample(self.seed, first_index, count)
+
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """What must not change between the saving of a state and its loading: of the samples, and `more`."""
+        return {
+            "digest": self.model.digest,
+            "seed": self.seed,
+            "labels": self.policy.SerializeToString(deterministic=True).hex(),
+            "truncation": self.truncation,
+            **more,
+        }
+
+    def check_identity(self, saved: Mapping[str, Any], **more: Any) -> None:
+        """Raises ConfigError where a state was saved of other samples, or of another `more`."""
+        for name, value in self.identity(**more).items():
+            if saved.get(name) != value:
+                raise ConfigError(
+                    f"the state was saved with another {name} ({saved.get(name)!r}) than the data set has ({value!r}), "
+                    "so that it would go on with other samples; make the data set as it was"
+                )
+
+
+def check_epoch(epoch: int) -> int:
+    """`epoch` as an int. Raises InvalidRequestError for anything but a whole number from 0."""
+    return whole_number(epoch, "epoch", low=0, high=_MAX_EPOCH, field="epoch")
+
+
+def check_reach(epoch: int, indices: int) -> None:
+    """Raises InvalidRequestError where the indices of an epoch, up to `indices`, go beyond the last one."""
+    if indices > NUM_INDICES:
+        raise InvalidRequestError(
+            f"epoch {epoch} reaches index {indices - 1}, beyond the last one, {NUM_INDICES - 1}; begin with a new seed",
+            field="query.address.indices",
+        )
+
+
+def _check_source(source: SampleSource) -> SampleSource:
+    kind: object = source
+    if isinstance(kind, AsyncClient):
+        raise ConfigError("an AsyncClient cannot feed a data set, whose items are not awaited; give a Client")
+    if not callable(getattr(source, "generate", None)) or not callable(getattr(source, "get_model", None)):
+        raise ConfigError(f"{source!r} is no source of samples; give a Client or a LocalGenerator")
+    return source
+
+
+def _check_seed(seed: int | None) -> int:
+    if seed is None:
+        raise InvalidRequestError("give a seed, so that the data set can be made again, as in seed=7", field="seed")
+    return seed

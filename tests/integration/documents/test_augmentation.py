@@ -1,0 +1,78 @@
+"""Everything that docs/augmentation.md prints, but for what is too heavy to install: `make recipes-check` runs that."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ganserve.client.quotas import Quota
+from ganserve.client.torch import MixedDataset
+
+from .snippets import DOCUMENTS, Snippet, snippets_of
+
+DOCUMENT = DOCUMENTS / "augmentation.md"
+HEAVY = ("ray", "tensorflow", "nvidia")
+COUNTS = {"cat": 40, "dog": 15, "frog": 6}
+
+
+@pytest.fixture
+def folder(reader: Path) -> Path:
+    """Where the reader has ``pets/cat/1.png``, …, and the same in ``pets.tar``."""
+    rng = np.random.default_rng(0)
+    with tarfile.open(reader / "pets.tar", "w") as tar:
+        for label, (name, count) in enumerate(COUNTS.items()):
+            (reader / "pets" / name).mkdir(parents=True, exist_ok=True)
+            for number in range(1, count + 1):
+                picture = Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
+                path = reader / "pets" / name / f"{number}.png"
+                picture.save(path)
+                add_to(tar, f"{name}{number}.png", path.read_bytes())
+                add_to(tar, f"{name}{number}.cls", str(label).encode())
+    return reader
+
+
+def add_to(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))
+
+
+def is_heavy(snippet: Snippet) -> bool:
+    return any(f"import {name}" in snippet.code or f"from {name}" in snippet.code for name in HEAVY)
+
+
+@pytest.mark.usefixtures("folder")
+def test_every_snippet_that_can_run_here_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path))
+    names: dict[str, object] = {"__name__": "documented"}
+    snippets = snippets_of(DOCUMENT)
+    snippets[0].run(names)
+    check_recipe(names)
+    for snippet in snippets[1:]:
+        if not is_heavy(snippet):
+            snippet.run(names)
+    check_hugging_face(names["synthetic"])
+    assert sum(map(is_heavy, snippets)) == len(HEAVY)
+
+
+def check_recipe(names: dict[str, object]) -> None:
+    mixed, images, labels = names["mixed"], names["images"], names["labels"]
+    assert isinstance(mixed, MixedDataset)
+    assert mixed.quotas == dict.fromkeys(COUNTS, Quota(real=40, synthetic=10))
+    assert isinstance(images, torch.Tensor)
+    assert isinstance(labels, torch.Tensor)
+    assert (images.dtype, images.shape[1:]) == (torch.uint8, (3, 32, 32))
+    assert labels.dtype == torch.int64
+
+
+def check_hugging_face(synthetic: object) -> None:
+    assert isinstance(synthetic, datasets.Dataset)
+    assert synthetic.features["label"].names == list(COUNTS)
+    assert np.bincount(synthetic["label"]).tolist() == [100] * 3

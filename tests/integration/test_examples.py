@@ -1,0 +1,79 @@
+"""The scripts in examples/, run as a reader runs them."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from .conftest import ServerProcess
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TIMEOUT_S = 60
+
+
+def command(script: str, *flags: str) -> list[str]:
+    return [sys.executable, "-W", "error", str(EXAMPLES / script), *flags]
+
+
+def run(script: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    words = command(script, *flags)
+    return subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def test_training_with_mix(models: Path) -> None:
+    done = run("train_with_mix.py", "--bundle", str(models / "digits" / "1"), "--steps", "40")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split("images  ")[0].split()[-1] for line in lines] == ["360", "600", "750"]
+    assert all(line.endswith("% right") for line in lines)
+
+
+def test_training_without_a_bundle_says_what_to_do(tmp_path: Path) -> None:
+    done = run("train_with_mix.py", "--bundle", str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert "run `make demo` first, or give --bundle" in done.stderr
+
+
+@pytest.fixture
+def service(server: ServerProcess) -> Iterator[str]:
+    words = command("service.py", "--server", server.address, "--model", "digits", "--port", "0")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().removeprefix("listening on ").strip()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 0
+    finally:
+        process.kill()
+        process.wait(TIMEOUT_S)
+        process.stdout.close()
+
+
+def get(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:  # noqa: S310
+            return reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def test_a_service(service: str) -> None:
+    assert get(f"{service}/health") == (200, b"digits:2\n")
+    status, picture = get(f"{service}/samples?n=16&seed=7")
+    assert status == 200
+    assert Image.open(io.BytesIO(picture)).format == "PNG"
+    assert get(f"{service}/samples?n=16&seed=7") == (200, picture)
+    assert get(f"{service}/samples?n=4&labels=cat")[0] == 400
+    assert b"at most 256" in get(f"{service}/samples?n=1000")[1]
+    assert get(f"{service}/samples?n=many")[0] == 400
+    assert get(f"{service}/other")[0] == 404
