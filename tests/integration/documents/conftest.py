@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ganserve.client import _core
 from ganserve.client._addresses import Target, parse_addresses
@@ -17,6 +21,8 @@ MakeBundle = Callable[..., Path]
 StartServer = Callable[..., AbstractContextManager[Any]]
 
 CLASSES: Final = ("cat", "dog", "frog")
+COUNTS: Final = {"cat": 40, "dog": 15, "frog": 6}
+"""Real images of each class that a reader has."""
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +55,25 @@ def reader(pets: Path, addresses: dict[str, str], monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(_core, "parse_addresses", parse_printed)
     monkeypatch.chdir(pets)
     return pets
+
+
+@pytest.fixture
+def folder(reader: Path) -> Path:
+    """Where the reader has ``pets/cat/1.png``, …, and the same in ``pets.tar``."""
+    rng = np.random.default_rng(0)
+    with tarfile.open(reader / "pets.tar", "w") as tar:
+        for label, (name, count) in enumerate(COUNTS.items()):
+            (reader / "pets" / name).mkdir(parents=True, exist_ok=True)
+            for number in range(1, count + 1):
+                picture = Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
+                path = reader / "pets" / name / f"{number}.png"
+                picture.save(path)
+                add_to(tar, f"{name}{number}.png", path.read_bytes())
+                add_to(tar, f"{name}{number}.cls", str(label).encode())
+    return reader
+
+
+def add_to(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))

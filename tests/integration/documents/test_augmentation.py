@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from tests.snippets import DOCUMENTS, Snippet, snippets_of
 
 from ganserve.client.quotas import Quota
 from ganserve.client.torch import MixedDataset
 
-from .snippets import DOCUMENTS, Snippet, snippets_of
+from .conftest import COUNTS
 
 DOCUMENT = DOCUMENTS / "augmentation.md"
 HEAVY = ("ray", "tensorflow", "nvidia")
-COUNTS = {"cat": 40, "dog": 15, "frog": 6}
-
-
-@pytest.fixture
-def folder(reader: Path) -> Path:
-    """Where the reader has ``pets/cat/1.png``, …, and the same in ``pets.tar``."""
-    rng = np.random.default_rng(0)
-    with tarfile.open(reader / "pets.tar", "w") as tar:
-        for label, (name, count) in enumerate(COUNTS.items()):
-            (reader / "pets" / name).mkdir(parents=True, exist_ok=True)
-            for number in range(1, count + 1):
-                picture = Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
-                path = reader / "pets" / name / f"{number}.png"
-                picture.save(path)
-                add_to(tar, f"{name}{number}.png", path.read_bytes())
-                add_to(tar, f"{name}{number}.cls", str(label).encode())
-    return reader
-
-
-def add_to(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    tar.addfile(info, io.BytesIO(content))
 
 
 def is_heavy(snippet: Snippet) -> bool:
