@@ -6,8 +6,9 @@
         batch = client.generate(64, seed=7, labels="balanced", truncation=1.5)
         batch.numpy()  # uint8 (64, height, width, channels)
 
-A sample is an address: the same model, seed, index, labels and truncation give the same image, whoever asks, however
-often. So calls are repeated safely, and a seed that nobody gave is drawn by the client before its first attempt.
+A sample is an address: the same model, seed, index, labels, truncation and spread give the same image, whoever asks,
+however often. So calls are repeated safely, and a seed that nobody gave is drawn by the client before its first
+attempt.
 
 `Client` is for threads and processes, `AsyncClient` for asyncio. In a forked process, such as a `DataLoader` worker,
 use `Client`: it opens channels of its own in every process. `LocalGenerator` makes the same samples in this process,

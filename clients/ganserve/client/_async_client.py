@@ -64,6 +64,7 @@ class AsyncClient:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -77,6 +78,7 @@ class AsyncClient:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
         )
@@ -107,6 +109,7 @@ class AsyncClient:
         *,
         labels: LabelsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -114,7 +117,7 @@ class AsyncClient:
         """As `Client.interpolate`."""
         deadline = self._core.deadline(timeout_s)
         card = (await self._calls.model(deadline)).card
-        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation)
+        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation, spread=spread)
         query = self._core.explicit(latents, labels=labels, format=format, quality=quality)
         return await self._calls.samples(query, deadline)
 
@@ -128,6 +131,7 @@ class AsyncClient:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -140,6 +144,7 @@ class AsyncClient:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
             endless=True,

@@ -91,6 +91,7 @@ class Client:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -110,7 +111,10 @@ class Client:
             counts: in place of `labels`: exactly how many samples of each class. With ``{"dog": 1100, "frog": 1400}``
                 indices 0 to 1099 are dogs, 1100 to 2499 frogs, and so on in turns, so that any 2500 indices in a row
                 hold as many of each.
-            truncation: bound on the absolute value of every latent value, above 0.
+            truncation: bound on the absolute value of every latent value, above 0, such as 1.5: fewer odd samples and
+                less variety.
+            spread: what every latent value is multiplied by, after it is truncated, such as 1.2: more variety and more
+                odd samples; below 1, less of both.
             format: how the images travel. Files arrive in `Samples.files` and are decoded when arrays are asked for.
             quality: 1 to 100, for JPEG and WebP; without it, JPEG takes 95 and WebP is lossless.
             timeout_s: most seconds for everything; without it, the client's own.
@@ -123,6 +127,7 @@ class Client:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
         )
@@ -189,6 +194,7 @@ class Client:
         *,
         labels: LabelsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -204,13 +210,14 @@ class Client:
             n: number of samples, at least 2.
             labels: the one class of all; a conditional generator needs it.
             truncation: as in `generate`, of both addresses.
+            spread: as in `generate`, of both addresses.
             format: as in `generate`.
             quality: as in `generate`.
             timeout_s: as in `generate`.
         """
         deadline = self._core.deadline(timeout_s)
         card = self._calls.model(deadline).card
-        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation)
+        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation, spread=spread)
         return self._calls.samples(
             self._core.explicit(latents, labels=labels, format=format, quality=quality), deadline
         )
@@ -225,6 +232,7 @@ class Client:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -241,6 +249,7 @@ class Client:
             labels: as in `generate`.
             counts: as in `generate`.
             truncation: as in `generate`.
+            spread: as in `generate`.
             format: as in `generate`.
             quality: as in `generate`.
             timeout_s: most seconds to wait for the next samples, lost servers included; without it, the client's own.
@@ -253,6 +262,7 @@ class Client:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
             endless=True,

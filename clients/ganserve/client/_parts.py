@@ -110,6 +110,7 @@ def _part_of_address(address: SampleAddress, start: int, count: int) -> SampleAd
     cut = SampleAddress(
         seed=address.seed if address.HasField("seed") else None,
         truncation=address.truncation if address.HasField("truncation") else None,
+        spread=address.spread if address.HasField("spread") else None,
     )
     if address.indices:
         cut.indices.extend(address.indices[start : start + count])

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.images import FILE_FORMATS, FORMAT_NUMBERS, check_encoding
-from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, check_truncation
+from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, check_spread, check_truncation
 from ganserve.contract.tensors import pack_latents
 from ganserve.v1.generator_pb2 import (
     ImageEncoding,
@@ -76,6 +76,7 @@ def address_query(
     first_index: int,
     labels: LabelsLike | None,
     truncation: float | None,
+    spread: float | None = None,
     encoding: ImageEncoding,
     indices: IndicesLike | None = None,
     counts: CountsLike | None = None,
@@ -87,8 +88,8 @@ def address_query(
     without counts it is all to the end of the indices, where `endless`.
 
     Raises:
-        InvalidRequestError: n below 1 or missing, an index or seed that is not 0 to 2^64 - 1, or labels, counts or a
-            truncation that cannot be used, or arguments that exclude each other.
+        InvalidRequestError: n below 1 or missing, an index or seed that is not 0 to 2^64 - 1, or labels, counts, a
+            truncation or a spread that cannot be used, or arguments that exclude each other.
     """
     if labels is not None and counts is not None:
         raise InvalidRequestError("labels and counts both say which classes; give one of them", field="query.labels")
@@ -105,6 +106,9 @@ def address_query(
     if truncation is not None:
         address.truncation = real_number(truncation, "truncation", field="query.address.truncation")
         check_truncation(address.truncation)
+    if spread is not None:
+        address.spread = real_number(spread, "spread", field="query.address.spread")
+        check_spread(address.spread)
     return SampleQuery(model=named(model), address=address, labels=policy, encoding=encoding)
 
 

@@ -60,8 +60,7 @@ class StreamCursor:
 
     def accept(self, batch: SampleBatch) -> Iterator[Samples]:
         """Takes a reply and gives the batches that it completes. Raises ServerError for samples not asked for."""
-        first_index = self._query.address.first_index + self._received
-        samples = next_reply(self._query, batch, first_index, self._total - self._received, self._digest)
+        samples = next_reply(batch, self._query.address, self._received, self._digest)
         self._received += len(samples)
         self._digest = samples.model.digest
         if self._batch_size is None:

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from ganserve.v1 import model_pb2 as ganserve_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bganserve/v1/generator.proto\x12\x0bganserve.v1\x1a\x17ganserve/v1/model.proto\":\n\x0fGenerateRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleQuery\";\n\x10GenerateResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleBatch\"o\n\x14StreamSamplesRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleQuery\x12\x1b\n\x0emax_batch_size\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x11\n\x0f_max_batch_size\"@\n\x15StreamSamplesResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleBatch\"<\n\x0fGetModelRequest\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelSelector\";\n\x10GetModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.ServedModel\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.ganserve.v1.ServedModel\"O\n\rModelSelector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\x03 \x01(\tB\n\n\x08_version\"\xfa\x01\n\x0bSampleQuery\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelSelector\x12-\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1a.ganserve.v1.SampleAddressH\x00\x12/\n\x07latents\x18\x03 \x01(\x0b\x32\x1c.ganserve.v1.ExplicitLatentsH\x00\x12(\n\x06labels\x18\x04 \x01(\x0b\x32\x18.ganserve.v1.LabelPolicy\x12,\n\x08\x65ncoding\x18\x05 \x01(\x0b\x32\x1a.ganserve.v1.ImageEncodingB\x08\n\x06source\"\x88\x01\n\rSampleAddress\x12\x11\n\x04seed\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\x12\x17\n\ntruncation\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07indices\x18\x05 \x03(\x04\x42\x07\n\x05_seedB\r\n\x0b_truncation\".\n\x0f\x45xplicitLatents\x12\x0b\n\x03\x64im\x18\x01 \x01(\r\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"\x96\x02\n\x0bLabelPolicy\x12*\n\x03one\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReferenceH\x00\x12&\n\x04list\x18\x02 \x01(\x0b\x32\x16.ganserve.v1.ClassListH\x00\x12)\n\x08\x62\x61lanced\x18\x03 \x01(\x0b\x32\x15.ganserve.v1.BalancedH\x00\x12)\n\x08weighted\x18\x04 \x01(\x0b\x32\x15.ganserve.v1.WeightedH\x00\x12\'\n\x07uniform\x18\x05 \x01(\x0b\x32\x14.ganserve.v1.UniformH\x00\x12*\n\x06\x62locks\x18\x06 \x01(\x0b\x32\x18.ganserve.v1.ClassBlocksH\x00\x42\x08\n\x06policy\">\n\x0e\x43lassReference\x12\x0f\n\x05label\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x0b\n\treference\"9\n\tClassList\x12,\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x1b.ganserve.v1.ClassReference\"6\n\x0b\x43lassBlocks\x12\'\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x17.ganserve.v1.ClassBlock\"Q\n\nClassBlock\x12\x34\n\x0f\x63lass_reference\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReference\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\n\n\x08\x42\x61lanced\"\t\n\x07Uniform\"5\n\x08Weighted\x12)\n\x07weights\x18\x01 \x03(\x0b\x32\x18.ganserve.v1.ClassWeight\"S\n\x0b\x43lassWeight\x12\x34\n\x0f\x63lass_reference\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReference\x12\x0e\n\x06weight\x18\x02 \x01(\x01\"[\n\rImageEncoding\x12(\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x18.ganserve.v1.ImageFormat\x12\x14\n\x07quality\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\n\n\x08_quality\"\xcc\x02\n\x0bSampleBatch\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelIdentity\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12&\n\x05image\x18\x03 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\x05 \x01(\x04\x12\x0e\n\x06labels\x18\x06 \x03(\r\x12(\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x18.ganserve.v1.ImageFormat\x12\r\n\x05\x66iles\x18\x08 \x03(\x0c\x12\x0e\n\x06pixels\x18\t \x01(\x0c\x12\x0f\n\x07indices\x18\n \x03(\x04\x12\x13\n\x0b\x63lass_names\x18\x0b \x03(\t\x12+\n\nprovenance\x18\x0c \x01(\x0b\x32\x17.ganserve.v1.ProvenanceB\x07\n\x05_seed*\x85\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_RAW\x10\x01\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x03\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x04\x32\xcd\x02\n\x10GeneratorService\x12G\n\x08Generate\x12\x1c.ganserve.v1.GenerateRequest\x1a\x1d.ganserve.v1.GenerateResponse\x12X\n\rStreamSamples\x12!.ganserve.v1.StreamSamplesRequest\x1a\".ganserve.v1.StreamSamplesResponse0\x01\x12G\n\x08GetModel\x12\x1c.ganserve.v1.GetModelRequest\x1a\x1d.ganserve.v1.GetModelResponse\x12M\n\nListModels\x12\x1e.ganserve.v1.ListModelsRequest\x1a\x1f.ganserve.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bganserve/v1/generator.proto\x12\x0bganserve.v1\x1a\x17ganserve/v1/model.proto\":\n\x0fGenerateRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleQuery\";\n\x10GenerateResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleBatch\"o\n\x14StreamSamplesRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleQuery\x12\x1b\n\x0emax_batch_size\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\x11\n\x0f_max_batch_size\"@\n\x15StreamSamplesResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleBatch\"<\n\x0fGetModelRequest\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelSelector\";\n\x10GetModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.ServedModel\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.ganserve.v1.ServedModel\"O\n\rModelSelector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\x03 \x01(\tB\n\n\x08_version\"\xfa\x01\n\x0bSampleQuery\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelSelector\x12-\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1a.ganserve.v1.SampleAddressH\x00\x12/\n\x07latents\x18\x03 \x01(\x0b\x32\x1c.ganserve.v1.ExplicitLatentsH\x00\x12(\n\x06labels\x18\x04 \x01(\x0b\x32\x18.ganserve.v1.LabelPolicy\x12,\n\x08\x65ncoding\x18\x05 \x01(\x0b\x32\x1a.ganserve.v1.ImageEncodingB\x08\n\x06source\"\xa8\x01\n\rSampleAddress\x12\x11\n\x04seed\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\x12\x17\n\ntruncation\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07indices\x18\x05 \x03(\x04\x12\x13\n\x06spread\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\x07\n\x05_seedB\r\n\x0b_truncationB\t\n\x07_spread\".\n\x0f\x45xplicitLatents\x12\x0b\n\x03\x64im\x18\x01 \x01(\r\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"\x96\x02\n\x0bLabelPolicy\x12*\n\x03one\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReferenceH\x00\x12&\n\x04list\x18\x02 \x01(\x0b\x32\x16.ganserve.v1.ClassListH\x00\x12)\n\x08\x62\x61lanced\x18\x03 \x01(\x0b\x32\x15.ganserve.v1.BalancedH\x00\x12)\n\x08weighted\x18\x04 \x01(\x0b\x32\x15.ganserve.v1.WeightedH\x00\x12\'\n\x07uniform\x18\x05 \x01(\x0b\x32\x14.ganserve.v1.UniformH\x00\x12*\n\x06\x62locks\x18\x06 \x01(\x0b\x32\x18.ganserve.v1.ClassBlocksH\x00\x42\x08\n\x06policy\">\n\x0e\x43lassReference\x12\x0f\n\x05label\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x0b\n\treference\"9\n\tClassList\x12,\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x1b.ganserve.v1.ClassReference\"6\n\x0b\x43lassBlocks\x12\'\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x17.ganserve.v1.ClassBlock\"Q\n\nClassBlock\x12\x34\n\x0f\x63lass_reference\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReference\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\n\n\x08\x42\x61lanced\"\t\n\x07Uniform\"5\n\x08Weighted\x12)\n\x07weights\x18\x01 \x03(\x0b\x32\x18.ganserve.v1.ClassWeight\"S\n\x0b\x43lassWeight\x12\x34\n\x0f\x63lass_reference\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReference\x12\x0e\n\x06weight\x18\x02 \x01(\x01\"[\n\rImageEncoding\x12(\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x18.ganserve.v1.ImageFormat\x12\x14\n\x07quality\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\n\n\x08_quality\"\xec\x02\n\x0bSampleBatch\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelIdentity\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12&\n\x05image\x18\x03 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\x05 \x01(\x04\x12\x0e\n\x06labels\x18\x06 \x03(\r\x12(\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x18.ganserve.v1.ImageFormat\x12\r\n\x05\x66iles\x18\x08 \x03(\x0c\x12\x0e\n\x06pixels\x18\t \x01(\x0c\x12\x0f\n\x07indices\x18\n \x03(\x04\x12\x13\n\x0b\x63lass_names\x18\x0b \x03(\t\x12+\n\nprovenance\x18\x0c \x01(\x0b\x32\x17.ganserve.v1.Provenance\x12\x13\n\x06spread\x18\r \x01(\x01H\x01\x88\x01\x01\x42\x07\n\x05_seedB\t\n\x07_spread*\x85\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_RAW\x10\x01\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x03\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x04\x32\xcd\x02\n\x10GeneratorService\x12G\n\x08Generate\x12\x1c.ganserve.v1.GenerateRequest\x1a\x1d.ganserve.v1.GenerateResponse\x12X\n\rStreamSamples\x12!.ganserve.v1.StreamSamplesRequest\x1a\".ganserve.v1.StreamSamplesResponse0\x01\x12G\n\x08GetModel\x12\x1c.ganserve.v1.GetModelRequest\x1a\x1d.ganserve.v1.GetModelResponse\x12M\n\nListModels\x12\x1e.ganserve.v1.ListModelsRequest\x1a\x1f.ganserve.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ganserve.v1.generator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMAGEFORMAT']._serialized_start=2233
-  _globals['_IMAGEFORMAT']._serialized_end=2366
+  _globals['_IMAGEFORMAT']._serialized_start=2297
+  _globals['_IMAGEFORMAT']._serialized_end=2430
   _globals['_GENERATEREQUEST']._serialized_start=69
   _globals['_GENERATEREQUEST']._serialized_end=127
   _globals['_GENERATERESPONSE']._serialized_start=129
@@ -55,31 +55,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SAMPLEQUERY']._serialized_start=659
   _globals['_SAMPLEQUERY']._serialized_end=909
   _globals['_SAMPLEADDRESS']._serialized_start=912
-  _globals['_SAMPLEADDRESS']._serialized_end=1048
-  _globals['_EXPLICITLATENTS']._serialized_start=1050
-  _globals['_EXPLICITLATENTS']._serialized_end=1096
-  _globals['_LABELPOLICY']._serialized_start=1099
-  _globals['_LABELPOLICY']._serialized_end=1377
-  _globals['_CLASSREFERENCE']._serialized_start=1379
-  _globals['_CLASSREFERENCE']._serialized_end=1441
-  _globals['_CLASSLIST']._serialized_start=1443
-  _globals['_CLASSLIST']._serialized_end=1500
-  _globals['_CLASSBLOCKS']._serialized_start=1502
-  _globals['_CLASSBLOCKS']._serialized_end=1556
-  _globals['_CLASSBLOCK']._serialized_start=1558
-  _globals['_CLASSBLOCK']._serialized_end=1639
-  _globals['_BALANCED']._serialized_start=1641
-  _globals['_BALANCED']._serialized_end=1651
-  _globals['_UNIFORM']._serialized_start=1653
-  _globals['_UNIFORM']._serialized_end=1662
-  _globals['_WEIGHTED']._serialized_start=1664
-  _globals['_WEIGHTED']._serialized_end=1717
-  _globals['_CLASSWEIGHT']._serialized_start=1719
-  _globals['_CLASSWEIGHT']._serialized_end=1802
-  _globals['_IMAGEENCODING']._serialized_start=1804
-  _globals['_IMAGEENCODING']._serialized_end=1895
-  _globals['_SAMPLEBATCH']._serialized_start=1898
-  _globals['_SAMPLEBATCH']._serialized_end=2230
-  _globals['_GENERATORSERVICE']._serialized_start=2369
-  _globals['_GENERATORSERVICE']._serialized_end=2702
+  _globals['_SAMPLEADDRESS']._serialized_end=1080
+  _globals['_EXPLICITLATENTS']._serialized_start=1082
+  _globals['_EXPLICITLATENTS']._serialized_end=1128
+  _globals['_LABELPOLICY']._serialized_start=1131
+  _globals['_LABELPOLICY']._serialized_end=1409
+  _globals['_CLASSREFERENCE']._serialized_start=1411
+  _globals['_CLASSREFERENCE']._serialized_end=1473
+  _globals['_CLASSLIST']._serialized_start=1475
+  _globals['_CLASSLIST']._serialized_end=1532
+  _globals['_CLASSBLOCKS']._serialized_start=1534
+  _globals['_CLASSBLOCKS']._serialized_end=1588
+  _globals['_CLASSBLOCK']._serialized_start=1590
+  _globals['_CLASSBLOCK']._serialized_end=1671
+  _globals['_BALANCED']._serialized_start=1673
+  _globals['_BALANCED']._serialized_end=1683
+  _globals['_UNIFORM']._serialized_start=1685
+  _globals['_UNIFORM']._serialized_end=1694
+  _globals['_WEIGHTED']._serialized_start=1696
+  _globals['_WEIGHTED']._serialized_end=1749
+  _globals['_CLASSWEIGHT']._serialized_start=1751
+  _globals['_CLASSWEIGHT']._serialized_end=1834
+  _globals['_IMAGEENCODING']._serialized_start=1836
+  _globals['_IMAGEENCODING']._serialized_end=1927
+  _globals['_SAMPLEBATCH']._serialized_start=1930
+  _globals['_SAMPLEBATCH']._serialized_end=2294
+  _globals['_GENERATORSERVICE']._serialized_start=2433
+  _globals['_GENERATORSERVICE']._serialized_end=2766
 # @@protoc_insertion_point(module_scope)

@@ -307,7 +307,7 @@ class SampleQuery(message.Message):
 @typing.final
 class SampleAddress(message.Message):
     """Samples of a seed: either `first_index … first_index + count - 1`, or those of `indices`. Their images depend on
-    nothing but the model's digest, the seed, the index, the label policy and the truncation.
+    nothing but the model's digest, the seed, the index, the label policy, the truncation and the spread.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -317,6 +317,7 @@ class SampleAddress(message.Message):
     COUNT_FIELD_NUMBER: builtins.int
     TRUNCATION_FIELD_NUMBER: builtins.int
     INDICES_FIELD_NUMBER: builtins.int
+    SPREAD_FIELD_NUMBER: builtins.int
     seed: builtins.int
     """The seed. Without it the server draws one and says which."""
     first_index: builtins.int
@@ -325,6 +326,10 @@ class SampleAddress(message.Message):
     """Number of samples, at least 1."""
     truncation: builtins.float
     """Bound on the absolute value of a latent, above 0. Without it, latents are not truncated."""
+    spread: builtins.float
+    """What every latent is multiplied by, after it is truncated: 1e-20 to 1e20. Above 1 there is more variety and there
+    are more odd samples; below 1, less of both. Without it, latents are not multiplied.
+    """
     @builtins.property
     def indices(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Indices in any order, any of them any number of times, in place of `first_index` and `count`. Samples come in this
@@ -339,17 +344,22 @@ class SampleAddress(message.Message):
         count: builtins.int = ...,
         truncation: builtins.float | None = ...,
         indices: abc.Iterable[builtins.int] | None = ...,
+        spread: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_truncation", b"_truncation", "seed", b"seed", "truncation", b"truncation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_spread", b"_spread", "_truncation", b"_truncation", "seed", b"seed", "spread", b"spread", "truncation", b"truncation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_truncation", b"_truncation", "count", b"count", "first_index", b"first_index", "indices", b"indices", "seed", b"seed", "truncation", b"truncation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_spread", b"_spread", "_truncation", b"_truncation", "count", b"count", "first_index", b"first_index", "indices", b"indices", "seed", b"seed", "spread", b"spread", "truncation", b"truncation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__spread: _TypeAlias = typing.Literal["spread"]  # noqa: Y015
+    _WhichOneofArgType__spread: _TypeAlias = typing.Literal["_spread", b"_spread"]  # noqa: Y015
     _WhichOneofReturnType__truncation: _TypeAlias = typing.Literal["truncation"]  # noqa: Y015
     _WhichOneofArgType__truncation: _TypeAlias = typing.Literal["_truncation", b"_truncation"]  # noqa: Y015
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spread) -> _WhichOneofReturnType__spread | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__truncation) -> _WhichOneofReturnType__truncation | None: ...
 
@@ -651,6 +661,7 @@ class SampleBatch(message.Message):
     INDICES_FIELD_NUMBER: builtins.int
     CLASS_NAMES_FIELD_NUMBER: builtins.int
     PROVENANCE_FIELD_NUMBER: builtins.int
+    SPREAD_FIELD_NUMBER: builtins.int
     count: builtins.int
     """Number of samples."""
     seed: builtins.int
@@ -661,6 +672,10 @@ class SampleBatch(message.Message):
     """Format of the images."""
     pixels: builtins.bytes
     """All samples, for raw. Written after all other fields, so that a server can append it without a copy."""
+    spread: builtins.float
+    """The spread of the latents, where the request named one. A server that knows nothing of spread leaves it out, so
+    that its samples are not taken for others.
+    """
     @builtins.property
     def model(self) -> model_pb2.ModelIdentity:
         """The model that made them."""
@@ -704,11 +719,17 @@ class SampleBatch(message.Message):
         indices: abc.Iterable[builtins.int] | None = ...,
         class_names: abc.Iterable[builtins.str] | None = ...,
         provenance: model_pb2.Provenance | None = ...,
+        spread: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "image", b"image", "model", b"model", "provenance", b"provenance", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_spread", b"_spread", "image", b"image", "model", b"model", "provenance", b"provenance", "seed", b"seed", "spread", b"spread"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "class_names", b"class_names", "count", b"count", "files", b"files", "first_index", b"first_index", "format", b"format", "image", b"image", "indices", b"indices", "labels", b"labels", "model", b"model", "pixels", b"pixels", "provenance", b"provenance", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_spread", b"_spread", "class_names", b"class_names", "count", b"count", "files", b"files", "first_index", b"first_index", "format", b"format", "image", b"image", "indices", b"indices", "labels", b"labels", "model", b"model", "pixels", b"pixels", "provenance", b"provenance", "seed", b"seed", "spread", b"spread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__spread: _TypeAlias = typing.Literal["spread"]  # noqa: Y015
+    _WhichOneofArgType__spread: _TypeAlias = typing.Literal["_spread", b"_spread"]  # noqa: Y015
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spread) -> _WhichOneofReturnType__spread | None: ...

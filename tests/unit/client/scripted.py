@@ -95,6 +95,7 @@ class Script(GeneratorServiceServicer):
         hold: where it is given, calls of Generate, and replies of a stream after its first, wait for it.
         hold_after: how many calls of Generate do not.
         obeys_pins: whether calls for another digest are refused.
+        knows_spread: whether replies tell of the spread, as those of older servers do not.
     """
 
     name: str = "digits"
@@ -110,6 +111,7 @@ class Script(GeneratorServiceServicer):
     stream_lag: int = 0
     hold_after: int = 0
     obeys_pins: bool = True
+    knows_spread: bool = True
     state: ModelState.ValueType = ModelState.MODEL_STATE_SERVING
 
     def asked(self, kind: type[Any]) -> list[Any]:
@@ -201,6 +203,7 @@ class Script(GeneratorServiceServicer):
             labels=labels,
             class_names=[self.class_names[label] for label in labels],
             format=query.encoding.format,
+            spread=query.address.spread if self.knows_spread and query.address.HasField("spread") else None,
         )
         if seed is None:
             values = np.frombuffer(query.latents.values, "<f4")[::LATENT_DIM].astype(np.uint8)
