@@ -38,6 +38,7 @@ CLIENT_NAMES = [
     "OverloadedError",
     "Partial",
     "PreconditionError",
+    "PriorityName",
     "RequestError",
     "RetryEvent",
     "SampleSource",

@@ -40,7 +40,7 @@ from ._labels import CountsLike, LabelsLike
 from ._local import LocalGenerator
 from ._model_info import ModelInfo
 from ._partial import Partial
-from ._requests import IndicesLike
+from ._requests import IndicesLike, PriorityName
 from ._retry_event import RetryEvent
 from ._sample_address import Address, address_of
 from ._samples import Samples
@@ -68,6 +68,7 @@ __all__ = [
     "OverloadedError",
     "Partial",
     "PreconditionError",
+    "PriorityName",
     "RequestError",
     "RetryEvent",
     "SampleSource",

@@ -22,7 +22,7 @@ from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
 from ._partial import partial_of
-from ._requests import IndicesLike
+from ._requests import IndicesLike, PriorityName
 from ._retry_event import OnRetry
 from ._samples import Samples
 
@@ -48,9 +48,10 @@ class AsyncClient:
         retry_for_s: float | None = None,
         on_retry: OnRetry | None = None,
         hedge_after_s: float | None = None,
+        priority: PriorityName = "interactive",
     ) -> None:
         """As `Client`."""
-        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s)
+        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s, priority)
         self._connections = AsyncConnections()
         self._calls = AsyncCalls(self._core, self._connections)
 

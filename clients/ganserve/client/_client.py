@@ -23,7 +23,7 @@ from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
 from ._partial import partial_of
-from ._requests import IndicesLike
+from ._requests import IndicesLike, PriorityName
 from ._retry_event import OnRetry
 from ._samples import Samples
 from ._submissions import CALLS_AT_ONCE, Submissions
@@ -54,6 +54,7 @@ class Client:
         retry_for_s: float | None = None,
         on_retry: OnRetry | None = None,
         hedge_after_s: float | None = None,
+        priority: PriorityName = "interactive",
     ) -> None:
         """Sends nothing yet.
 
@@ -71,12 +72,14 @@ class Client:
             hedge_after_s: seconds after which another server is asked the same, where the first has not answered by
                 then; the first answer counts, and the other call is cancelled. At most once for each request. Takes
                 two or more addresses. Without it, nobody else is asked while one is answering.
+            priority: ``"bulk"`` for pipelines, whose samples fill what interactive callers leave free. While bulk
+                samples wait, at least a quarter of what a server makes of a model is theirs.
 
         Raises:
             ConfigError: an address, a timeout or another setting that cannot be used.
             InvalidRequestError: a version that cannot be.
         """
-        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s)
+        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s, priority)
         self._connections = Connections()
         self._calls = Calls(self._core, self._connections)
         self._submissions = Submissions(CALLS_AT_ONCE * len(self._core.addresses))

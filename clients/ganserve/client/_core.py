@@ -16,6 +16,7 @@ from ganserve.v1.generator_pb2 import (
     GetModelResponse,
     ListModelsRequest,
     ListModelsResponse,
+    Priority,
     SampleQuery,
 )
 from ganserve.v1.model_pb2 import ModelState
@@ -31,7 +32,7 @@ from ._options import SampleOptions, sample_query
 from ._partial import Assembly
 from ._parts import generate_request, parts
 from ._replies import whole_reply
-from ._requests import image_encoding, latents_query, model_selector, named
+from ._requests import PriorityName, image_encoding, latents_query, model_selector, named, priority_value
 from ._retry_event import OnRetry, check_on_retry
 from ._samples import Samples
 from ._servers import Servers
@@ -76,6 +77,7 @@ class Core:
         retry_for_s: float | None,
         on_retry: OnRetry | None,
         hedge_after_s: float | None,
+        priority: PriorityName,
     ) -> None:
         """Raises ConfigError or InvalidRequestError for arguments that cannot be used."""
         self.addresses = parse_addresses(target)
@@ -86,6 +88,7 @@ class Core:
         self._retry_for_s = check_retry(retry_for_s)
         self._on_retry = check_on_retry(on_retry)
         self.hedge_after_s = check_hedge(hedge_after_s, len(self.addresses))
+        self._priority = priority_value(priority)
 
     def describe(self, kind: str) -> str:
         """The client as people read it."""
@@ -93,7 +96,8 @@ class Core:
         version = f", version={self._model.version}" if self._model.HasField("version") else ""
         digest = f", digest={self._model.digest!r}" if self._model.digest else ""
         target = self.addresses[0] if len(self.addresses) == 1 else list(self.addresses)
-        return f"{kind}({target!r}{model}{version}{digest}, timeout_s={self._timeout_s:g})"
+        priority = ", priority='bulk'" if self._priority == Priority.PRIORITY_BULK else ""
+        return f"{kind}({target!r}{model}{version}{digest}, timeout_s={self._timeout_s:g}{priority})"
 
     def deadline(self, timeout_s: float | None) -> Deadline:
         """The end of a call that begins now. Raises ConfigError."""
@@ -163,7 +167,7 @@ class Core:
         query = assembly.query
         check_fits(query, model)
         for start, part in parts(query, model.max_samples_per_request, assembly.digest, assembly.gaps()):
-            yield start, Ask("Generate", generate_request(part), _samples_of(part))
+            yield start, Ask("Generate", generate_request(part, self._priority), _samples_of(part))
 
     def refresh(self, query: SampleQuery) -> Refresh:
         """What to do where a call for samples is refused."""
@@ -176,7 +180,7 @@ class Core:
 
     def cursor(self, query: SampleQuery, batch_size: int | None) -> StreamCursor:
         """A stream, of the model that is known. Raises InvalidRequestError for a batch size that is not 1 or more."""
-        return StreamCursor(query, batch_size, self.known.digest if self.known else "")
+        return StreamCursor(query, batch_size, self.known.digest if self.known else "", self._priority)
 
     def addressed(self, n: int | None, *, endless: bool = False, **options: Unpack[SampleOptions]) -> SampleQuery:
         """Asks the client's model for samples of a seed, as `sample_query` does. Raises InvalidRequestError."""

@@ -12,6 +12,7 @@ from ganserve.v1.generator_pb2 import (
     ExplicitLatents,
     GenerateRequest,
     LabelPolicy,
+    Priority,
     SampleAddress,
     SampleQuery,
     StreamSamplesRequest,
@@ -79,16 +80,18 @@ def parts(
         yield start, _cut(query, latents, start, count, digest)
 
 
-def generate_request(query: SampleQuery) -> GenerateRequest:
+def generate_request(
+    query: SampleQuery, priority: Priority.ValueType = Priority.PRIORITY_UNSPECIFIED
+) -> GenerateRequest:
     """Wraps a query. Raises InvalidRequestError where no server would take it for its size."""
-    request = GenerateRequest(query=query)
+    request = GenerateRequest(query=query, priority=priority)
     _check_size(request)
     return request
 
 
-def stream_request(query: SampleQuery, batch_size: int | None) -> StreamSamplesRequest:
+def stream_request(query: SampleQuery, batch_size: int | None, priority: Priority.ValueType) -> StreamSamplesRequest:
     """Wraps a query. Raises InvalidRequestError where no server would take it for its size."""
-    request = StreamSamplesRequest(query=query, max_batch_size=batch_size)
+    request = StreamSamplesRequest(query=query, max_batch_size=batch_size, priority=priority)
     _check_size(request)
     return request
 

@@ -20,6 +20,29 @@ else:
 
 DESCRIPTOR: descriptor.FileDescriptor
 
+class _Priority:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """Interactive. So is every value that the server does not know."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """Somebody waits for them: they run before all that is bulk."""
+    PRIORITY_BULK: _Priority.ValueType  # 2
+    """They fill what interactive requests leave free. While any wait, at least a quarter of all rows that run are theirs."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """How urgent samples are."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""Interactive. So is every value that the server does not know."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""Somebody waits for them: they run before all that is bulk."""
+PRIORITY_BULK: Priority.ValueType  # 2
+"""They fill what interactive requests leave free. While any wait, at least a quarter of all rows that run are theirs."""
+
 class _ImageFormat:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -58,6 +81,9 @@ class GenerateRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     QUERY_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    priority: Priority.ValueType
+    """How urgent they are."""
     @builtins.property
     def query(self) -> SampleQuery:
         """The samples."""
@@ -66,10 +92,11 @@ class GenerateRequest(message.Message):
         self,
         *,
         query: SampleQuery | None = ...,
+        priority: Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["priority", b"priority", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -103,8 +130,11 @@ class StreamSamplesRequest(message.Message):
 
     QUERY_FIELD_NUMBER: builtins.int
     MAX_BATCH_SIZE_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
     max_batch_size: builtins.int
     """Most samples in one reply. Without it, or where it is larger, at most 1024 and as many as fit 1 MiB."""
+    priority: Priority.ValueType
+    """How urgent they are."""
     @builtins.property
     def query(self) -> SampleQuery:
         """The samples."""
@@ -114,10 +144,11 @@ class StreamSamplesRequest(message.Message):
         *,
         query: SampleQuery | None = ...,
         max_batch_size: builtins.int | None = ...,
+        priority: Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_max_batch_size", b"_max_batch_size", "max_batch_size", b"max_batch_size", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_max_batch_size", b"_max_batch_size", "max_batch_size", b"max_batch_size", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_max_batch_size", b"_max_batch_size", "max_batch_size", b"max_batch_size", "priority", b"priority", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_batch_size: _TypeAlias = typing.Literal["max_batch_size"]  # noqa: Y015
     _WhichOneofArgType__max_batch_size: _TypeAlias = typing.Literal["_max_batch_size", b"_max_batch_size"]  # noqa: Y015

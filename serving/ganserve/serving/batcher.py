@@ -24,7 +24,7 @@ from ganserve.runtime.sources import Source, draw_rows
 
 from .admission import Budget
 from .dispatcher import Dispatcher
-from .scheduler import Batch, Caller, Job, RowQueue, Slice, best_batch_size
+from .scheduler import Batch, Caller, Job, Priority, RowQueue, Slice, best_batch_size
 from .throttled_log import ThrottledLog
 
 _failures = ThrottledLog(logging.getLogger(__name__))
@@ -91,16 +91,17 @@ class Batcher:
             OverloadedError: there is no room for them.
             DeadlineError: the deadline would pass before they could be done.
         """
-        if not self._budget.has_room(num_rows):
-            admitted = self._budget.taken
+        if not self._budget.has_room(num_rows, caller.priority):
+            admitted, limit = self._budget.taken, self._budget.limit_of(caller.priority)
             raise OverloadedError(
-                f"{admitted} rows are queued and {num_rows} more would exceed the {self._budget.limit} that this "
-                "server queues; try again shortly, or with fewer samples",
+                f"{admitted} rows are queued and {num_rows} more would exceed the {limit} that this server queues"
+                f"{' for bulk requests' if caller.priority is Priority.BULK else ''}; "
+                "try again shortly, or with fewer samples",
                 retry_after_s=max(_MIN_RETRY_S, self._expected_s(admitted)),
             )
         if caller.deadline_s is None:
             return
-        rows_ahead = self._queue.rows_before(caller.client, num_rows)
+        rows_ahead = self._queue.rows_before(caller, num_rows)
         needed_s = self._expected_s(rows_ahead + num_rows)
         if self._clock() + needed_s > caller.deadline_s:
             raise DeadlineError(

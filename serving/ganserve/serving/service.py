@@ -37,7 +37,7 @@ from .admission import Budget
 from .call_gate import Context
 from .repository import Model, Repository
 from .sampling import Made, make_all, make_parts
-from .scheduler import Caller
+from .scheduler import Caller, Priority
 
 SERVICE_NAME: Final = generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].full_name
 
@@ -91,8 +91,9 @@ class GeneratorService:
         """Generate; the reply is a serialised GenerateResponse."""
         async with self._use(request.query) as (model, source):
             model.limits.check_request(source.count, field=source.count_field)
-            self._reserve(model.limits.reply_bytes(source.count), context)
-            made = await make_all(model, source, _caller(context))
+            caller = _caller(context, request.priority)
+            self._reserve(model.limits.reply_bytes(source.count), caller, context)
+            made = await make_all(model, source, caller)
             return await self._serialise(model, source, made, request.query.encoding)
 
     async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> AsyncIterator[bytes]:
@@ -100,7 +101,8 @@ class GeneratorService:
         async with self._use(request.query) as (model, source):
             asked = request.max_batch_size if request.HasField("max_batch_size") else None
             part_size = model.limits.part_size(asked)
-            async with aclosing(make_parts(model, source, part_size, _caller(context), self._budget)) as parts:
+            caller = _caller(context, request.priority)
+            async with aclosing(make_parts(model, source, part_size, caller, self._budget)) as parts:
                 async for made in parts:
                     yield await self._serialise(model, source, made, request.query.encoding)
 
@@ -141,12 +143,13 @@ class GeneratorService:
         if self.state == ModelState.MODEL_STATE_LOADING:
             raise UnavailableError("the server is still loading its models; try again shortly", retry_after_s=1.0)
 
-    def _reserve(self, num_bytes: int, context: Context) -> None:
+    def _reserve(self, num_bytes: int, caller: Caller, context: Context) -> None:
         """Sets bytes aside until the call has ended. Raises OverloadedError."""
-        if not self._budget.has_room(num_bytes):
+        if not self._budget.has_room(num_bytes, caller.priority):
             raise OverloadedError(
                 f"replies of {self._budget.taken} bytes are under way, and {num_bytes} more would exceed the "
-                f"{self._budget.limit} that this server allows; try again shortly",
+                f"{self._budget.limit_of(caller.priority)} that this server allows"
+                f"{' for bulk requests' if caller.priority is Priority.BULK else ''}; try again shortly",
                 retry_after_s=1.0,
             )
         self._budget.take(num_bytes)
@@ -171,7 +174,11 @@ class GeneratorService:
         return [file for part in parts for file in part]
 
 
-def _caller(context: Context) -> Caller:
+def _caller(context: Context, priority: generator_pb2.Priority.ValueType) -> Caller:
     remaining_s = context.time_remaining()
     deadline_s = None if remaining_s is None or math.isinf(remaining_s) else time.monotonic() + remaining_s
-    return Caller(client=context.peer(), deadline_s=deadline_s)
+    return Caller(
+        client=context.peer(),
+        priority=Priority.BULK if priority == generator_pb2.PRIORITY_BULK else Priority.INTERACTIVE,
+        deadline_s=deadline_s,
+    )

@@ -21,7 +21,7 @@ from ganserve.client import (
     UnavailableError,
     UnsupportedError,
 )
-from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest
+from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest, Priority, StreamSamplesRequest
 from ganserve.v1.model_pb2 import ModelState
 
 from .conftest import Connect
@@ -60,6 +60,26 @@ def test_a_server_that_overlooks_the_spread_is_not_believed(
     assert caught.value.field == "query.address.spread"
     with pytest.raises(UnsupportedError, match="knows nothing of spread"):
         next(client.stream(2, seed=7, spread=1.25))
+
+
+@pytest.mark.parametrize(
+    ("priority", "sent"),
+    [({}, "INTERACTIVE"), ({"priority": "interactive"}, "INTERACTIVE"), ({"priority": "bulk"}, "BULK")],
+)
+def test_every_request_says_how_urgent_it_is(
+    connect: Connect, server: ScriptedServer, script: Script, priority: Any, sent: str
+) -> None:
+    client = connect(server.address, **priority)
+    client.generate(25, seed=7)
+    list(client.stream(9, seed=7))
+    asked = script.asked(GenerateRequest) + script.asked(StreamSamplesRequest)
+    assert {request.priority for request in asked} == {Priority.Value(f"PRIORITY_{sent}")}
+
+
+@pytest.mark.parametrize("priority", ["urgent", None, ""])
+def test_a_priority_that_does_not_exist(connect: Connect, priority: Any) -> None:
+    with pytest.raises(ConfigError, match=r"priority is .*; use interactive or bulk"):
+        connect("127.0.0.1:1", priority=priority)
 
 
 def test_a_large_request_is_sent_in_parts_and_joined_in_order(
