@@ -40,6 +40,7 @@ from ._labels import CountsLike, LabelsLike
 from ._local import LocalGenerator
 from ._model_info import ModelInfo
 from ._partial import Partial
+from ._profile import CallProfile, Profile
 from ._requests import IndicesLike, PriorityName
 from ._retry_event import RetryEvent
 from ._sample_address import Address, address_of
@@ -52,6 +53,7 @@ __all__ = [
     "ArtifactError",
     "AsyncClient",
     "CallCancelledError",
+    "CallProfile",
     "Client",
     "ConfigError",
     "CountsLike",
@@ -69,6 +71,7 @@ __all__ = [
     "Partial",
     "PreconditionError",
     "PriorityName",
+    "Profile",
     "RequestError",
     "RetryEvent",
     "SampleSource",

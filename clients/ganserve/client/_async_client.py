@@ -22,6 +22,7 @@ from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
 from ._partial import partial_of
+from ._profile import Profile, check_repeats
 from ._requests import IndicesLike, PriorityName
 from ._retry_event import OnRetry
 from ._samples import Samples
@@ -169,6 +170,21 @@ class AsyncClient:
             find_model=lambda: self._calls.model(Deadline(wait_s)),
             ask=lambda query: self._calls.samples(query, Deadline(wait_s)),
         )
+
+    async def profile(
+        self,
+        n: int = 64,
+        *,
+        repeats: int = 20,
+        labels: LabelsLike | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Profile:
+        """As `Client.profile`."""
+        query = self._core.addressed(n, labels=labels, format=format, quality=quality)
+        repeats = check_repeats(repeats)
+        return await self._calls.profile(query, repeats, lambda: self._core.deadline(timeout_s))
 
     async def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """As `Client.get_model`."""

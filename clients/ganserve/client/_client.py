@@ -23,6 +23,7 @@ from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
 from ._partial import partial_of
+from ._profile import Profile, check_repeats
 from ._requests import IndicesLike, PriorityName
 from ._retry_event import OnRetry
 from ._samples import Samples
@@ -305,6 +306,36 @@ class Client:
             ask=lambda query: calls.samples(query, Deadline(wait_s)),
             end=calls.end,
         )
+
+    def profile(
+        self,
+        n: int = 64,
+        *,
+        repeats: int = 20,
+        labels: LabelsLike | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Profile:
+        """Where the milliseconds of `generate` go: queue, compute and encoding on the server, wire, and decoding here.
+
+        Sends the same request several times, one after the other, and once before that, which is not counted. Ordinary
+        calls are not measured.
+
+        Args:
+            n: number of samples, as many as one request takes at most.
+            repeats: calls to measure.
+            labels: as in `generate`.
+            format: as in `generate`.
+            quality: as in `generate`.
+            timeout_s: most seconds for each call; without it, the client's own.
+
+        Raises:
+            UnsupportedError: the server is an older one, which does not tell its times.
+        """
+        query = self._core.addressed(n, labels=labels, format=format, quality=quality)
+        repeats = check_repeats(repeats)
+        return self._calls.profile(query, repeats, lambda: self._core.deadline(timeout_s))
 
     def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """The client's model as a server runs it now: identity, card, state and limits."""

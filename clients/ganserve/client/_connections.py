@@ -28,6 +28,8 @@ from ._channel import open_async_channel, open_channel
 if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
+    from ._core import Ask
+
 CLOSED_MIDWAY: Final = "the client was closed during the call"
 CLOSED: Final = "this client is closed; make another"
 
@@ -49,6 +51,13 @@ class Connection:
         self.stub = GeneratorServiceStub(self.channel)
         self.closed = False
         self.ended_by_fork = False
+
+    def ask(self, ask: Ask[Any], left_s: float | None) -> grpc.Future[Any]:
+        """Begins a call. Raises ValueError where the channel is closed."""
+        future: grpc.Future[Any] = getattr(self.stub, ask.method).future(
+            ask.request, timeout=left_s, metadata=ask.metadata
+        )
+        return future
 
     def close(self, *, for_fork: bool = False) -> None:
         """Ends the calls under way."""
@@ -118,6 +127,10 @@ class AsyncConnection:
         self.stub: GeneratorServiceAsyncStub = GeneratorServiceStub(self.channel)
         self.closed = False
         _async_in_use.add(self)
+
+    def ask(self, ask: Ask[Any], left_s: float | None) -> Any:
+        """Begins a call, which is awaited."""
+        return getattr(self.stub, ask.method)(ask.request, timeout=left_s, metadata=ask.metadata)
 
     async def close(self) -> None:
         """Ends the calls under way."""

@@ -9,7 +9,8 @@ from typing import Any, Final, Generic, TypeVar, Unpack
 from google.protobuf.message import Message
 from numpy.typing import ArrayLike
 
-from ganserve.contract.errors import DeadlineError, RequestError, UnavailableError
+from ganserve.contract.errors import DeadlineError, InvalidRequestError, RequestError, UnavailableError
+from ganserve.contract.grpc_keys import PROFILE_KEY
 from ganserve.v1.generator_pb2 import (
     GenerateResponse,
     GetModelRequest,
@@ -30,7 +31,8 @@ from ._memory import check_fits
 from ._model_info import ModelInfo
 from ._options import SampleOptions, sample_query
 from ._partial import Assembly
-from ._parts import generate_request, parts
+from ._parts import generate_request, most_samples, num_samples, part, parts
+from ._profile import TimedReply
 from ._replies import whole_reply
 from ._requests import PriorityName, image_encoding, latents_query, model_selector, named, priority_value
 from ._retry_event import OnRetry, check_on_retry
@@ -39,6 +41,7 @@ from ._servers import Servers
 from ._stream import StreamCursor
 
 Answer = TypeVar("Answer")
+Metadata = tuple[tuple[str, str], ...]
 
 _GRACE_S: Final = 1.0
 
@@ -51,11 +54,13 @@ class Ask(Generic[Answer]):
         method: name of the method on the stub.
         request: what is sent.
         read: makes the answer of the reply. A `RequestError` that it raises counts as the server's own.
+        metadata: what is sent beside the request.
     """
 
     method: str
     request: Message
     read: Callable[[Any], Answer]
+    metadata: Metadata = ()
 
 
 class Core:
@@ -166,8 +171,20 @@ class Core:
         """
         query = assembly.query
         check_fits(query, model)
-        for start, part in parts(query, model.max_samples_per_request, assembly.digest, assembly.gaps()):
-            yield start, Ask("Generate", generate_request(part, self._priority), _samples_of(part))
+        for start, one in parts(query, model.max_samples_per_request, assembly.digest, assembly.gaps()):
+            yield start, Ask("Generate", generate_request(one, self._priority), _samples_of(one))
+
+    def ask_for_profile(self, query: SampleQuery, model: ModelInfo) -> Ask[TimedReply]:
+        """Asks for the samples of a query and for where the time went. Raises InvalidRequestError for too many."""
+        most = most_samples(model.max_samples_per_request)
+        if num_samples(query) > most:
+            raise InvalidRequestError(
+                f"n is {num_samples(query)}; one request is measured, and of this model it takes 1 to {most} samples",
+                field="query.address.count",
+            )
+        pinned = part(query, 0, num_samples(query), model.digest)
+        request = generate_request(pinned, self._priority)
+        return Ask("Generate", request, TimedReply.reader(pinned), ((PROFILE_KEY, "1"),))
 
     def refresh(self, query: SampleQuery) -> Refresh:
         """What to do where a call for samples is refused."""

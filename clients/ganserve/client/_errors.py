@@ -11,11 +11,11 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from ganserve.contract.errors import NotFoundError, PreconditionError, RequestError, ServerError, request_error_type
+from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 
 from ._addresses import proxy_of
 from ._deadline import too_slow
 
-_STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
 _LOCAL_DEADLINE: Final = "Deadline Exceeded"
 _LIMITED_FIELDS: Final = ("query.address.count", "query.address.indices", "query.latents.values")
 
@@ -98,7 +98,7 @@ def _message(status: str, details: str, server: str, timeout_s: float) -> str:
 
 def _status(metadata: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:
     """The `google.rpc.Status` in trailing metadata; an empty one where there is none that can be read."""
-    packed = next((value for key, value in metadata if key == _STATUS_DETAILS_KEY), b"")
+    packed = next((value for key, value in metadata if key == STATUS_DETAILS_KEY), b"")
     try:
         return status_pb2.Status.FromString(packed)
     except (DecodeError, TypeError):

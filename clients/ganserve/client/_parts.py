@@ -56,12 +56,17 @@ def spans(query: SampleQuery, max_samples: int, gaps: Iterable[Span] | None = No
         max_samples: the model's `max_samples_per_request`.
         gaps: where only these samples of the whole are wanted: their starts and counts, in order.
     """
-    size = max(1, min(max_samples, _MAX_SAMPLES))
+    size = most_samples(max_samples)
     if query.HasField("latents"):
         size = max(1, min(size, _MAX_LATENT_BYTES // _row_bytes(query)))
     for first, total in [(0, num_samples(query))] if gaps is None else gaps:
         for start in range(first, first + total, size):
             yield start, min(size, first + total - start)
+
+
+def most_samples(max_samples: int) -> int:
+    """Most samples that one request asks for, of a model that takes so many."""
+    return max(1, min(max_samples, _MAX_SAMPLES))
 
 
 def parts(

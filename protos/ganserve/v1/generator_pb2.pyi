@@ -123,6 +123,36 @@ class GenerateResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class CallTimes(message.Message):
+    """Where the milliseconds of one Generate call went on the server. They add up to the time from the arrival of the
+    request to the end of its encoding.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    QUEUE_MS_FIELD_NUMBER: builtins.int
+    COMPUTE_MS_FIELD_NUMBER: builtins.int
+    ENCODE_MS_FIELD_NUMBER: builtins.int
+    queue_ms: builtins.float
+    """Until the first of its rows began to run."""
+    compute_ms: builtins.float
+    """From then on, until the last of them was made. Rows of a request that run in several batches wait in between."""
+    encode_ms: builtins.float
+    """From then on, until the reply was encoded."""
+    def __init__(
+        self,
+        *,
+        queue_ms: builtins.float = ...,
+        compute_ms: builtins.float = ...,
+        encode_ms: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["compute_ms", b"compute_ms", "encode_ms", b"encode_ms", "queue_ms", b"queue_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class StreamSamplesRequest(message.Message):
     """Asks for samples in a stream of replies."""
 

@@ -63,6 +63,8 @@ class GeneratorServiceServicer(object):
 
     def Generate(self, request, context):
         """Makes as many samples as fit one reply.
+        A caller that sends the metadata key `ganserve-profile` gets the call's times as trailing metadata,
+        `ganserve-call-times-bin`, which is a serialised CallTimes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -158,11 +158,15 @@ class Batcher:
             num_lanes: idle lanes that the waiting rows are divided over.
         """
         num_rows = best_batch_size(self._queue.num_rows, num_lanes, self._engine.max_batch, self._engine.cost_s)
-        batch = self._queue.plan(num_rows, self._clock())
+        now_s = self._clock()
+        batch = self._queue.plan(num_rows, now_s)
         for job in batch.expired:
             self._fail(job, DeadlineError("the deadline passed before the samples were made; allow more time"))
         if not batch.slices:
             return 0.0
+        for part in batch.slices:
+            if part.job.caller.stopwatch:
+                part.job.caller.stopwatch.mark_launched(now_s)
         loop = asyncio.get_running_loop()
         execution = self._engine.lanes.submit(execute, self._engine, batch)
         execution.add_done_callback(lambda done: loop.call_soon_threadsafe(self._settle, batch, done))

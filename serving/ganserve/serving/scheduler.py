@@ -14,6 +14,8 @@ from typing import Final
 
 from ganserve.runtime.sources import Source, Span
 
+from .stopwatch import Stopwatch
+
 BULK_EVERY: Final = 4
 """Of so many rows that run while bulk rows wait, at least one is bulk."""
 
@@ -33,11 +35,13 @@ class Caller:
         client: turns are taken between clients.
         priority: interactive rows run before bulk ones.
         deadline_s: monotonic time after which the rows are worth nothing, or None.
+        stopwatch: where the caller wants to know where the time goes.
     """
 
     client: str
     priority: Priority = Priority.INTERACTIVE
     deadline_s: float | None = None
+    stopwatch: Stopwatch | None = None
 
 
 @dataclass(eq=False, kw_only=True)

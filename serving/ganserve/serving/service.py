@@ -15,6 +15,7 @@ import grpc
 from ganserve.contract import images as codec
 from ganserve.contract.bundle import IMAGES_OUTPUT
 from ganserve.contract.errors import OverloadedError, UnavailableError
+from ganserve.contract.grpc_keys import CALL_TIMES_KEY, PROFILE_KEY
 from ganserve.contract.images import Images
 from ganserve.contract.tensors import frame_reply
 from ganserve.runtime.replies import describe_batch
@@ -38,6 +39,7 @@ from .call_gate import Context
 from .repository import Model, Repository
 from .sampling import Made, make_all, make_parts
 from .scheduler import Caller, Priority
+from .stopwatch import Stopwatch
 
 SERVICE_NAME: Final = generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].full_name
 
@@ -89,12 +91,13 @@ class GeneratorService:
 
     async def generate(self, request: GenerateRequest, context: Context) -> bytes:
         """Generate; the reply is a serialised GenerateResponse."""
-        async with self._use(request.query) as (model, source):
-            model.limits.check_request(source.count, field=source.count_field)
-            caller = _caller(context, request.priority)
-            self._reserve(model.limits.reply_bytes(source.count), caller, context)
-            made = await make_all(model, source, caller)
-            return await self._serialise(model, source, made, request.query.encoding)
+        if not _wants_times(context):
+            return await self._answer(request, _caller(context, request.priority), context)
+        stopwatch = Stopwatch()
+        reply = await self._answer(request, _caller(context, request.priority, stopwatch), context)
+        stopwatch.mark_encoded()
+        context.set_trailing_metadata(((CALL_TIMES_KEY, stopwatch.times().SerializeToString()),))
+        return reply
 
     async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> AsyncIterator[bytes]:
         """StreamSamples; the replies are serialised StreamSamplesResponses."""
@@ -115,6 +118,16 @@ class GeneratorService:
         """ListModels."""
         self._require_ready()
         return ListModelsResponse(models=[model.describe(self.state) for model in self._repository])
+
+    async def _answer(self, request: GenerateRequest, caller: Caller, context: Context) -> bytes:
+        """A serialised GenerateResponse."""
+        async with self._use(request.query) as (model, source):
+            model.limits.check_request(source.count, field=source.count_field)
+            self._reserve(model.limits.reply_bytes(source.count), caller, context)
+            made = await make_all(model, source, caller)
+            if caller.stopwatch:
+                caller.stopwatch.mark_made()
+            return await self._serialise(model, source, made, request.query.encoding)
 
     @asynccontextmanager
     async def _use(self, query: SampleQuery) -> AsyncIterator[tuple[Model, Source]]:
@@ -174,11 +187,16 @@ class GeneratorService:
         return [file for part in parts for file in part]
 
 
-def _caller(context: Context, priority: generator_pb2.Priority.ValueType) -> Caller:
+def _wants_times(context: Context) -> bool:
+    return any(key == PROFILE_KEY for key, _ in context.invocation_metadata() or ())
+
+
+def _caller(context: Context, priority: generator_pb2.Priority.ValueType, stopwatch: Stopwatch | None = None) -> Caller:
     remaining_s = context.time_remaining()
     deadline_s = None if remaining_s is None or math.isinf(remaining_s) else time.monotonic() + remaining_s
     return Caller(
         client=context.peer(),
         priority=Priority.BULK if priority == generator_pb2.PRIORITY_BULK else Priority.INTERACTIVE,
         deadline_s=deadline_s,
+        stopwatch=stopwatch,
     )

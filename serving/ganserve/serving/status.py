@@ -12,8 +12,7 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from ganserve.contract.errors import RequestError
-
-_DETAILS_KEY: Final = "grpc-status-details-bin"
+from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 
 # gRPC drops trailers over 8 KiB. A byte of text may take three there, and it travels once more in the details.
 _MAX_TEXT_BYTES: Final = 1_200
@@ -50,7 +49,7 @@ def status_details(error: RequestError) -> Metadata:
     if not details:
         return ()
     status = Status(code=status_code(error).value[0], message=status_text(error), details=map(_pack, details))
-    return ((_DETAILS_KEY, status.SerializeToString()),)
+    return ((STATUS_DETAILS_KEY, status.SerializeToString()),)
 
 
 def _pack(message: Message) -> Any:

@@ -17,9 +17,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from ganserve.contract.grpc_keys import CALL_TIMES_KEY, PROFILE_KEY
 from ganserve.contract.images import encode, is_raw
 from ganserve.contract.labels import sample_labels
 from ganserve.v1.generator_pb2 import (
+    CallTimes,
     GenerateRequest,
     GenerateResponse,
     GetModelRequest,
@@ -95,6 +97,7 @@ class Script(GeneratorServiceServicer):
         hold: where it is given, calls of Generate, and replies of a stream after its first, wait for it.
         hold_after: how many calls of Generate do not.
         obeys_pins: whether calls for another digest are refused.
+        times: where calls that ask are told that the time went; None for a server that does not tell.
         knows_spread: whether replies tell of the spread, as those of older servers do not.
     """
 
@@ -112,6 +115,9 @@ class Script(GeneratorServiceServicer):
     hold_after: int = 0
     obeys_pins: bool = True
     knows_spread: bool = True
+    times: CallTimes | None = field(
+        default_factory=lambda: CallTimes(queue_ms=1 / 64, compute_ms=1 / 32, encode_ms=1 / 128)
+    )
     state: ModelState.ValueType = ModelState.MODEL_STATE_SERVING
 
     def asked(self, kind: type[Any]) -> list[Any]:
@@ -119,6 +125,8 @@ class Script(GeneratorServiceServicer):
 
     def Generate(self, request: GenerateRequest, context: Any) -> GenerateResponse:  # noqa: N802
         self.requests.append(request)
+        if self.times and any(key == PROFILE_KEY for key, _ in context.invocation_metadata()):
+            context.set_trailing_metadata(((CALL_TIMES_KEY, self.times.SerializeToString()),))
         self._refuse_other_names(request.query.model.name, context)
         if self.hold and len(self.asked(GenerateRequest)) > self.hold_after:
             self.hold.wait(5)

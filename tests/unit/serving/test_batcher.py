@@ -14,6 +14,8 @@ from ganserve.runtime.sources import GivenColumn, Source
 from ganserve.serving.batcher import Batcher
 from ganserve.serving.dispatcher import Dispatcher
 from ganserve.serving.scheduler import Caller, Priority
+from ganserve.serving.stopwatch import Stopwatch
+from ganserve.v1.generator_pb2 import CallTimes
 
 POISON = 666.0
 
@@ -228,6 +230,19 @@ def test_bulk_is_refused_while_there_is_still_room_for_interactive_rows() -> Non
             batcher.check_admission(4, Caller(client="a"))
 
     run(story, max_queued_rows=8)
+
+
+def test_a_stopwatch_is_told_when_the_first_rows_run() -> None:
+    stopwatch = Stopwatch(iter([99.0, 102.5, 102.75]).__next__)
+
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        engine.open()
+        await batcher.run(numbers(1, 2, 3), 0, 3, Caller(client="a", stopwatch=stopwatch))
+
+    run(story, max_batch=1)
+    stopwatch.mark_made()
+    stopwatch.mark_encoded()
+    assert stopwatch.times() == CallTimes(queue_ms=1000, compute_ms=2500, encode_ms=250)
 
 
 def test_a_closed_batcher_starts_nothing_and_lets_runs_settle() -> None:
