@@ -5,6 +5,7 @@ Samples of a generator, by address or from latents."""
 
 from collections import abc as abc
 from ganserve.v1 import model_pb2 as model_pb2
+from google.protobuf import any_pb2 as any_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
@@ -119,6 +120,140 @@ class GenerateResponse(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GenerateManyRequest(message.Message):
+    """Asks for several replies at once."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def requests(self) -> containers.RepeatedCompositeFieldContainer[TimedRequest]:
+        """The requests, at most 256. Their samples have to fit one reply together; requests beyond that are refused."""
+
+    def __init__(
+        self,
+        *,
+        requests: abc.Iterable[TimedRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TimedRequest(message.Message):
+    """One request of several."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: builtins.int
+    REMAINING_S_FIELD_NUMBER: builtins.int
+    remaining_s: builtins.float
+    """Seconds from now after which its samples are worth nothing. Without it, or where it is later, the call's own
+    deadline.
+    """
+    @builtins.property
+    def request(self) -> GenerateRequest:
+        """The request."""
+
+    def __init__(
+        self,
+        *,
+        request: GenerateRequest | None = ...,
+        remaining_s: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_remaining_s", b"_remaining_s", "remaining_s", b"remaining_s", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_remaining_s", b"_remaining_s", "remaining_s", b"remaining_s", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__remaining_s: _TypeAlias = typing.Literal["remaining_s"]  # noqa: Y015
+    _WhichOneofArgType__remaining_s: _TypeAlias = typing.Literal["_remaining_s", b"_remaining_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remaining_s) -> _WhichOneofReturnType__remaining_s | None: ...
+
+@typing.final
+class GenerateManyResponse(message.Message):
+    """Several replies at once."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def outcomes(self) -> containers.RepeatedCompositeFieldContainer[Outcome]:
+        """One outcome a request, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: abc.Iterable[Outcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Outcome(message.Message):
+    """How one request of several ended."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: builtins.int
+    REFUSAL_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def response(self) -> GenerateResponse:
+        """The reply that Generate would have sent."""
+
+    @builtins.property
+    def refusal(self) -> Refusal:
+        """The status that Generate would have ended with."""
+
+    def __init__(
+        self,
+        *,
+        response: GenerateResponse | None = ...,
+        refusal: Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["outcome", b"outcome", "refusal", b"refusal", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["outcome", b"outcome", "refusal", b"refusal", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = typing.Literal["response", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+@typing.final
+class Refusal(message.Message):
+    """A status other than OK. Has the fields of `google.rpc.Status`, and so the same encoding."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    DETAILS_FIELD_NUMBER: builtins.int
+    code: builtins.int
+    """Number of the gRPC status."""
+    message: builtins.str
+    """What is wrong and how to mend it, for people."""
+    @builtins.property
+    def details(self) -> containers.RepeatedCompositeFieldContainer[any_pb2.Any]:
+        """`google.rpc.BadRequest` with the field at fault and `google.rpc.RetryInfo` with the advised wait, where known."""
+
+    def __init__(
+        self,
+        *,
+        code: builtins.int = ...,
+        message: builtins.str = ...,
+        details: abc.Iterable[any_pb2.Any] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "details", b"details", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,20 +8,22 @@ import time
 from collections.abc import AsyncIterator, Callable, Sized
 from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 import grpc
 
 from ganserve.contract import images as codec
 from ganserve.contract.bundle import IMAGES_OUTPUT
-from ganserve.contract.errors import OverloadedError, UnavailableError
+from ganserve.contract.errors import InvalidRequestError, OverloadedError, UnavailableError
 from ganserve.contract.grpc_keys import CALL_TIMES_KEY, PROFILE_KEY
 from ganserve.contract.images import Images
-from ganserve.contract.tensors import frame_reply
+from ganserve.contract.tensors import frame_outcomes, frame_reply
 from ganserve.runtime.replies import describe_batch
 from ganserve.runtime.sources import Source, open_source
 from ganserve.v1 import generator_pb2
 from ganserve.v1.generator_pb2 import (
+    GenerateManyRequest,
     GenerateRequest,
     GenerateResponse,
     GetModelRequest,
@@ -36,6 +38,8 @@ from ganserve.v1.model_pb2 import ModelState
 
 from .admission import Budget
 from .call_gate import Context
+from .joint_call import answer_jointly
+from .limits import REPLY_BYTES
 from .repository import Model, Repository
 from .sampling import Made, make_all, make_parts
 from .scheduler import Caller, Priority
@@ -81,6 +85,7 @@ class GeneratorService:
             SERVICE_NAME,
             {
                 "Generate": unary(self.generate, GenerateRequest.FromString),
+                "GenerateMany": unary(self.generate_many, GenerateManyRequest.FromString),
                 "StreamSamples": stream(self.stream_samples, StreamSamplesRequest.FromString),
                 "GetModel": unary(self.get_model, GetModelRequest.FromString, GetModelResponse.SerializeToString),
                 "ListModels": unary(
@@ -94,10 +99,22 @@ class GeneratorService:
         if not _wants_times(context):
             return await self._answer(request, _caller(context, request.priority), context)
         stopwatch = Stopwatch()
-        reply = await self._answer(request, _caller(context, request.priority, stopwatch), context)
+        caller = replace(_caller(context, request.priority), stopwatch=stopwatch)
+        reply = await self._answer(request, caller, context)
         stopwatch.mark_encoded()
         context.set_trailing_metadata(((CALL_TIMES_KEY, stopwatch.times().SerializeToString()),))
         return reply
+
+    async def generate_many(self, request: GenerateManyRequest, context: Context) -> bytes:
+        """GenerateMany; the reply is a serialised GenerateManyResponse."""
+        of_call = _caller(context)
+        room = Budget(REPLY_BYTES)
+
+        async def answer(one: GenerateRequest, deadline_s: float | None) -> bytes:
+            caller = replace(of_call, priority=_priority(one.priority), deadline_s=deadline_s)
+            return await self._answer(one, caller, context, room)
+
+        return frame_outcomes(await answer_jointly(request.requests, of_call.deadline_s, answer))
 
     async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> AsyncIterator[bytes]:
         """StreamSamples; the replies are serialised StreamSamplesResponses."""
@@ -119,10 +136,14 @@ class GeneratorService:
         self._require_ready()
         return ListModelsResponse(models=[model.describe(self.state) for model in self._repository])
 
-    async def _answer(self, request: GenerateRequest, caller: Caller, context: Context) -> bytes:
-        """A serialised GenerateResponse."""
+    async def _answer(
+        self, request: GenerateRequest, caller: Caller, context: Context, room: Budget | None = None
+    ) -> bytes:
+        """A serialised GenerateResponse; where several share the `room` of one reply, one that has its place there."""
         async with self._use(request.query) as (model, source):
             model.limits.check_request(source.count, field=source.count_field)
+            if room is not None:
+                _take_room(room, model.limits.framed_bytes(source.count))
             self._reserve(model.limits.reply_bytes(source.count), caller, context)
             made = await make_all(model, source, caller)
             if caller.stopwatch:
@@ -191,12 +212,21 @@ def _wants_times(context: Context) -> bool:
     return any(key == PROFILE_KEY for key, _ in context.invocation_metadata() or ())
 
 
-def _caller(context: Context, priority: generator_pb2.Priority.ValueType, stopwatch: Stopwatch | None = None) -> Caller:
+def _take_room(room: Budget, num_bytes: int) -> None:
+    if not room.has_room(num_bytes):
+        raise InvalidRequestError(
+            "the samples of the requests in this call do not fit one reply; send this one by itself", field="requests"
+        )
+    room.take(num_bytes)
+
+
+def _caller(
+    context: Context, priority: generator_pb2.Priority.ValueType = generator_pb2.PRIORITY_UNSPECIFIED
+) -> Caller:
     remaining_s = context.time_remaining()
     deadline_s = None if remaining_s is None or math.isinf(remaining_s) else time.monotonic() + remaining_s
-    return Caller(
-        client=context.peer(),
-        priority=Priority.BULK if priority == generator_pb2.PRIORITY_BULK else Priority.INTERACTIVE,
-        deadline_s=deadline_s,
-        stopwatch=stopwatch,
-    )
+    return Caller(client=context.peer(), priority=_priority(priority), deadline_s=deadline_s)
+
+
+def _priority(value: generator_pb2.Priority.ValueType) -> Priority:
+    return Priority.BULK if value == generator_pb2.PRIORITY_BULK else Priority.INTERACTIVE
