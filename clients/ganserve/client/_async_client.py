@@ -50,10 +50,11 @@ class AsyncClient:
         on_retry: OnRetry | None = None,
         hedge_after_s: float | None = None,
         priority: PriorityName = "interactive",
+        coalesce: bool = False,
     ) -> None:
         """As `Client`."""
         self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s, priority)
-        self._connections = AsyncConnections()
+        self._connections = AsyncConnections(coalesce=coalesce)
         self._calls = AsyncCalls(self._core, self._connections)
 
     async def generate(

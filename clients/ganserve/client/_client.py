@@ -56,6 +56,7 @@ class Client:
         on_retry: OnRetry | None = None,
         hedge_after_s: float | None = None,
         priority: PriorityName = "interactive",
+        coalesce: bool = False,
     ) -> None:
         """Sends nothing yet.
 
@@ -75,13 +76,16 @@ class Client:
                 two or more addresses. Without it, nobody else is asked while one is answering.
             priority: ``"bulk"`` for pipelines, whose samples fill what interactive callers leave free. While bulk
                 samples wait, at least a quarter of what a server makes of a model is theirs.
+            coalesce: whether calls for a few samples travel together where several threads make them at the same time,
+                which costs far less than a call each. The first goes at once; those that come while two are under way
+                leave together when one of them returns. Each has its own samples, errors and deadline.
 
         Raises:
             ConfigError: an address, a timeout or another setting that cannot be used.
             InvalidRequestError: a version that cannot be.
         """
         self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s, priority)
-        self._connections = Connections()
+        self._connections = Connections(coalesce=coalesce)
         self._calls = Calls(self._core, self._connections)
         self._submissions = Submissions(CALLS_AT_ONCE * len(self._core.addresses))
 

@@ -55,12 +55,15 @@ class Ask(Generic[Answer]):
         request: what is sent.
         read: makes the answer of the reply. A `RequestError` that it raises counts as the server's own.
         metadata: what is sent beside the request.
+        share: the samples of the whole call, as a part of those of the largest request; 0 for a question that never
+            travels with others.
     """
 
     method: str
     request: Message
     read: Callable[[Any], Answer]
     metadata: Metadata = ()
+    share: float = 0.0
 
 
 class Core:
@@ -171,8 +174,10 @@ class Core:
         """
         query = assembly.query
         check_fits(query, model)
+        share = num_samples(query) / most_samples(model.max_samples_per_request)
         for start, one in parts(query, model.max_samples_per_request, assembly.digest, assembly.gaps()):
-            yield start, Ask("Generate", generate_request(one, self._priority), _samples_of(one))
+            request = generate_request(one, self._priority)
+            yield start, Ask("Generate", request, _samples_of(one), share=share)
 
     def ask_for_profile(self, query: SampleQuery, model: ModelInfo) -> Ask[TimedReply]:
         """Asks for the samples of a query and for where the time went. Raises InvalidRequestError for too many."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, Self, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -16,7 +16,9 @@ from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 from ._addresses import proxy_of
 from ._deadline import too_slow
 
-_LOCAL_DEADLINE: Final = "Deadline Exceeded"
+LOCAL_DEADLINE: Final = "Deadline Exceeded"
+"""What gRPC says of a deadline that passed here."""
+
 _LIMITED_FIELDS: Final = ("query.address.count", "query.address.indices", "query.latents.values")
 
 
@@ -26,6 +28,36 @@ class _EndedCall(Protocol):
     def code(self) -> grpc.StatusCode | None: ...
     def details(self) -> str | None: ...
     def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+class EndedCall(grpc.RpcError):
+    """How a call ended of which gRPC itself tells nothing, since it travelled with others."""
+
+    def __init__(self, code: grpc.StatusCode, details: str, trailers: Iterable[tuple[str, str | bytes]] = ()) -> None:
+        super().__init__(details)
+        self._code = code
+        self._details = details
+        self._trailers = tuple(trailers)
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """An own copy of how an RPC ended, or was not even begun, for one of those who waited for it."""
+        if not hasattr(error, "code"):
+            return cls(grpc.StatusCode.CANCELLED, repr(error))
+        call = cast(_EndedCall, error)
+        return cls(call.code() or grpc.StatusCode.UNKNOWN, call.details() or "", call.trailing_metadata() or ())
+
+    def code(self) -> grpc.StatusCode:
+        """The status."""
+        return self._code
+
+    def details(self) -> str:
+        """Its text."""
+        return self._details
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        """What came with it."""
+        return self._trailers
 
 
 def request_error(error: Exception, server: str, timeout_s: float) -> RequestError:
@@ -84,7 +116,7 @@ def _message(status: str, details: str, server: str, timeout_s: float) -> str:
             )
         case "UNAVAILABLE":
             return f"{server} is unavailable; is `ganserve serve` running there? ({details})"
-        case "DEADLINE_EXCEEDED" if _LOCAL_DEADLINE in details:
+        case "DEADLINE_EXCEEDED" if LOCAL_DEADLINE in details:
             return f"{server}: {too_slow(timeout_s)}"
         case "UNIMPLEMENTED":
             return f"{server} does not know this method ({details}); is it a ganserve server of this version?"

@@ -45,7 +45,7 @@ def test_figures_are_medians() -> None:
     assert repr(profile).splitlines()[2].split() == ["queue", "3.00", "1.00", "100.00"]
 
 
-def test_only_who_asks_is_told(connect: Connect, script: Script) -> None:
+def test_only_who_asks_is_told(connect: Connect, server: ScriptedServer, script: Script) -> None:
     keys: list[str] = []
     generate = script.Generate
 
@@ -54,13 +54,11 @@ def test_only_who_asks_is_told(connect: Connect, script: Script) -> None:
         return generate(request, context)
 
     script.Generate = watch  # type: ignore[method-assign]
-    server = ScriptedServer(script)
     client = connect(server.address)
     client.generate(3)
     assert "ganserve-profile" not in keys
     client.profile(3, repeats=1)
     assert "ganserve-profile" in keys
-    server.stop()
 
 
 def test_an_older_server_tells_nothing(connect: Connect, server: ScriptedServer, script: Script) -> None:
