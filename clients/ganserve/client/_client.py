@@ -76,9 +76,10 @@ class Client:
                 two or more addresses. Without it, nobody else is asked while one is answering.
             priority: ``"bulk"`` for pipelines, whose samples fill what interactive callers leave free. While bulk
                 samples wait, at least a quarter of what a server makes of a model is theirs.
-            coalesce: whether calls for a few samples travel together where several threads make them at the same time,
-                which costs far less than a call each. The first goes at once; those that come while two are under way
-                leave together when one of them returns. Each has its own samples, errors and deadline.
+            coalesce: whether calls for a few samples travel together where threads, or tasks, make them at the same
+                time, which costs less than a call each: for small models and many callers. The first go at once; those
+                that come while two are under way leave together when one of them returns, or after a tenth of a second.
+                Each has its own samples, errors and deadline.
 
         Raises:
             ConfigError: an address, a timeout or another setting that cannot be used.

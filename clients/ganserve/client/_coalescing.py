@@ -7,27 +7,21 @@ any other. Where all that travel together are lost, each is asked again by itsel
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, InvalidStateError
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import contextmanager
+from typing import Any, Final
 
 import grpc
 
-from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
-from ganserve.v1.generator_pb2 import GenerateManyRequest, GenerateRequest, GenerateResponse, Outcome
+from ganserve.v1.generator_pb2 import GenerateManyRequest, GenerateRequest, GenerateResponse
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
-from ._errors import LOCAL_DEADLINE, EndedCall
-from ._gathering import LONGEST_GATHER_S, Gathering, Passenger, group_left_s, group_request
-
-if TYPE_CHECKING:
-    from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
-
-_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
-
-Answer = GenerateResponse | EndedCall
+from ._errors import EndedCall, local_deadline
+from ._gathering import LONGEST_GATHER_S, Gathering, Passenger
+from ._joint_call import Answer, answers, group_left_s, group_request, is_unknown
+from ._watchdog import Watch, begin_watch, end_watch
 
 
 class Coalescer:
@@ -37,24 +31,39 @@ class Coalescer:
         self._stub = stub
         self._lock = threading.Lock()
         self._gathering: Gathering[SharedCall] = Gathering()
+        self._hurry: Watch | None = None
 
     def begin(self, passenger: Passenger) -> SharedCall:
         """Begins a call, now or when others return."""
-        call = SharedCall(self, passenger)
+        call = SharedCall(passenger)
         with self._lock:
             self._gathering.add(call)
-        self.depart()
+        self._depart()
         return call
 
-    def depart(self, *, hurry: bool = False) -> None:
+    def _depart(self, *, hurry: bool = False) -> None:
         """Sends what may leave now; in a hurry, what gathered first leaves in any case."""
         while True:
             with self._lock:
                 group = self._gathering.next_group(hurry=hurry)
+                self._watch_those_who_gather()
             if not group:
                 return
             hurry = False
             self._send(group)
+
+    def _watch_those_who_gather(self) -> None:
+        """One watch for all of them: no call has gathered for longer than it runs."""
+        if not len(self._gathering):
+            end_watch(self._hurry)
+            self._hurry = None
+        elif self._hurry is None:
+            self._hurry = begin_watch(LONGEST_GATHER_S, self._depart_in_a_hurry)
+
+    def _depart_in_a_hurry(self) -> None:
+        with self._lock:
+            self._hurry = None
+        self._depart(hurry=True)
 
     def _send(self, group: list[SharedCall]) -> None:
         passengers = [call.passenger for call in group]
@@ -75,19 +84,19 @@ class Coalescer:
         """In a thread of gRPC's own."""
         _under_way.discard(trip)
         try:
-            answers = _answers(rpc.result(), len(trip.group))
+            found = answers(rpc.result(), len(trip.group))
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
-            if _is_unknown(request, error):
+            if is_unknown(request, error):
                 self._go_singly(trip)
                 return
-            answers = [EndedCall.of(error) for _ in trip.group]
-        self._arrive(trip, answers)
+            found = [EndedCall.of(error) for _ in trip.group]
+        self._arrive(trip, found)
 
-    def _arrive(self, trip: _Trip, answers: Sequence[Answer]) -> None:
+    def _arrive(self, trip: _Trip, found: Sequence[Answer]) -> None:
         with self._lock:
             self._gathering.end_one()
-        self.depart()
-        for call, answer in zip(trip.group, answers, strict=True):
+        self._depart()
+        for call, answer in zip(trip.group, found, strict=True):
             call.settle(answer)
 
     def _go_singly(self, trip: _Trip) -> None:
@@ -97,7 +106,7 @@ class Coalescer:
             self._gathering.is_over = True
             for call in trip.group:
                 self._gathering.add(call)
-        self.depart()
+        self._depart()
 
 
 class SharedCall(Future[GenerateResponse]):
@@ -108,34 +117,28 @@ class SharedCall(Future[GenerateResponse]):
         trip: those that it travels with, once it has left.
     """
 
-    def __init__(self, coalescer: Coalescer, passenger: Passenger) -> None:
+    def __init__(self, passenger: Passenger) -> None:
         super().__init__()
         self.passenger = passenger
         self.trip: _Trip | None = None
-        self._coalescer = coalescer
+        watch = begin_watch(passenger.left_s(), lambda: self.settle(local_deadline()))
+        self.add_done_callback(lambda _: end_watch(watch))
 
-    def result(self, timeout: float | None = None) -> GenerateResponse:  # noqa: ARG002 - as long as its deadline lets it
-        """The reply. Raises grpc.RpcError."""
-        left_s = self.passenger.left_s()
-        try:
-            if self.trip is None:
-                try:
-                    return super().result(LONGEST_GATHER_S if left_s is None else min(left_s, LONGEST_GATHER_S))
-                except TimeoutError:
-                    if self.trip is None:
-                        self._coalescer.depart(hurry=True)
-            return super().result(self.passenger.left_s())
-        except TimeoutError:
-            self.cancel()
-            raise EndedCall(grpc.StatusCode.DEADLINE_EXCEEDED, LOCAL_DEADLINE) from None
-        except CancelledError:
-            raise grpc.FutureCancelledError from None
+    def result(self, timeout: float | None = None) -> GenerateResponse:
+        """The reply. Raises grpc.RpcError, or what a future of gRPC raises that is late or was cancelled."""
+        with _errors_of_grpc():
+            return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What `result` would raise."""
+        with _errors_of_grpc():
+            return super().exception(timeout)
 
     def cancel(self) -> bool:
         """Takes the call back. Those that travel with it go on."""
         cancelled = super().cancel()
         if cancelled and self.trip is not None:
-            self.trip.end_if_empty()
+            self.trip.end_if_unwanted()
         return cancelled
 
     def settle(self, answer: Answer) -> None:
@@ -147,6 +150,18 @@ class SharedCall(Future[GenerateResponse]):
                 self.set_result(answer)
         except InvalidStateError:  # nobody waits any more
             return
+        if self.trip is not None:
+            self.trip.end_if_unwanted()
+
+
+@contextmanager
+def _errors_of_grpc() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise grpc.FutureTimeoutError from None
+    except CancelledError:
+        raise grpc.FutureCancelledError from None
 
 
 class _Trip:
@@ -156,134 +171,10 @@ class _Trip:
         self.group = group
         self.rpc: Any = None
 
-    def end_if_empty(self) -> None:
+    def end_if_unwanted(self) -> None:
         """Cancels the RPC where nobody waits for any of its answers."""
         if all(call.done() for call in self.group):
             self.rpc.cancel()
 
 
 _under_way: Final[set[_Trip]] = set()  # never emptied of a parent's in a forked child, which must not touch them
-
-
-class AsyncCoalescer:
-    """For the tasks of one event loop that share one channel."""
-
-    def __init__(self, stub: GeneratorServiceAsyncStub) -> None:
-        self._stub = stub
-        self._gathering: Gathering[AsyncSharedCall] = Gathering()
-        self._trips: set[asyncio.Task[None]] = set()
-        self._hurry: asyncio.TimerHandle | None = None
-
-    def begin(self, passenger: Passenger) -> asyncio.Future[GenerateResponse]:
-        """Begins a call, now or when others return."""
-        call = AsyncSharedCall(passenger)
-        self._gathering.add(call)
-        self._depart()
-        return call.reply
-
-    def _depart(self, *, hurry: bool = False) -> None:
-        while group := self._gathering.next_group(hurry=hurry):
-            hurry = False
-            trip = asyncio.get_running_loop().create_task(self._travel(group))
-            self._trips.add(trip)
-            trip.add_done_callback(self._trips.discard)
-        # One timer for those that gather: no call of them has gathered for longer than it runs.
-        if not len(self._gathering):
-            if self._hurry:
-                self._hurry.cancel()
-            self._hurry = None
-        elif self._hurry is None:
-            self._hurry = asyncio.get_running_loop().call_later(LONGEST_GATHER_S, self._depart_in_a_hurry)
-
-    def _depart_in_a_hurry(self) -> None:
-        self._hurry = None
-        self._depart(hurry=True)
-
-    async def _travel(self, group: list[AsyncSharedCall]) -> None:
-        passengers = [call.passenger for call in group]
-        request = group_request(passengers)
-        method: Any = self._stub.GenerateMany if isinstance(request, GenerateManyRequest) else self._stub.Generate
-        try:
-            rpc = method(request, timeout=group_left_s(passengers))
-            for call in group:
-                call.end_where_unwanted(rpc, group)
-            answers = _answers(await rpc, len(group))
-        except (asyncio.CancelledError, grpc.aio.UsageError):  # the channel was closed, or nobody waits any more
-            for call in group:
-                call.reply.cancel()
-            answers = []
-        except grpc.RpcError as error:
-            if _is_unknown(request, error):
-                self._gathering.is_over = True
-                for call in group:
-                    self._gathering.add(call)
-                answers = []
-            else:
-                answers = [EndedCall.of(error) for _ in group]
-        self._gathering.end_one()
-        self._depart()
-        for call, answer in zip(group, answers, strict=False):
-            call.settle(answer)
-
-
-class AsyncSharedCall:
-    """One call of several that travel together.
-
-    Attributes:
-        passenger: what is sent of it.
-        reply: what is awaited.
-    """
-
-    def __init__(self, passenger: Passenger) -> None:
-        loop = asyncio.get_running_loop()
-        self.passenger = passenger
-        self.reply: asyncio.Future[GenerateResponse] = loop.create_future()
-        left_s = passenger.left_s()
-        if left_s is not None:
-            timer = loop.call_later(left_s, self.settle, EndedCall(grpc.StatusCode.DEADLINE_EXCEEDED, LOCAL_DEADLINE))
-            self.reply.add_done_callback(lambda _: timer.cancel())
-
-    def done(self) -> bool:
-        """Whether nobody waits any more."""
-        return self.reply.done()
-
-    def end_where_unwanted(self, rpc: Any, group: Sequence[AsyncSharedCall]) -> None:
-        """Cancels the RPC once nobody waits for any of its answers."""
-        self.reply.add_done_callback(lambda _: rpc.cancel() if all(call.done() for call in group) else None)
-
-    def settle(self, answer: Answer) -> None:
-        """Hands the answer to whoever waits."""
-        if self.reply.done():
-            return
-        if isinstance(answer, EndedCall):
-            self.reply.set_exception(answer)
-            self.reply.exception()  # a call that is taken back is not one whose error was overlooked
-        else:
-            self.reply.set_result(answer)
-
-
-def _answers(reply: Any, num_calls: int) -> list[Answer]:
-    """What each of the calls is answered with."""
-    if isinstance(reply, GenerateResponse):
-        return [reply]
-    if len(reply.outcomes) != num_calls:
-        torn = f"the reply holds {len(reply.outcomes)} outcomes where {num_calls} were asked for"
-        return [EndedCall(grpc.StatusCode.INTERNAL, torn) for _ in range(num_calls)]
-    return [_answer(outcome) for outcome in reply.outcomes]
-
-
-def _answer(outcome: Outcome) -> Answer:
-    if outcome.HasField("response"):
-        return outcome.response
-    refusal = outcome.refusal
-    return EndedCall(
-        _CODES.get(refusal.code or -1, grpc.StatusCode.UNKNOWN),
-        refusal.message,
-        ((STATUS_DETAILS_KEY, refusal.SerializeToString()),),
-    )
-
-
-def _is_unknown(request: object, error: Exception) -> bool:
-    """Whether the server does not know GenerateMany."""
-    code = getattr(error, "code", lambda: None)()
-    return isinstance(request, GenerateManyRequest) and code is grpc.StatusCode.UNIMPLEMENTED

@@ -23,8 +23,9 @@ import grpc
 
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
+from ._async_coalescing import AsyncCoalescer
 from ._channel import open_async_channel, open_channel
-from ._coalescing import AsyncCoalescer, Coalescer, SharedCall
+from ._coalescing import Coalescer, SharedCall
 from ._gathering import Passenger
 
 if TYPE_CHECKING:

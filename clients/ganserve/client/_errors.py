@@ -16,9 +16,7 @@ from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 from ._addresses import proxy_of
 from ._deadline import too_slow
 
-LOCAL_DEADLINE: Final = "Deadline Exceeded"
-"""What gRPC says of a deadline that passed here."""
-
+_LOCAL_DEADLINE: Final = "Deadline Exceeded"
 _LIMITED_FIELDS: Final = ("query.address.count", "query.address.indices", "query.latents.values")
 
 
@@ -58,6 +56,11 @@ class EndedCall(grpc.RpcError):
     def trailing_metadata(self) -> tuple[Any, ...]:
         """What came with it."""
         return self._trailers
+
+
+def local_deadline() -> EndedCall:
+    """How gRPC ends a call whose deadline passes here."""
+    return EndedCall(grpc.StatusCode.DEADLINE_EXCEEDED, _LOCAL_DEADLINE)
 
 
 def request_error(error: Exception, server: str, timeout_s: float) -> RequestError:
@@ -116,7 +119,7 @@ def _message(status: str, details: str, server: str, timeout_s: float) -> str:
             )
         case "UNAVAILABLE":
             return f"{server} is unavailable; is `ganserve serve` running there? ({details})"
-        case "DEADLINE_EXCEEDED" if LOCAL_DEADLINE in details:
+        case "DEADLINE_EXCEEDED" if _LOCAL_DEADLINE in details:
             return f"{server}: {too_slow(timeout_s)}"
         case "UNIMPLEMENTED":
             return f"{server} does not know this method ({details}); is it a ganserve server of this version?"

@@ -8,10 +8,9 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar
 
-from ganserve.v1.generator_pb2 import GenerateManyRequest, GenerateRequest, TimedRequest
+from ganserve.v1.generator_pb2 import GenerateRequest
 
 if TYPE_CHECKING:
     from ._core import Ask
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 LONGEST_GATHER_S: Final = 0.1
 """A call that has gathered for so long leaves, whatever is under way: what is may be stuck."""
 
-_FEWEST_TOGETHER = 2
 _MOST_SHARE = 0.25  # of the largest request; a call for more goes by itself
 _MOST_TOGETHER: Final = 64
 _MOST_BYTES: Final = 2**20
@@ -109,16 +107,3 @@ class Gathering(Generic[AnyCall]):
     def end_one(self) -> None:
         """A group is no longer under way."""
         self._num_under_way -= 1
-
-
-def group_left_s(group: Sequence[Passenger]) -> float | None:
-    """Seconds left for the last of them; None without a bound."""
-    lefts_s = [one.left_s() for one in group]
-    return None if None in lefts_s else max(left_s for left_s in lefts_s if left_s is not None)
-
-
-def group_request(group: Sequence[Passenger]) -> GenerateRequest | GenerateManyRequest:
-    """What is sent for calls that travel together."""
-    if len(group) < _FEWEST_TOGETHER:
-        return group[0].request
-    return GenerateManyRequest(requests=[TimedRequest(request=one.request, remaining_s=one.left_s()) for one in group])

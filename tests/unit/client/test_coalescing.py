@@ -23,7 +23,17 @@ from ganserve.client import (
     RequestError,
     Samples,
 )
-from ganserve.v1.generator_pb2 import GenerateManyRequest, GenerateManyResponse, GenerateRequest, GetModelRequest
+from ganserve.client._connections import Connections
+from ganserve.client._core import Ask
+from ganserve.v1.generator_pb2 import (
+    GenerateManyRequest,
+    GenerateManyResponse,
+    GenerateRequest,
+    GetModelRequest,
+    ModelSelector,
+    SampleAddress,
+    SampleQuery,
+)
 
 from .scripted import UNAVAILABLE, Failure, Script, ScriptedServer, image_values
 
@@ -116,7 +126,8 @@ def crowd(request: pytest.FixtureRequest, server: ScriptedServer) -> Crowd:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, calls gather until others return."""
-    monkeypatch.setattr("ganserve.client._coalescing.LONGEST_GATHER_S", 30)
+    for module in ("_coalescing", "_async_coalescing"):
+        monkeypatch.setattr(f"ganserve.client.{module}.LONGEST_GATHER_S", 30)
 
 
 def test_calls_gather_while_others_are_under_way_and_each_gets_its_own(crowd: Crowd, script: Script) -> None:
@@ -250,7 +261,8 @@ def test_each_call_has_its_own_deadline(crowd: Crowd, script: Script) -> None:
 def test_a_call_under_way_that_is_stuck_does_not_hold_up_others(
     server: ScriptedServer, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ganserve.client._coalescing.LONGEST_GATHER_S", 0.05)
+    for module in ("_coalescing", "_async_coalescing"):
+        monkeypatch.setattr(f"ganserve.client.{module}.LONGEST_GATHER_S", 0.05)
     generate, stuck = script.Generate, threading.Event()
 
     def hold(request: GenerateRequest, context: Any) -> Any:
@@ -330,3 +342,29 @@ def test_many_threads_and_many_calls(server: ScriptedServer, script: Script) -> 
         found = list(pool.map(lambda seed: seed_of(client.generate(1, seed=seed)), range(250)))
     assert found == list(range(250))
     assert sum(script.many) > 0
+
+
+def test_a_call_that_travels_with_others_is_a_future_like_those_of_grpc(server: ScriptedServer, script: Script) -> None:
+    connections = Connections(coalesce=True)
+    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=7, count=1))
+    ask = Ask("Generate", GenerateRequest(query=query), str, share=0.01)
+    script.hold = threading.Event()
+    calls = [connections.to(server.address).ask(ask, left_s) for left_s in (10.0, 10.0, 0.05, 10.0, None)]
+    late, taken_back, patient = calls[2:]
+    ended = threading.Event()
+    late.add_done_callback(lambda _: ended.set())
+    assert ended.wait(10)  # although nobody waits for its result
+    error = late.exception()
+    assert isinstance(error, grpc.RpcError)
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert taken_back.cancel()
+    with pytest.raises(grpc.FutureCancelledError):
+        taken_back.result()
+    with pytest.raises(grpc.FutureTimeoutError):
+        patient.result(timeout=0.01)
+    with pytest.raises(grpc.FutureTimeoutError):
+        patient.exception(timeout=0.01)
+    script.hold.set()
+    for call in (*calls[:2], patient):
+        assert call.result().batch.seed == 7
+    connections.close()
