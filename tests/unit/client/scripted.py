@@ -156,7 +156,7 @@ class Script(GeneratorServiceServicer):
             self.many.append(0)
             Failure(grpc.StatusCode.UNIMPLEMENTED, "Method not found!").end(context)
         self.many.append(len(request.requests))
-        return GenerateManyResponse(outcomes=[self._outcome(one.request) for one in request.requests])
+        return GenerateManyResponse(outcomes=[self._outcome(one.request, context) for one in request.requests])
 
     def StreamSamples(  # noqa: N802
         self, request: StreamSamplesRequest, context: Any
@@ -204,8 +204,8 @@ class Script(GeneratorServiceServicer):
             max_samples_per_request=self.max_samples,
         )
 
-    def _outcome(self, request: GenerateRequest) -> Outcome:
-        context = _OneOfMany()
+    def _outcome(self, request: GenerateRequest, of_all: Any) -> Outcome:
+        context = _OneOfMany(of_all)
         try:
             return Outcome(response=self.Generate(request, context))
         except _EndedError as ended:
@@ -269,8 +269,9 @@ class _Current:
 class _OneOfMany:
     """The context of a request that came with others."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: Any) -> None:
         self.trailers: dict[str, bytes] = {}
+        self.add_callback = context.add_callback
 
     def set_trailing_metadata(self, metadata: Sequence[tuple[str, bytes]]) -> None:
         self.trailers = dict(metadata)

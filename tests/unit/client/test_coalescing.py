@@ -155,7 +155,7 @@ def test_each_call_has_its_own_error(crowd: Crowd, script: Script) -> None:
     full = Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", retry_after_s=0.25)
     wrong = Failure(grpc.StatusCode.INVALID_ARGUMENT, "no class 9", field="query.labels.one")
     fail_some(script, {5: full, 8: wrong})
-    outcomes = crowd()
+    outcomes = crowd(retry_for_s=0)
     assert [seed_of(outcome) for outcome in outcomes] == [None if seed in (5, 8) else seed for seed in range(NUM_CALLS)]
     first, second = outcomes[5], outcomes[8]
     assert isinstance(first, OverloadedError)

@@ -32,7 +32,7 @@ def forked(check):
             os._exit(2)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-coalesce = sys.argv[2] == "coalesce"
+coalesce = "coalesce" in sys.argv[2:]
 client = Client(sys.argv[1], model="digits", timeout_s=10, coalesce=coalesce)
 """
 
