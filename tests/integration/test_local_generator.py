@@ -40,6 +40,7 @@ def bundle(models: Path) -> Path:
 CALLS: dict[str, Callable[[Any], Samples]] = {
     "one": lambda source: source.generate(1, seed=7),
     "many": lambda source: source.generate(150, seed=7, first_index=2**40, truncation=0.9),
+    "spread": lambda source: source.generate(20, seed=7, truncation=2.0, spread=1.25),
     "weighted": lambda source: source.generate(40, seed=7, labels={3: 1, 4: 2}),
     "counts": lambda source: source.generate(counts={"3": 5, "8": 2}, seed=7),
     "scattered": lambda source: source.generate(indices=[5, 2**50, 5, 0], seed=7, labels="uniform"),

@@ -98,6 +98,12 @@ BAD_QUERIES = {
         "truncation is 0.0",
         "query.address.truncation",
     ),
+    "spread 0": (
+        SampleQuery(model=DIGITS, address=SampleAddress(count=1, spread=0)),
+        "INVALID_ARGUMENT",
+        "spread is 0.0",
+        "query.address.spread",
+    ),
     "NaN latents": (
         SampleQuery(model=PLAIN, latents=pack_latents(NAN)),
         "INVALID_ARGUMENT",

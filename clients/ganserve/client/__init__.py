@@ -6,8 +6,9 @@
         batch = client.generate(64, seed=7, labels="balanced", truncation=1.5)
         batch.numpy()  # uint8 (64, height, width, channels)
 
-A sample is an address: the same model, seed, index, labels and truncation give the same image, whoever asks, however
-often. So calls are repeated safely, and a seed that nobody gave is drawn by the client before its first attempt.
+A sample is an address: the same model, seed, index, labels, truncation and spread give the same image, whoever asks,
+however often. So calls are repeated safely, and a seed that nobody gave is drawn by the client before its first
+attempt.
 
 `Client` is for threads and processes, `AsyncClient` for asyncio. In a forked process, such as a `DataLoader` worker,
 use `Client`: it opens channels of its own in every process. `LocalGenerator` makes the same samples in this process,
@@ -39,7 +40,8 @@ from ._labels import CountsLike, LabelsLike
 from ._local import LocalGenerator
 from ._model_info import ModelInfo
 from ._partial import Partial
-from ._requests import IndicesLike
+from ._profile import CallProfile, Profile
+from ._requests import IndicesLike, PriorityName
 from ._retry_event import RetryEvent
 from ._sample_address import Address, address_of
 from ._samples import Samples
@@ -51,6 +53,7 @@ __all__ = [
     "ArtifactError",
     "AsyncClient",
     "CallCancelledError",
+    "CallProfile",
     "Client",
     "ConfigError",
     "CountsLike",
@@ -67,6 +70,8 @@ __all__ = [
     "OverloadedError",
     "Partial",
     "PreconditionError",
+    "PriorityName",
+    "Profile",
     "RequestError",
     "RetryEvent",
     "SampleSource",

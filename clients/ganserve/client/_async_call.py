@@ -23,9 +23,18 @@ Reply = TypeVar("Reply")
 
 
 @dataclass(eq=False)
-class _Sent:
+class Sent:
+    """A question on its way to one server.
+
+    Attributes:
+        connection: the way.
+        reply: what is waited for.
+        sent_s: when it was sent, as `time.perf_counter` tells.
+    """
+
     connection: AsyncConnection
     reply: Any
+    sent_s: float
 
 
 class AsyncCall(Generic[Answer]):
@@ -39,16 +48,21 @@ class AsyncCall(Generic[Answer]):
         self._ask = ask
         self._attempts = attempts
         self._hedge_after_s = math.inf if hedge_after_s is None else hedge_after_s
-        self._under_way: list[_Sent] = []
+        self._under_way: list[Sent] = []
         self._send(attempts.next_address())
 
     async def answer(self) -> Answer:
         """As `Call.answer`."""
+        answer, _ = await self.answer_and_way()
+        return answer
+
+    async def answer_and_way(self) -> tuple[Answer, Sent]:
+        """As `Call.answer_and_way`."""
         try:
             while True:
                 sent = await self._first_to_end()
                 try:
-                    return self._ask.read(await unless_closed(sent.connection, sent.reply))
+                    return self._ask.read(await unless_closed(sent.connection, sent.reply)), sent
                 except (grpc.RpcError, RequestError) as error:
                     self._under_way.remove(sent)
                     await wait_after(
@@ -84,11 +98,11 @@ class AsyncCall(Generic[Answer]):
     def _send(self, address: str) -> None:
         left_s = self._attempts.left_s()
         connection = self._connections.to(address)
-        reply = getattr(connection.stub, self._ask.method)(self._ask.request, timeout=left_s)
-        self._under_way.append(_Sent(connection, reply))
+        sent_s = time.perf_counter()
+        self._under_way.append(Sent(connection, connection.ask(self._ask, left_s), sent_s))
         self._hedge_at_s = time.monotonic() + self._hedge_after_s
 
-    async def _first_to_end(self) -> _Sent:
+    async def _first_to_end(self) -> Sent:
         """What has ended first, of one or two."""
         (first, *_) = self._under_way
         if math.isfinite(self._hedge_after_s) and not await _ends_within(
@@ -97,12 +111,12 @@ class AsyncCall(Generic[Answer]):
             self._hedge(first)
         if len(self._under_way) == 1:
             return first
-        ended: asyncio.Queue[_Sent] = asyncio.Queue()
+        ended: asyncio.Queue[Sent] = asyncio.Queue()
         for sent in self._under_way:
             sent.reply.add_done_callback(lambda _, sent=sent: ended.put_nowait(sent))
         return await ended.get()
 
-    def _hedge(self, first: _Sent) -> None:
+    def _hedge(self, first: Sent) -> None:
         self._hedge_after_s = math.inf
         address = self._attempts.second_address(first.connection.address)
         if address and not self._connections.closed and not self._attempts.is_over:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -22,6 +22,7 @@ from ._errors import ShortTraceback
 from ._model_info import ModelInfo
 from ._partial import Assembly, Partial
 from ._parts import MAX_IN_FLIGHT
+from ._profile import CallProfile, Profile, describe
 from ._samples import Samples
 from ._stream import StreamCursor
 
@@ -64,6 +65,19 @@ class AsyncCalls:
     async def model(self, deadline: Deadline) -> ModelInfo:
         """As `Calls.model`."""
         return await self.answer(self._core.ask_for_model(), self._core.attempts(deadline))
+
+    async def profile(self, query: SampleQuery, repeats: int, new_deadline: Callable[[], Deadline]) -> Profile:
+        """As `Calls.profile`."""
+        with ShortTraceback():
+            model = await self.model(new_deadline())
+            calls = [await self._timed(query, model, new_deadline()) for _ in range(1 + repeats)]
+            return Profile(description=describe(query, calls[0][0]), calls=[call for _, call in calls[1:]])
+
+    async def _timed(self, query: SampleQuery, model: ModelInfo, deadline: Deadline) -> tuple[Samples, CallProfile]:
+        attempts = self._core.part_attempts(deadline, model.digest)
+        call = AsyncCall(self._connections, self._core.ask_for_profile(query, model), attempts)
+        reply, way = await call.answer_and_way()
+        return reply.samples, reply.profile(way.sent_s, await way.reply.trailing_metadata())
 
     async def stream(self, cursor: StreamCursor, timeout_s: float) -> AsyncIterator[Samples]:
         """As `Calls.stream`."""

@@ -22,7 +22,8 @@ from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
 from ._partial import partial_of
-from ._requests import IndicesLike
+from ._profile import Profile, check_repeats
+from ._requests import IndicesLike, PriorityName
 from ._retry_event import OnRetry
 from ._samples import Samples
 
@@ -48,10 +49,12 @@ class AsyncClient:
         retry_for_s: float | None = None,
         on_retry: OnRetry | None = None,
         hedge_after_s: float | None = None,
+        priority: PriorityName = "interactive",
+        coalesce: bool = False,
     ) -> None:
         """As `Client`."""
-        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s)
-        self._connections = AsyncConnections()
+        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s, priority)
+        self._connections = AsyncConnections(coalesce=coalesce)
         self._calls = AsyncCalls(self._core, self._connections)
 
     async def generate(
@@ -64,6 +67,7 @@ class AsyncClient:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -77,6 +81,7 @@ class AsyncClient:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
         )
@@ -107,6 +112,7 @@ class AsyncClient:
         *,
         labels: LabelsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -114,7 +120,7 @@ class AsyncClient:
         """As `Client.interpolate`."""
         deadline = self._core.deadline(timeout_s)
         card = (await self._calls.model(deadline)).card
-        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation)
+        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation, spread=spread)
         query = self._core.explicit(latents, labels=labels, format=format, quality=quality)
         return await self._calls.samples(query, deadline)
 
@@ -128,6 +134,7 @@ class AsyncClient:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -140,6 +147,7 @@ class AsyncClient:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
             endless=True,
@@ -163,6 +171,21 @@ class AsyncClient:
             find_model=lambda: self._calls.model(Deadline(wait_s)),
             ask=lambda query: self._calls.samples(query, Deadline(wait_s)),
         )
+
+    async def profile(
+        self,
+        n: int = 64,
+        *,
+        repeats: int = 20,
+        labels: LabelsLike | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Profile:
+        """As `Client.profile`."""
+        query = self._core.addressed(n, labels=labels, format=format, quality=quality)
+        repeats = check_repeats(repeats)
+        return await self._calls.profile(query, repeats, lambda: self._core.deadline(timeout_s))
 
     async def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """As `Client.get_model`."""

@@ -19,9 +19,18 @@ from ._scope import Scope
 
 
 @dataclass(eq=False)
-class _Sent:
+class Sent:
+    """A question on its way to one server.
+
+    Attributes:
+        connection: the way.
+        reply: what is waited for.
+        sent_s: when it was sent, as `time.perf_counter` tells.
+    """
+
     connection: Connection
     reply: Any
+    sent_s: float
 
 
 class Call(Generic[Answer]):
@@ -40,16 +49,21 @@ class Call(Generic[Answer]):
         self._ask = ask
         self._attempts = attempts
         self._hedge_after_s = math.inf if hedge_after_s is None else hedge_after_s
-        self._under_way: list[_Sent] = []
+        self._under_way: list[Sent] = []
         self._send(attempts.next_address())
 
     def answer(self) -> Answer:
         """Waits for the answer, and asks again where there is none. Raises RequestError."""
+        answer, _ = self.answer_and_way()
+        return answer
+
+    def answer_and_way(self) -> tuple[Answer, Sent]:
+        """As `answer`, with the way on which it came."""
         try:
             while True:
                 sent = self._first_to_end()
                 try:
-                    return self._ask.read(sent.reply.result())
+                    return self._ask.read(sent.reply.result()), sent
                 except (grpc.RpcError, grpc.FutureCancelledError, RequestError) as error:
                     self._leave(sent)
                     self._scope.wait_after(
@@ -83,31 +97,29 @@ class Call(Generic[Answer]):
     def _send(self, address: str) -> None:
         left_s = self._attempts.left_s()
 
-        def send(connection: Connection) -> Any:
-            return getattr(connection.stub, self._ask.method).future(self._ask.request, timeout=left_s)
-
-        sent = _Sent(*self._scope.begin(address, send))
+        sent_s = time.perf_counter()
+        sent = Sent(*self._scope.begin(address, lambda connection: connection.ask(self._ask, left_s)), sent_s)
         self._under_way.append(sent)
         self._scope.watch(sent.reply)
         self._hedge_at_s = time.monotonic() + self._hedge_after_s
 
-    def _leave(self, sent: _Sent) -> None:
+    def _leave(self, sent: Sent) -> None:
         self._under_way.remove(sent)
         self._scope.unwatch(sent.reply)
 
-    def _first_to_end(self) -> _Sent:
+    def _first_to_end(self) -> Sent:
         """What has ended first, of one or two."""
         (first, *_) = self._under_way
         if math.isfinite(self._hedge_after_s) and not _ends_by(first.reply, self._hedge_at_s):
             self._hedge(first)
         if len(self._under_way) == 1:
             return first
-        ended: SimpleQueue[_Sent] = SimpleQueue()
+        ended: SimpleQueue[Sent] = SimpleQueue()
         for sent in self._under_way:
             sent.reply.add_done_callback(lambda _, sent=sent: ended.put(sent))
         return ended.get()
 
-    def _hedge(self, first: _Sent) -> None:
+    def _hedge(self, first: Sent) -> None:
         self._hedge_after_s = math.inf
         address = self._attempts.second_address(first.connection.address)
         if address and not self._scope.closed and not self._attempts.is_over:

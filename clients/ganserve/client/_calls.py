@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import grpc
@@ -22,6 +22,7 @@ from ._errors import ShortTraceback
 from ._model_info import ModelInfo
 from ._partial import Assembly, Partial
 from ._parts import MAX_IN_FLIGHT
+from ._profile import CallProfile, Profile, describe
 from ._samples import Samples
 from ._scope import Scope
 from ._stream import StreamCursor
@@ -68,6 +69,21 @@ class Calls:
     def model(self, deadline: Deadline) -> ModelInfo:
         """The client's model, as a server tells it now."""
         return self.answer(self._core.ask_for_model(), self._core.attempts(deadline))
+
+    def profile(self, query: SampleQuery, repeats: int, new_deadline: Callable[[], Deadline]) -> Profile:
+        """Where the time of calls for the samples of a query goes, each with a deadline of its own.
+
+        One that is not counted goes first: it opens the connection.
+        """
+        with ShortTraceback():
+            model = self.model(new_deadline())
+            calls = [self._timed(query, model, new_deadline()) for _ in range(1 + repeats)]
+            return Profile(description=describe(query, calls[0][0]), calls=[call for _, call in calls[1:]])
+
+    def _timed(self, query: SampleQuery, model: ModelInfo, deadline: Deadline) -> tuple[Samples, CallProfile]:
+        attempts = self._core.part_attempts(deadline, model.digest)
+        reply, way = Call(self._scope, self._core.ask_for_profile(query, model), attempts).answer_and_way()
+        return reply.samples, reply.profile(way.sent_s, way.reply.trailing_metadata())
 
     def stream(self, cursor: StreamCursor, timeout_s: float) -> Iterator[Samples]:
         """The samples of a stream. The wait for each reply has a deadline of its own."""

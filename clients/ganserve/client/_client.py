@@ -23,7 +23,8 @@ from ._labels import CountsLike, LabelsLike
 from ._model_info import ModelInfo
 from ._options import SampleOptions
 from ._partial import partial_of
-from ._requests import IndicesLike
+from ._profile import Profile, check_repeats
+from ._requests import IndicesLike, PriorityName
 from ._retry_event import OnRetry
 from ._samples import Samples
 from ._submissions import CALLS_AT_ONCE, Submissions
@@ -54,6 +55,8 @@ class Client:
         retry_for_s: float | None = None,
         on_retry: OnRetry | None = None,
         hedge_after_s: float | None = None,
+        priority: PriorityName = "interactive",
+        coalesce: bool = False,
     ) -> None:
         """Sends nothing yet.
 
@@ -71,13 +74,19 @@ class Client:
             hedge_after_s: seconds after which another server is asked the same, where the first has not answered by
                 then; the first answer counts, and the other call is cancelled. At most once for each request. Takes
                 two or more addresses. Without it, nobody else is asked while one is answering.
+            priority: ``"bulk"`` for pipelines, whose samples fill what interactive callers leave free. While bulk
+                samples wait, at least a quarter of what a server makes of a model is theirs.
+            coalesce: whether calls for a few samples travel together where threads, or tasks, make them at the same
+                time, which costs less than a call each: for small models and many callers. The first go at once; those
+                that come while two are under way leave together when one of them returns, or after a tenth of a second.
+                Each has its own samples, errors and deadline.
 
         Raises:
             ConfigError: an address, a timeout or another setting that cannot be used.
             InvalidRequestError: a version that cannot be.
         """
-        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s)
-        self._connections = Connections()
+        self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s, priority)
+        self._connections = Connections(coalesce=coalesce)
         self._calls = Calls(self._core, self._connections)
         self._submissions = Submissions(CALLS_AT_ONCE * len(self._core.addresses))
 
@@ -91,6 +100,7 @@ class Client:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -110,7 +120,10 @@ class Client:
             counts: in place of `labels`: exactly how many samples of each class. With ``{"dog": 1100, "frog": 1400}``
                 indices 0 to 1099 are dogs, 1100 to 2499 frogs, and so on in turns, so that any 2500 indices in a row
                 hold as many of each.
-            truncation: bound on the absolute value of every latent value, above 0.
+            truncation: bound on the absolute value of every latent value, above 0, such as 1.5: fewer odd samples and
+                less variety.
+            spread: what every latent value is multiplied by, after it is truncated, such as 1.2: more variety and more
+                odd samples; below 1, less of both.
             format: how the images travel. Files arrive in `Samples.files` and are decoded when arrays are asked for.
             quality: 1 to 100, for JPEG and WebP; without it, JPEG takes 95 and WebP is lossless.
             timeout_s: most seconds for everything; without it, the client's own.
@@ -123,6 +136,7 @@ class Client:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
         )
@@ -189,6 +203,7 @@ class Client:
         *,
         labels: LabelsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -204,13 +219,14 @@ class Client:
             n: number of samples, at least 2.
             labels: the one class of all; a conditional generator needs it.
             truncation: as in `generate`, of both addresses.
+            spread: as in `generate`, of both addresses.
             format: as in `generate`.
             quality: as in `generate`.
             timeout_s: as in `generate`.
         """
         deadline = self._core.deadline(timeout_s)
         card = self._calls.model(deadline).card
-        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation)
+        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation, spread=spread)
         return self._calls.samples(
             self._core.explicit(latents, labels=labels, format=format, quality=quality), deadline
         )
@@ -225,6 +241,7 @@ class Client:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -241,6 +258,7 @@ class Client:
             labels: as in `generate`.
             counts: as in `generate`.
             truncation: as in `generate`.
+            spread: as in `generate`.
             format: as in `generate`.
             quality: as in `generate`.
             timeout_s: most seconds to wait for the next samples, lost servers included; without it, the client's own.
@@ -253,6 +271,7 @@ class Client:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
             endless=True,
@@ -292,6 +311,36 @@ class Client:
             ask=lambda query: calls.samples(query, Deadline(wait_s)),
             end=calls.end,
         )
+
+    def profile(
+        self,
+        n: int = 64,
+        *,
+        repeats: int = 20,
+        labels: LabelsLike | None = None,
+        format: ImageFormatName = "raw",  # noqa: A002
+        quality: int | None = None,
+        timeout_s: float | None = None,
+    ) -> Profile:
+        """Where the milliseconds of `generate` go: queue, compute and encoding on the server, wire, and decoding here.
+
+        Sends the same request several times, one after the other, and once before that, which is not counted. Ordinary
+        calls are not measured.
+
+        Args:
+            n: number of samples, as many as one request takes at most.
+            repeats: calls to measure.
+            labels: as in `generate`.
+            format: as in `generate`.
+            quality: as in `generate`.
+            timeout_s: most seconds for each call; without it, the client's own.
+
+        Raises:
+            UnsupportedError: the server is an older one, which does not tell its times.
+        """
+        query = self._core.addressed(n, labels=labels, format=format, quality=quality)
+        repeats = check_repeats(repeats)
+        return self._calls.profile(query, repeats, lambda: self._core.deadline(timeout_s))
 
     def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """The client's model as a server runs it now: identity, card, state and limits."""

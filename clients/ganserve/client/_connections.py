@@ -23,10 +23,15 @@ import grpc
 
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
+from ._async_coalescing import AsyncCoalescer
 from ._channel import open_async_channel, open_channel
+from ._coalescing import Coalescer, SharedCall
+from ._gathering import Passenger
 
 if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
+
+    from ._core import Ask
 
 CLOSED_MIDWAY: Final = "the client was closed during the call"
 CLOSED: Final = "this client is closed; make another"
@@ -42,13 +47,23 @@ class Connection:
         ended_by_fork: whether that was since this process was about to fork.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, coalesce: bool) -> None:
         _keep_grpc_up()
         self.address = address
         self.channel = open_channel(address)
         self.stub = GeneratorServiceStub(self.channel)
+        self._coalescer = Coalescer(self.stub) if coalesce else None
         self.closed = False
         self.ended_by_fork = False
+
+    def ask(self, ask: Ask[Any], left_s: float | None) -> grpc.Future[Any] | SharedCall:
+        """Begins a call. Raises ValueError where the channel is closed."""
+        if self._coalescer and (passenger := Passenger.of(ask, left_s)):
+            return self._coalescer.begin(passenger)
+        future: grpc.Future[Any] = getattr(self.stub, ask.method).future(
+            ask.request, timeout=left_s, metadata=ask.metadata
+        )
+        return future
 
     def close(self, *, for_fork: bool = False) -> None:
         """Ends the calls under way."""
@@ -63,9 +78,10 @@ class Connections:
         closed: whether the client has been closed.
     """
 
-    def __init__(self) -> None:
-        """Opens nothing yet."""
+    def __init__(self, *, coalesce: bool = False) -> None:
+        """Opens nothing yet. `coalesce` has small calls travel together."""
         self.closed = False
+        self._coalesce = coalesce
         self._by_address: dict[str, Connection] = {}
 
     def to(self, address: str) -> Connection:
@@ -76,7 +92,7 @@ class Connections:
                 if self.closed:
                     raise RuntimeError(CLOSED)
                 _in_use.add(self)
-                connection = self._by_address.setdefault(address, Connection(address))
+                connection = self._by_address.setdefault(address, Connection(address, coalesce=self._coalesce))
         return connection
 
     def close(self) -> None:
@@ -111,13 +127,20 @@ class AsyncConnection:
         closed: whether the client has closed it.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, coalesce: bool) -> None:
         _keep_grpc_up()
         self.address = address
         self.channel = open_async_channel(address)
         self.stub: GeneratorServiceAsyncStub = GeneratorServiceStub(self.channel)
+        self._coalescer = AsyncCoalescer(self.stub) if coalesce else None
         self.closed = False
         _async_in_use.add(self)
+
+    def ask(self, ask: Ask[Any], left_s: float | None) -> Any:
+        """Begins a call, which is awaited."""
+        if self._coalescer and (passenger := Passenger.of(ask, left_s)):
+            return self._coalescer.begin(passenger)
+        return getattr(self.stub, ask.method)(ask.request, timeout=left_s, metadata=ask.metadata)
 
     async def close(self) -> None:
         """Ends the calls under way."""
@@ -133,9 +156,10 @@ class AsyncConnections:
         closed: whether the client has been closed.
     """
 
-    def __init__(self) -> None:
-        """Opens nothing yet."""
+    def __init__(self, *, coalesce: bool = False) -> None:
+        """Opens nothing yet. `coalesce` has small calls travel together."""
         self.closed = False
+        self._coalesce = coalesce
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncConnection]] = WeakKeyDictionary()
 
     def to(self, address: str) -> AsyncConnection:
@@ -153,7 +177,7 @@ class AsyncConnections:
         of_loop = self._by_loop.setdefault(asyncio.get_running_loop(), {})
         if address not in of_loop:
             self._forget_ended_loops()
-            of_loop[address] = AsyncConnection(address)
+            of_loop[address] = AsyncConnection(address, coalesce=self._coalesce)
         return of_loop[address]
 
     async def close(self) -> None:

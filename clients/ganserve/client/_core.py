@@ -9,13 +9,15 @@ from typing import Any, Final, Generic, TypeVar, Unpack
 from google.protobuf.message import Message
 from numpy.typing import ArrayLike
 
-from ganserve.contract.errors import DeadlineError, RequestError, UnavailableError
+from ganserve.contract.errors import DeadlineError, InvalidRequestError, RequestError, UnavailableError
+from ganserve.contract.grpc_keys import PROFILE_KEY
 from ganserve.v1.generator_pb2 import (
     GenerateResponse,
     GetModelRequest,
     GetModelResponse,
     ListModelsRequest,
     ListModelsResponse,
+    Priority,
     SampleQuery,
 )
 from ganserve.v1.model_pb2 import ModelState
@@ -29,15 +31,17 @@ from ._memory import check_fits
 from ._model_info import ModelInfo
 from ._options import SampleOptions, sample_query
 from ._partial import Assembly
-from ._parts import generate_request, parts
+from ._parts import generate_request, most_samples, num_samples, part, parts
+from ._profile import TimedReply
 from ._replies import whole_reply
-from ._requests import image_encoding, latents_query, model_selector, named
+from ._requests import PriorityName, image_encoding, latents_query, model_selector, named, priority_value
 from ._retry_event import OnRetry, check_on_retry
 from ._samples import Samples
 from ._servers import Servers
 from ._stream import StreamCursor
 
 Answer = TypeVar("Answer")
+Metadata = tuple[tuple[str, str], ...]
 
 _GRACE_S: Final = 1.0
 
@@ -50,11 +54,16 @@ class Ask(Generic[Answer]):
         method: name of the method on the stub.
         request: what is sent.
         read: makes the answer of the reply. A `RequestError` that it raises counts as the server's own.
+        metadata: what is sent beside the request.
+        share: the samples of the whole call, as a part of those of the largest request; 0 for a question that never
+            travels with others.
     """
 
     method: str
     request: Message
     read: Callable[[Any], Answer]
+    metadata: Metadata = ()
+    share: float = 0.0
 
 
 class Core:
@@ -76,6 +85,7 @@ class Core:
         retry_for_s: float | None,
         on_retry: OnRetry | None,
         hedge_after_s: float | None,
+        priority: PriorityName,
     ) -> None:
         """Raises ConfigError or InvalidRequestError for arguments that cannot be used."""
         self.addresses = parse_addresses(target)
@@ -86,6 +96,7 @@ class Core:
         self._retry_for_s = check_retry(retry_for_s)
         self._on_retry = check_on_retry(on_retry)
         self.hedge_after_s = check_hedge(hedge_after_s, len(self.addresses))
+        self._priority = priority_value(priority)
 
     def describe(self, kind: str) -> str:
         """The client as people read it."""
@@ -93,7 +104,8 @@ class Core:
         version = f", version={self._model.version}" if self._model.HasField("version") else ""
         digest = f", digest={self._model.digest!r}" if self._model.digest else ""
         target = self.addresses[0] if len(self.addresses) == 1 else list(self.addresses)
-        return f"{kind}({target!r}{model}{version}{digest}, timeout_s={self._timeout_s:g})"
+        priority = ", priority='bulk'" if self._priority == Priority.PRIORITY_BULK else ""
+        return f"{kind}({target!r}{model}{version}{digest}, timeout_s={self._timeout_s:g}{priority})"
 
     def deadline(self, timeout_s: float | None) -> Deadline:
         """The end of a call that begins now. Raises ConfigError."""
@@ -162,8 +174,22 @@ class Core:
         """
         query = assembly.query
         check_fits(query, model)
-        for start, part in parts(query, model.max_samples_per_request, assembly.digest, assembly.gaps()):
-            yield start, Ask("Generate", generate_request(part), _samples_of(part))
+        share = num_samples(query) / most_samples(model.max_samples_per_request)
+        for start, one in parts(query, model.max_samples_per_request, assembly.digest, assembly.gaps()):
+            request = generate_request(one, self._priority)
+            yield start, Ask("Generate", request, _samples_of(one), share=share)
+
+    def ask_for_profile(self, query: SampleQuery, model: ModelInfo) -> Ask[TimedReply]:
+        """Asks for the samples of a query and for where the time went. Raises InvalidRequestError for too many."""
+        most = most_samples(model.max_samples_per_request)
+        if num_samples(query) > most:
+            raise InvalidRequestError(
+                f"n is {num_samples(query)}; one request is measured, and of this model it takes 1 to {most} samples",
+                field="query.address.count",
+            )
+        pinned = part(query, 0, num_samples(query), model.digest)
+        request = generate_request(pinned, self._priority)
+        return Ask("Generate", request, TimedReply.reader(pinned), ((PROFILE_KEY, "1"),))
 
     def refresh(self, query: SampleQuery) -> Refresh:
         """What to do where a call for samples is refused."""
@@ -176,7 +202,7 @@ class Core:
 
     def cursor(self, query: SampleQuery, batch_size: int | None) -> StreamCursor:
         """A stream, of the model that is known. Raises InvalidRequestError for a batch size that is not 1 or more."""
-        return StreamCursor(query, batch_size, self.known.digest if self.known else "")
+        return StreamCursor(query, batch_size, self.known.digest if self.known else "", self._priority)
 
     def addressed(self, n: int | None, *, endless: bool = False, **options: Unpack[SampleOptions]) -> SampleQuery:
         """Asks the client's model for samples of a seed, as `sample_query` does. Raises InvalidRequestError."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, Self, cast
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from ganserve.contract.errors import NotFoundError, PreconditionError, RequestError, ServerError, request_error_type
+from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 
 from ._addresses import proxy_of
 from ._deadline import too_slow
 
-_STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
 _LOCAL_DEADLINE: Final = "Deadline Exceeded"
 _LIMITED_FIELDS: Final = ("query.address.count", "query.address.indices", "query.latents.values")
 
@@ -26,6 +26,41 @@ class _EndedCall(Protocol):
     def code(self) -> grpc.StatusCode | None: ...
     def details(self) -> str | None: ...
     def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+class EndedCall(grpc.RpcError):
+    """How a call ended of which gRPC itself tells nothing, since it travelled with others."""
+
+    def __init__(self, code: grpc.StatusCode, details: str, trailers: Iterable[tuple[str, str | bytes]] = ()) -> None:
+        super().__init__(details)
+        self._code = code
+        self._details = details
+        self._trailers = tuple(trailers)
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """An own copy of how an RPC ended, or was not even begun, for one of those who waited for it."""
+        if not hasattr(error, "code"):
+            return cls(grpc.StatusCode.CANCELLED, repr(error))
+        call = cast(_EndedCall, error)
+        return cls(call.code() or grpc.StatusCode.UNKNOWN, call.details() or "", call.trailing_metadata() or ())
+
+    def code(self) -> grpc.StatusCode:
+        """The status."""
+        return self._code
+
+    def details(self) -> str:
+        """Its text."""
+        return self._details
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        """What came with it."""
+        return self._trailers
+
+
+def local_deadline() -> EndedCall:
+    """How gRPC ends a call whose deadline passes here."""
+    return EndedCall(grpc.StatusCode.DEADLINE_EXCEEDED, _LOCAL_DEADLINE)
 
 
 def request_error(error: Exception, server: str, timeout_s: float) -> RequestError:
@@ -98,7 +133,7 @@ def _message(status: str, details: str, server: str, timeout_s: float) -> str:
 
 def _status(metadata: Iterable[tuple[str, str | bytes]]) -> status_pb2.Status:
     """The `google.rpc.Status` in trailing metadata; an empty one where there is none that can be read."""
-    packed = next((value for key, value in metadata if key == _STATUS_DETAILS_KEY), b"")
+    packed = next((value for key, value in metadata if key == STATUS_DETAILS_KEY), b"")
     try:
         return status_pb2.Status.FromString(packed)
     except (DecodeError, TypeError):

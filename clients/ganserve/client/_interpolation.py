@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.labels import list_names
-from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, Latents, check_truncation, sample_latents
+from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, Latents, check_spread, check_truncation, sample_latents
 from ganserve.v1.model_pb2 import ModelCard
 
 from ._checks import real_number, whole_number
@@ -46,6 +46,7 @@ def interpolated_latents(
     *,
     labels: LabelsLike | None,
     truncation: float | None,
+    spread: float | None,
 ) -> Latents:
     """Latents on the way from one address to another, both included: float32 (n, latent_dim).
 
@@ -56,17 +57,21 @@ def interpolated_latents(
         n: number of latents, at least 2.
         labels: the class of all of them, which is only checked.
         truncation: of the latents of both addresses.
+        spread: of the latents of both addresses.
 
     Raises:
-        InvalidRequestError: an address, a number, a truncation or labels that cannot be used.
+        InvalidRequestError: an address, a number, a truncation, a spread or labels that cannot be used.
     """
     num = whole_number(n, "n", low=2, high=_MOST_STEPS, field="query.latents.values")
     _check_class(card, labels)
     if truncation is not None:
         truncation = real_number(truncation, "truncation", field="query.address.truncation")
         check_truncation(truncation)
+    if spread is not None:
+        spread = real_number(spread, "spread", field="query.address.spread")
+        check_spread(spread)
     ends = [
-        sample_latents(*_check_address(address, name), 1, card.latent_dim, truncation)[0]
+        sample_latents(*_check_address(address, name), 1, card.latent_dim, truncation, spread)[0]
         for address, name in ((start, "start"), (stop, "stop"))
     ]
     latents = slerp(ends[0].astype(np.float64), ends[1].astype(np.float64), num).astype(np.float32)

@@ -73,6 +73,7 @@ class LocalGenerator:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Samples:
@@ -86,6 +87,7 @@ class LocalGenerator:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
         )
@@ -116,12 +118,13 @@ class LocalGenerator:
         *,
         labels: LabelsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Samples:
         """As `Client.interpolate`."""
         card = self.get_model().card
-        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation)
+        latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation, spread=spread)
         return self.generate_from(latents, labels=labels, format=format, quality=quality)
 
     def stream(
@@ -134,6 +137,7 @@ class LocalGenerator:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Iterator[Samples]:
@@ -148,6 +152,7 @@ class LocalGenerator:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             format=format,
             quality=quality,
             endless=True,

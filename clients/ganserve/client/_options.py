@@ -20,6 +20,7 @@ class SampleOptions(TypedDict, total=False):
     labels: LabelsLike | None
     counts: CountsLike | None
     truncation: float | None
+    spread: float | None
     format: ImageFormatName
     quality: int | None
 
@@ -34,6 +35,7 @@ def sample_query(
     labels: LabelsLike | None = None,
     counts: CountsLike | None = None,
     truncation: float | None = None,
+    spread: float | None = None,
     format: ImageFormatName = "raw",  # noqa: A002
     quality: int | None = None,
     endless: bool = False,
@@ -48,6 +50,7 @@ def sample_query(
         labels=labels,
         counts=counts,
         truncation=truncation,
+        spread=spread,
         endless=endless,
         encoding=image_encoding(format, quality),
     )

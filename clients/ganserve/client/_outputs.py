@@ -48,6 +48,7 @@ class Recipe:
     labels: str | None
     counts: str | None
     truncation: float | None
+    spread: float | None = None
 
 
 class Output(Protocol):

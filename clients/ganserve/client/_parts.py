@@ -12,6 +12,7 @@ from ganserve.v1.generator_pb2 import (
     ExplicitLatents,
     GenerateRequest,
     LabelPolicy,
+    Priority,
     SampleAddress,
     SampleQuery,
     StreamSamplesRequest,
@@ -55,12 +56,17 @@ def spans(query: SampleQuery, max_samples: int, gaps: Iterable[Span] | None = No
         max_samples: the model's `max_samples_per_request`.
         gaps: where only these samples of the whole are wanted: their starts and counts, in order.
     """
-    size = max(1, min(max_samples, _MAX_SAMPLES))
+    size = most_samples(max_samples)
     if query.HasField("latents"):
         size = max(1, min(size, _MAX_LATENT_BYTES // _row_bytes(query)))
     for first, total in [(0, num_samples(query))] if gaps is None else gaps:
         for start in range(first, first + total, size):
             yield start, min(size, first + total - start)
+
+
+def most_samples(max_samples: int) -> int:
+    """Most samples that one request asks for, of a model that takes so many."""
+    return max(1, min(max_samples, _MAX_SAMPLES))
 
 
 def parts(
@@ -79,16 +85,18 @@ def parts(
         yield start, _cut(query, latents, start, count, digest)
 
 
-def generate_request(query: SampleQuery) -> GenerateRequest:
+def generate_request(
+    query: SampleQuery, priority: Priority.ValueType = Priority.PRIORITY_UNSPECIFIED
+) -> GenerateRequest:
     """Wraps a query. Raises InvalidRequestError where no server would take it for its size."""
-    request = GenerateRequest(query=query)
+    request = GenerateRequest(query=query, priority=priority)
     _check_size(request)
     return request
 
 
-def stream_request(query: SampleQuery, batch_size: int | None) -> StreamSamplesRequest:
+def stream_request(query: SampleQuery, batch_size: int | None, priority: Priority.ValueType) -> StreamSamplesRequest:
     """Wraps a query. Raises InvalidRequestError where no server would take it for its size."""
-    request = StreamSamplesRequest(query=query, max_batch_size=batch_size)
+    request = StreamSamplesRequest(query=query, max_batch_size=batch_size, priority=priority)
     _check_size(request)
     return request
 
@@ -110,6 +118,7 @@ def _part_of_address(address: SampleAddress, start: int, count: int) -> SampleAd
     cut = SampleAddress(
         seed=address.seed if address.HasField("seed") else None,
         truncation=address.truncation if address.HasField("truncation") else None,
+        spread=address.spread if address.HasField("spread") else None,
     )
     if address.indices:
         cut.indices.extend(address.indices[start : start + count])

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ganserve.contract.errors import InvalidRequestError
+from ganserve.contract.errors import ConfigError, InvalidRequestError
 from ganserve.contract.images import FILE_FORMATS, FORMAT_NUMBERS, check_encoding
-from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, check_truncation
+from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, check_spread, check_truncation
 from ganserve.contract.tensors import pack_latents
 from ganserve.v1.generator_pb2 import (
     ImageEncoding,
     LabelPolicy,
     ModelSelector,
+    Priority,
     SampleAddress,
     SampleQuery,
 )
@@ -25,6 +26,7 @@ from ._checks import real_number, whole_number
 from ._labels import CountsLike, LabelsLike, count_policy, label_policy
 
 IndicesLike = Sequence[int] | NDArray[np.integer[Any]]
+PriorityName = Literal["interactive", "bulk"]
 
 _WITH_QUALITY: Final = tuple(form.name for form in FILE_FORMATS if form.takes_quality)
 _MAX_COUNT: Final = 2**64 - 1
@@ -45,6 +47,13 @@ def model_selector(model: str | None, version: int | None, digest: str) -> Model
     if version is not None:
         selector.version = whole_number(version, "version", low=1, high=2**32 - 1, field="query.model.version")
     return selector
+
+
+def priority_value(name: PriorityName) -> Priority.ValueType:
+    """How urgent a client's samples are. Raises ConfigError for a priority that does not exist."""
+    if name not in get_args(PriorityName):
+        raise ConfigError(f"priority is {name!r}; use {' or '.join(get_args(PriorityName))}")
+    return Priority.Value(f"PRIORITY_{name.upper()}")
 
 
 def image_encoding(format: str, quality: int | None) -> ImageEncoding:  # noqa: A002
@@ -76,6 +85,7 @@ def address_query(
     first_index: int,
     labels: LabelsLike | None,
     truncation: float | None,
+    spread: float | None = None,
     encoding: ImageEncoding,
     indices: IndicesLike | None = None,
     counts: CountsLike | None = None,
@@ -87,8 +97,8 @@ def address_query(
     without counts it is all to the end of the indices, where `endless`.
 
     Raises:
-        InvalidRequestError: n below 1 or missing, an index or seed that is not 0 to 2^64 - 1, or labels, counts or a
-            truncation that cannot be used, or arguments that exclude each other.
+        InvalidRequestError: n below 1 or missing, an index or seed that is not 0 to 2^64 - 1, or labels, counts, a
+            truncation or a spread that cannot be used, or arguments that exclude each other.
     """
     if labels is not None and counts is not None:
         raise InvalidRequestError("labels and counts both say which classes; give one of them", field="query.labels")
@@ -105,6 +115,9 @@ def address_query(
     if truncation is not None:
         address.truncation = real_number(truncation, "truncation", field="query.address.truncation")
         check_truncation(address.truncation)
+    if spread is not None:
+        address.spread = real_number(spread, "spread", field="query.address.spread")
+        check_spread(address.spread)
     return SampleQuery(model=named(model), address=address, labels=policy, encoding=encoding)
 
 

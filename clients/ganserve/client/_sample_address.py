@@ -28,6 +28,7 @@ class Address:
         index: under the seed, 0 to 2^64 - 1.
         label: the class; None for an unconditional generator.
         truncation: bound on the latents; None where there is none.
+        spread: what the latents are multiplied by; None where nothing.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Address:
     index: int
     label: int | None = None
     truncation: float | None = None
+    spread: float | None = None
 
     def generate(self, source: SampleSource) -> Samples:
         """Makes the sample again.
@@ -44,7 +46,9 @@ class Address:
             PreconditionError: the source has another model.
             RequestError: as `Client.generate` does.
         """
-        samples = source.generate(indices=[self.index], seed=self.seed, labels=self.label, truncation=self.truncation)
+        samples = source.generate(
+            indices=[self.index], seed=self.seed, labels=self.label, truncation=self.truncation, spread=self.spread
+        )
         if samples.model.digest != self.digest:
             raise PreconditionError(
                 f"the image is by {self.model}@{self.digest[:12]}, and the source has "
@@ -98,13 +102,14 @@ def addresses(samples: Samples) -> Iterator[Address]:
             index=index,
             label=label,
             truncation=samples.truncation,
+            spread=samples.spread,
         )
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """The values themselves. Raises ValueError where one is of another type than it should be."""
     for name, value in values.items():
-        kinds = {"model": str, "digest": str, "truncation": float | int}.get(name, int)
+        kinds = {"model": str, "digest": str, "truncation": float | int, "spread": float | int}.get(name, int)
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise ValueError
     return values

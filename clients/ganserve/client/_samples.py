@@ -44,6 +44,7 @@ class Samples:
         class_names: name of every sample's class, str (N,), so that ``samples[samples.class_names == "dog"]`` are the
             images of dogs; None for an unconditional generator.
         truncation: bound on the latents; None where there is none.
+        spread: what the latents were multiplied by; None where nothing.
         provenance: device and version of ONNX Runtime that made them, on which a pixel may depend; empty where a server
             does not tell, or where there were several.
         files: one image file a sample, where the samples were asked for as PNG, JPEG or WebP; else empty.
@@ -56,6 +57,7 @@ class Samples:
     labels: NDArray[np.int64] | None
     class_names: ClassNames | None = None
     truncation: float | None = None
+    spread: float | None = None
     provenance: Provenance = field(default_factory=Provenance)
     files: Sequence[bytes] = ()
     _pixels: Images | None = field(default=None)
@@ -78,6 +80,7 @@ class Samples:
             labels=np.array(batch.labels, np.int64) if batch.labels else None,
             class_names=np.array(batch.class_names, np.str_) if batch.class_names else None,
             truncation=asked.truncation if asked and asked.HasField("truncation") else None,
+            spread=batch.spread if batch.HasField("spread") else None,
             provenance=batch.provenance,
             files=tuple(batch.files),
             _pixels=unpack_pixels(batch).copy() if raw else None,

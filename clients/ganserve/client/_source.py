@@ -34,6 +34,7 @@ class SampleSource(Protocol):
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Samples:
@@ -60,6 +61,7 @@ class SampleSource(Protocol):
         *,
         labels: LabelsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Samples:
@@ -75,6 +77,7 @@ class SampleSource(Protocol):
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Iterator[Samples]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ganserve.contract.errors import RequestError, ServerError
-from ganserve.v1.generator_pb2 import SampleBatch, SampleQuery, StreamSamplesRequest
+from ganserve.v1.generator_pb2 import Priority, SampleBatch, SampleQuery, StreamSamplesRequest
 
 from ._checks import whole_number
 from ._errors import is_lack
@@ -20,19 +20,27 @@ class StreamCursor:
     Every reply moves the cursor on, and the next call begins where it stands, on the same model.
     """
 
-    def __init__(self, query: SampleQuery, batch_size: int | None = None, known_digest: str = "") -> None:
+    def __init__(
+        self,
+        query: SampleQuery,
+        batch_size: int | None = None,
+        known_digest: str = "",
+        priority: Priority.ValueType = Priority.PRIORITY_UNSPECIFIED,
+    ) -> None:
         """Nothing has come yet.
 
         Args:
             query: names a sample address.
             batch_size: samples a batch; None for as many as come at once.
             known_digest: the model to begin with, as far as is known.
+            priority: how urgent the samples are.
 
         Raises:
             InvalidRequestError: a batch size that is not 1 or more.
         """
         self._query = query
         self._batch_size = None if batch_size is None else _check_batch_size(batch_size)
+        self._priority = priority
         self._total = num_samples(query)
         self._received = 0
         self._digest = query.model.digest or known_digest
@@ -56,12 +64,11 @@ class StreamCursor:
     def request(self) -> StreamSamplesRequest:
         """Asks for all that has not come."""
         rest = part(self._query, self._received, self._total - self._received, self._digest)
-        return stream_request(rest, self._batch_size)
+        return stream_request(rest, self._batch_size, self._priority)
 
     def accept(self, batch: SampleBatch) -> Iterator[Samples]:
         """Takes a reply and gives the batches that it completes. Raises ServerError for samples not asked for."""
-        first_index = self._query.address.first_index + self._received
-        samples = next_reply(self._query, batch, first_index, self._total - self._received, self._digest)
+        samples = next_reply(batch, self._query.address, self._received, self._digest)
         self._received += len(samples)
         self._digest = samples.model.digest
         if self._batch_size is None:

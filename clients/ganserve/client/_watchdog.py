@@ -35,16 +35,23 @@ class Watchdog:
     @contextmanager
     def watching(self, wait_s: float | None, give_up: Callable[[], object]) -> Iterator[Watch]:
         """Calls `give_up`, from another thread, where the body is not through in time; None waits for ever."""
-        watch = Watch(math.inf if wait_s is None else time.monotonic() + wait_s, give_up)
-        if wait_s is None:
-            yield watch
-            return
-        self._add(watch)
+        watch = self.begin(wait_s, give_up)
         try:
             yield watch
         finally:
-            with self._changed:
-                self._watches.discard(watch)
+            self.end(watch)
+
+    def begin(self, wait_s: float | None, give_up: Callable[[], object]) -> Watch:
+        """Calls `give_up`, from another thread, unless the watch is ended in time; None waits for ever."""
+        watch = Watch(math.inf if wait_s is None else time.monotonic() + wait_s, give_up)
+        if wait_s is not None:
+            self._add(watch)
+        return watch
+
+    def end(self, watch: Watch) -> None:
+        """Gives up on nothing any more."""
+        with self._changed:
+            self._watches.discard(watch)
 
     def _add(self, watch: Watch) -> None:
         with self._changed:
@@ -77,6 +84,17 @@ class Watchdog:
 def watching(wait_s: float | None, give_up: Callable[[], object]) -> AbstractContextManager[Watch]:
     """`Watchdog.watching` of the one that this process has."""
     return _watchdog.watching(wait_s, give_up)
+
+
+def begin_watch(wait_s: float | None, give_up: Callable[[], object]) -> Watch:
+    """`Watchdog.begin` of the one that this process has."""
+    return _watchdog.begin(wait_s, give_up)
+
+
+def end_watch(watch: Watch | None) -> None:
+    """`Watchdog.end` of the one that this process has."""
+    if watch is not None:
+        _watchdog.end(watch)
 
 
 _watchdog = Watchdog()

@@ -48,6 +48,7 @@ def dump(
     labels: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     counts: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     truncation: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
+    spread: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
 ) -> None:
     """Write a data set of samples to disk, in shards, that is the same bytes however it was written.
 
@@ -85,6 +86,7 @@ def dump(
             (0=0.9,1=0.1). Balanced by default, for a generator that knows classes.
         counts: Exactly how many samples of each class, in place of --labels: dog=1100,frog=1400.
         truncation: Bound on the absolute value of the latents, such as 1.5: fewer odd samples, less variety.
+        spread: What the latents are multiplied by, such as 1.2: more variety, more odd samples; below 1, less of both.
     """
     show_waiting()
     share = None if shard is None else _read_share(shard)
@@ -102,6 +104,7 @@ def dump(
             labels=wanted.labels,
             counts=wanted.counts,
             truncation=truncation,
+            spread=spread,
             within_one_level=within_one_level,
         )
         numbers = range(plan.num_shards) if share is None else range(share[0], plan.num_shards, share[1])

@@ -99,6 +99,7 @@ class Plan:
             seed=address.seed,
             first_index=first_index,
             truncation=address.truncation if address.HasField("truncation") else None,
+            spread=address.spread if address.HasField("spread") else None,
             **_label_arguments(self.message.query.labels),
         )
         with closing(batches):

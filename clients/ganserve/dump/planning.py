@@ -38,6 +38,7 @@ def make_plan(
     labels: LabelsLike | None = None,
     counts: CountsLike | None = None,
     truncation: float | None = None,
+    spread: float | None = None,
     within_one_level: bool = False,
 ) -> Plan:
     """Plans a dump of a source's model, which makes the first sample to say what makes it.
@@ -53,6 +54,7 @@ def make_plan(
         labels: as for `Client.generate`.
         counts: as for `Client.generate`.
         truncation: as for `Client.generate`.
+        spread: as for `Client.generate`.
         within_one_level: whether pixels may differ by one 8-bit level from one making to the next, as a GPU's may.
 
     Raises:
@@ -75,10 +77,13 @@ def make_plan(
         labels=labels,
         counts=counts,
         truncation=truncation,
+        spread=spread,
         encoding=ImageEncoding(),
     )
     query.ClearField("encoding")
-    first = source.generate(1, seed=seed, first_index=first_index, labels=labels, counts=counts, truncation=truncation)
+    first = source.generate(
+        1, seed=seed, first_index=first_index, labels=labels, counts=counts, truncation=truncation, spread=spread
+    )
     _check_reproducible(first, served, within_one_level)
     num_samples = query.address.count
     shards = default_num_shards(num_samples, served, format) if num_shards is None else num_shards

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from functools import lru_cache
@@ -25,6 +25,7 @@ NUM_INDICES: Final = 2**64
 
 _LATENT_TAG: Final = int.from_bytes(b"gan-lat1", "big")
 _WORDS_PER_BLOCK: Final = 4
+_SPREADS: Final = (1e-20, 1e20)  # so that latents are normal float32: values before it are 2.7e-16 to 8.3
 _WORD_MASK: Final = 2**64 - 1
 
 Latents = NDArray[np.float32]
@@ -73,7 +74,14 @@ class IndexList:
 Indices = IndexRange | IndexList
 
 
-def sample_latents(seed: int, first_index: int, count: int, dim: int, truncation: float | None = None) -> Latents:
+def sample_latents(
+    seed: int,
+    first_index: int,
+    count: int,
+    dim: int,
+    truncation: float | None = None,
+    spread: float | None = None,
+) -> Latents:
     """Latents of indices `first_index … first_index + count - 1` of a seed.
 
     Args:
@@ -81,28 +89,34 @@ def sample_latents(seed: int, first_index: int, count: int, dim: int, truncation
         first_index: at least 0; the last index is below 2^64.
         count: number of latents, at least 0.
         dim: length of a latent.
-        truncation: bound on the absolute value of every latent value; None leaves them unbounded.
+        truncation: bound on the absolute value of every normal value; None leaves them unbounded.
+        spread: what every value is multiplied by, after it is truncated; None leaves them as they are.
 
     Returns:
-        float32 (count, dim), standard normal, or standard normal truncated to [-truncation, truncation].
+        float32 (count, dim): standard normal values, truncated to [-truncation, truncation], times the spread.
 
     Raises:
-        InvalidRequestError: the truncation is not a finite number above 0.
+        InvalidRequestError: the truncation is not a finite number above 0, or the spread is not 1e-20 to 1e20.
     """
-    return draw_latents([IndexRange(seed, first_index, count)], dim, [truncation])
+    return draw_latents([IndexRange(seed, first_index, count)], dim, [truncation], [spread])
 
 
-def draw_latents(ranges: Sequence[IndexRange], dim: int, truncations: Sequence[float | None]) -> Latents:
-    """Latents of many ranges in order, each with its own truncation, in one draw: float32 (N, dim).
+def draw_latents(
+    ranges: Sequence[IndexRange],
+    dim: int,
+    truncations: Sequence[float | None],
+    spreads: Sequence[float | None],
+) -> Latents:
+    """Latents of many ranges in order, each with its own truncation and spread, in one draw: float32 (N, dim).
 
     Raises:
-        InvalidRequestError: a truncation is not a finite number above 0.
+        InvalidRequestError: as `sample_latents` does.
     """
     q = uniform_words_to_q(draw_words(ranges, _LATENT_TAG, dim))
-    if any(truncation is not None for truncation in truncations):
-        scales = [1.0 if truncation is None else _truncation_scale(truncation) for truncation in truncations]
-        q *= np.repeat(scales, [one.num_indices for one in ranges])[:, np.newaxis]
-    return inverse_normal_cdf(q).astype(np.float32)
+    _scale(q, ranges, truncations, _truncation_scale)
+    z = inverse_normal_cdf(q)
+    _scale(z, ranges, spreads, _spread_scale)
+    return z.astype(np.float32)
 
 
 @lru_cache(maxsize=256)
@@ -126,9 +140,23 @@ def central_probability(z: float) -> float:
         return float(2 / _PI.sqrt() * (-x * x).exp() * total)
 
 
+def _scale(
+    rows: Floats, ranges: Sequence[IndexRange], values: Sequence[float | None], factor: Callable[[float], float]
+) -> None:
+    """Multiplies the rows (N, dim) of each range, in place, by the factor of its value; by nothing where it is None."""
+    if any(value is not None for value in values):
+        factors = [1.0 if value is None else factor(value) for value in values]
+        rows *= np.repeat(factors, [one.num_indices for one in ranges])[:, np.newaxis]
+
+
 def _truncation_scale(truncation: float) -> float:
     check_truncation(truncation)
     return central_probability(truncation)
+
+
+def _spread_scale(spread: float) -> float:
+    check_spread(spread)
+    return spread
 
 
 def check_truncation(truncation: float) -> None:
@@ -137,6 +165,16 @@ def check_truncation(truncation: float) -> None:
         raise InvalidRequestError(
             f"truncation is {truncation}; it must be a finite number above 0, such as 1.5",
             field="query.address.truncation",
+        )
+
+
+def check_spread(spread: float) -> None:
+    """Raises InvalidRequestError unless the spread is a number such that every latent is a normal float32."""
+    least, most = _SPREADS
+    if not least <= spread <= most:
+        raise InvalidRequestError(
+            f"spread is {spread}; it must be a number above 0, from {least:g} to {most:g}, such as 1.2",
+            field="query.address.spread",
         )
 
 

@@ -7,13 +7,14 @@ copy: the serialised header, then tag and length of the pixels, then the pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.contract.errors import InvalidRequestError, ServerError
-from ganserve.v1.generator_pb2 import ExplicitLatents, SampleBatch
+from ganserve.v1.generator_pb2 import ExplicitLatents, Outcome, Refusal, SampleBatch
 
 _FLOAT32: Final = np.dtype("<f4")
 _LENGTH_DELIMITED: Final = 2
@@ -69,6 +70,22 @@ def frame_reply(header: SampleBatch, pixels: NDArray[np.uint8]) -> bytes:
     pixels_prefix = _prefix(SampleBatch.PIXELS_FIELD_NUMBER, pixels.nbytes)
     batch_prefix = _prefix(1, len(head) + len(pixels_prefix) + pixels.nbytes)
     return b"".join((batch_prefix, head, pixels_prefix, pixels.data.cast("B")))
+
+
+def frame_outcomes(outcomes: Sequence[bytes | Refusal]) -> bytes:
+    """A `GenerateManyResponse`, serialised, of serialised `GenerateResponse`s and of refusals, in order.
+
+    The same message, byte for byte, as protobuf's own encoding.
+    """
+    chunks: list[bytes] = []
+    for outcome in outcomes:
+        if isinstance(outcome, bytes):
+            inner = _prefix(Outcome.RESPONSE_FIELD_NUMBER, len(outcome))
+            chunks += (_prefix(1, len(inner) + len(outcome)), inner, outcome)
+        else:
+            refused = Outcome(refusal=outcome).SerializeToString()
+            chunks += (_prefix(1, len(refused)), refused)
+    return b"".join(chunks)
 
 
 def unpack_pixels(batch: SampleBatch) -> NDArray[np.uint8]:

@@ -185,7 +185,7 @@ class TensorSpec(message.Message):
 
 @typing.final
 class GoldenSamples(message.Message):
-    """Samples `0, 1, …` of a seed, without truncation, balanced over the classes where there are any."""
+    """Samples `0, 1, …` of a seed, without truncation or spread, balanced over the classes where there are any."""
 
     DESCRIPTOR: descriptor.Descriptor
 

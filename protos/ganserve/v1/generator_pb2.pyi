@@ -5,6 +5,7 @@ Samples of a generator, by address or from latents."""
 
 from collections import abc as abc
 from ganserve.v1 import model_pb2 as model_pb2
+from google.protobuf import any_pb2 as any_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
@@ -19,6 +20,29 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _Priority:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """Interactive. So is every value that the server does not know."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """Somebody waits for them: they run before all that is bulk."""
+    PRIORITY_BULK: _Priority.ValueType  # 2
+    """They fill what interactive requests leave free. While any wait, at least a quarter of all rows that run are theirs."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """How urgent samples are."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""Interactive. So is every value that the server does not know."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""Somebody waits for them: they run before all that is bulk."""
+PRIORITY_BULK: Priority.ValueType  # 2
+"""They fill what interactive requests leave free. While any wait, at least a quarter of all rows that run are theirs."""
 
 class _ImageFormat:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -58,6 +82,9 @@ class GenerateRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     QUERY_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
+    priority: Priority.ValueType
+    """How urgent they are."""
     @builtins.property
     def query(self) -> SampleQuery:
         """The samples."""
@@ -66,10 +93,11 @@ class GenerateRequest(message.Message):
         self,
         *,
         query: SampleQuery | None = ...,
+        priority: Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["priority", b"priority", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -96,6 +124,170 @@ class GenerateResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class GenerateManyRequest(message.Message):
+    """Asks for several replies at once."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def requests(self) -> containers.RepeatedCompositeFieldContainer[TimedRequest]:
+        """The requests, at most 256. Their samples have to fit one reply together; requests beyond that are refused."""
+
+    def __init__(
+        self,
+        *,
+        requests: abc.Iterable[TimedRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TimedRequest(message.Message):
+    """One request of several."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: builtins.int
+    REMAINING_S_FIELD_NUMBER: builtins.int
+    remaining_s: builtins.float
+    """Seconds from now after which its samples are worth nothing. Without it, or where it is later, the call's own
+    deadline.
+    """
+    @builtins.property
+    def request(self) -> GenerateRequest:
+        """The request."""
+
+    def __init__(
+        self,
+        *,
+        request: GenerateRequest | None = ...,
+        remaining_s: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_remaining_s", b"_remaining_s", "remaining_s", b"remaining_s", "request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_remaining_s", b"_remaining_s", "remaining_s", b"remaining_s", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__remaining_s: _TypeAlias = typing.Literal["remaining_s"]  # noqa: Y015
+    _WhichOneofArgType__remaining_s: _TypeAlias = typing.Literal["_remaining_s", b"_remaining_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remaining_s) -> _WhichOneofReturnType__remaining_s | None: ...
+
+@typing.final
+class GenerateManyResponse(message.Message):
+    """Several replies at once."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def outcomes(self) -> containers.RepeatedCompositeFieldContainer[Outcome]:
+        """One outcome a request, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: abc.Iterable[Outcome] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Outcome(message.Message):
+    """How one request of several ended."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: builtins.int
+    REFUSAL_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def response(self) -> GenerateResponse:
+        """The reply that Generate would have sent."""
+
+    @builtins.property
+    def refusal(self) -> Refusal:
+        """The status that Generate would have ended with."""
+
+    def __init__(
+        self,
+        *,
+        response: GenerateResponse | None = ...,
+        refusal: Refusal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["outcome", b"outcome", "refusal", b"refusal", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["outcome", b"outcome", "refusal", b"refusal", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = typing.Literal["response", "refusal"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+@typing.final
+class Refusal(message.Message):
+    """A status other than OK. Has the fields of `google.rpc.Status`, and so the same encoding."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    DETAILS_FIELD_NUMBER: builtins.int
+    code: builtins.int
+    """Number of the gRPC status."""
+    message: builtins.str
+    """What is wrong and how to mend it, for people."""
+    @builtins.property
+    def details(self) -> containers.RepeatedCompositeFieldContainer[any_pb2.Any]:
+        """`google.rpc.BadRequest` with the field at fault and `google.rpc.RetryInfo` with the advised wait, where known."""
+
+    def __init__(
+        self,
+        *,
+        code: builtins.int = ...,
+        message: builtins.str = ...,
+        details: abc.Iterable[any_pb2.Any] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "details", b"details", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CallTimes(message.Message):
+    """Where the milliseconds of one Generate call went on the server. They add up to the time from the arrival of the
+    request to the end of its encoding.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    QUEUE_MS_FIELD_NUMBER: builtins.int
+    COMPUTE_MS_FIELD_NUMBER: builtins.int
+    ENCODE_MS_FIELD_NUMBER: builtins.int
+    queue_ms: builtins.float
+    """Until the first of its rows began to run."""
+    compute_ms: builtins.float
+    """From then on, until the last of them was made. Rows of a request that run in several batches wait in between."""
+    encode_ms: builtins.float
+    """From then on, until the reply was encoded."""
+    def __init__(
+        self,
+        *,
+        queue_ms: builtins.float = ...,
+        compute_ms: builtins.float = ...,
+        encode_ms: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["compute_ms", b"compute_ms", "encode_ms", b"encode_ms", "queue_ms", b"queue_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class StreamSamplesRequest(message.Message):
     """Asks for samples in a stream of replies."""
 
@@ -103,8 +295,11 @@ class StreamSamplesRequest(message.Message):
 
     QUERY_FIELD_NUMBER: builtins.int
     MAX_BATCH_SIZE_FIELD_NUMBER: builtins.int
+    PRIORITY_FIELD_NUMBER: builtins.int
     max_batch_size: builtins.int
     """Most samples in one reply. Without it, or where it is larger, at most 1024 and as many as fit 1 MiB."""
+    priority: Priority.ValueType
+    """How urgent they are."""
     @builtins.property
     def query(self) -> SampleQuery:
         """The samples."""
@@ -114,10 +309,11 @@ class StreamSamplesRequest(message.Message):
         *,
         query: SampleQuery | None = ...,
         max_batch_size: builtins.int | None = ...,
+        priority: Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_max_batch_size", b"_max_batch_size", "max_batch_size", b"max_batch_size", "query", b"query"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_max_batch_size", b"_max_batch_size", "max_batch_size", b"max_batch_size", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_max_batch_size", b"_max_batch_size", "max_batch_size", b"max_batch_size", "priority", b"priority", "query", b"query"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_batch_size: _TypeAlias = typing.Literal["max_batch_size"]  # noqa: Y015
     _WhichOneofArgType__max_batch_size: _TypeAlias = typing.Literal["_max_batch_size", b"_max_batch_size"]  # noqa: Y015
@@ -307,7 +503,7 @@ class SampleQuery(message.Message):
 @typing.final
 class SampleAddress(message.Message):
     """Samples of a seed: either `first_index … first_index + count - 1`, or those of `indices`. Their images depend on
-    nothing but the model's digest, the seed, the index, the label policy and the truncation.
+    nothing but the model's digest, the seed, the index, the label policy, the truncation and the spread.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -317,6 +513,7 @@ class SampleAddress(message.Message):
     COUNT_FIELD_NUMBER: builtins.int
     TRUNCATION_FIELD_NUMBER: builtins.int
     INDICES_FIELD_NUMBER: builtins.int
+    SPREAD_FIELD_NUMBER: builtins.int
     seed: builtins.int
     """The seed. Without it the server draws one and says which."""
     first_index: builtins.int
@@ -325,6 +522,10 @@ class SampleAddress(message.Message):
     """Number of samples, at least 1."""
     truncation: builtins.float
     """Bound on the absolute value of a latent, above 0. Without it, latents are not truncated."""
+    spread: builtins.float
+    """What every latent is multiplied by, after it is truncated: 1e-20 to 1e20. Above 1 there is more variety and there
+    are more odd samples; below 1, less of both. Without it, latents are not multiplied.
+    """
     @builtins.property
     def indices(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Indices in any order, any of them any number of times, in place of `first_index` and `count`. Samples come in this
@@ -339,17 +540,22 @@ class SampleAddress(message.Message):
         count: builtins.int = ...,
         truncation: builtins.float | None = ...,
         indices: abc.Iterable[builtins.int] | None = ...,
+        spread: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_truncation", b"_truncation", "seed", b"seed", "truncation", b"truncation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_spread", b"_spread", "_truncation", b"_truncation", "seed", b"seed", "spread", b"spread", "truncation", b"truncation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_truncation", b"_truncation", "count", b"count", "first_index", b"first_index", "indices", b"indices", "seed", b"seed", "truncation", b"truncation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_spread", b"_spread", "_truncation", b"_truncation", "count", b"count", "first_index", b"first_index", "indices", b"indices", "seed", b"seed", "spread", b"spread", "truncation", b"truncation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__spread: _TypeAlias = typing.Literal["spread"]  # noqa: Y015
+    _WhichOneofArgType__spread: _TypeAlias = typing.Literal["_spread", b"_spread"]  # noqa: Y015
     _WhichOneofReturnType__truncation: _TypeAlias = typing.Literal["truncation"]  # noqa: Y015
     _WhichOneofArgType__truncation: _TypeAlias = typing.Literal["_truncation", b"_truncation"]  # noqa: Y015
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spread) -> _WhichOneofReturnType__spread | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__truncation) -> _WhichOneofReturnType__truncation | None: ...
 
@@ -651,6 +857,7 @@ class SampleBatch(message.Message):
     INDICES_FIELD_NUMBER: builtins.int
     CLASS_NAMES_FIELD_NUMBER: builtins.int
     PROVENANCE_FIELD_NUMBER: builtins.int
+    SPREAD_FIELD_NUMBER: builtins.int
     count: builtins.int
     """Number of samples."""
     seed: builtins.int
@@ -661,6 +868,10 @@ class SampleBatch(message.Message):
     """Format of the images."""
     pixels: builtins.bytes
     """All samples, for raw. Written after all other fields, so that a server can append it without a copy."""
+    spread: builtins.float
+    """The spread of the latents, where the request named one. A server that knows nothing of spread leaves it out, so
+    that its samples are not taken for others.
+    """
     @builtins.property
     def model(self) -> model_pb2.ModelIdentity:
         """The model that made them."""
@@ -704,11 +915,17 @@ class SampleBatch(message.Message):
         indices: abc.Iterable[builtins.int] | None = ...,
         class_names: abc.Iterable[builtins.str] | None = ...,
         provenance: model_pb2.Provenance | None = ...,
+        spread: builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "image", b"image", "model", b"model", "provenance", b"provenance", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_spread", b"_spread", "image", b"image", "model", b"model", "provenance", b"provenance", "seed", b"seed", "spread", b"spread"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "class_names", b"class_names", "count", b"count", "files", b"files", "first_index", b"first_index", "format", b"format", "image", b"image", "indices", b"indices", "labels", b"labels", "model", b"model", "pixels", b"pixels", "provenance", b"provenance", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_seed", b"_seed", "_spread", b"_spread", "class_names", b"class_names", "count", b"count", "files", b"files", "first_index", b"first_index", "format", b"format", "image", b"image", "indices", b"indices", "labels", b"labels", "model", b"model", "pixels", b"pixels", "provenance", b"provenance", "seed", b"seed", "spread", b"spread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__seed: _TypeAlias = typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__spread: _TypeAlias = typing.Literal["spread"]  # noqa: Y015
+    _WhichOneofArgType__spread: _TypeAlias = typing.Literal["_spread", b"_spread"]  # noqa: Y015
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__spread) -> _WhichOneofReturnType__spread | None: ...

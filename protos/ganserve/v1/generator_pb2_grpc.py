@@ -40,6 +40,11 @@ class GeneratorServiceStub(object):
                 request_serializer=ganserve_dot_v1_dot_generator__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=ganserve_dot_v1_dot_generator__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.GenerateMany = channel.unary_unary(
+                '/ganserve.v1.GeneratorService/GenerateMany',
+                request_serializer=ganserve_dot_v1_dot_generator__pb2.GenerateManyRequest.SerializeToString,
+                response_deserializer=ganserve_dot_v1_dot_generator__pb2.GenerateManyResponse.FromString,
+                _registered_method=True)
         self.StreamSamples = channel.unary_stream(
                 '/ganserve.v1.GeneratorService/StreamSamples',
                 request_serializer=ganserve_dot_v1_dot_generator__pb2.StreamSamplesRequest.SerializeToString,
@@ -63,6 +68,15 @@ class GeneratorServiceServicer(object):
 
     def Generate(self, request, context):
         """Makes as many samples as fit one reply.
+        A caller that sends the metadata key `ganserve-profile` gets the call's times as trailing metadata,
+        `ganserve-call-times-bin`, which is a serialised CallTimes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GenerateMany(self, request, context):
+        """Answers several small Generate requests in one reply, each as if it had been sent by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +110,11 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=ganserve_dot_v1_dot_generator__pb2.GenerateRequest.FromString,
                     response_serializer=ganserve_dot_v1_dot_generator__pb2.GenerateResponse.SerializeToString,
+            ),
+            'GenerateMany': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateMany,
+                    request_deserializer=ganserve_dot_v1_dot_generator__pb2.GenerateManyRequest.FromString,
+                    response_serializer=ganserve_dot_v1_dot_generator__pb2.GenerateManyResponse.SerializeToString,
             ),
             'StreamSamples': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamSamples,
@@ -141,6 +160,33 @@ class GeneratorService(object):
             '/ganserve.v1.GeneratorService/Generate',
             ganserve_dot_v1_dot_generator__pb2.GenerateRequest.SerializeToString,
             ganserve_dot_v1_dot_generator__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateMany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ganserve.v1.GeneratorService/GenerateMany',
+            ganserve_dot_v1_dot_generator__pb2.GenerateManyRequest.SerializeToString,
+            ganserve_dot_v1_dot_generator__pb2.GenerateManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,7 +34,12 @@ class GeneratorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GeneratorServiceAsyncStub: ...
     Generate: _grpc.UnaryUnaryMultiCallable[_generator_pb2.GenerateRequest, _generator_pb2.GenerateResponse]
-    """Makes as many samples as fit one reply."""
+    """Makes as many samples as fit one reply.
+    A caller that sends the metadata key `ganserve-profile` gets the call's times as trailing metadata,
+    `ganserve-call-times-bin`, which is a serialised CallTimes.
+    """
+    GenerateMany: _grpc.UnaryUnaryMultiCallable[_generator_pb2.GenerateManyRequest, _generator_pb2.GenerateManyResponse]
+    """Answers several small Generate requests in one reply, each as if it had been sent by itself."""
     StreamSamples: _grpc.UnaryStreamMultiCallable[_generator_pb2.StreamSamplesRequest, _generator_pb2.StreamSamplesResponse]
     """Makes any number of samples and sends them in the order asked for, at most about 1 MiB at a time."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_generator_pb2.GetModelRequest, _generator_pb2.GetModelResponse]
@@ -48,7 +53,12 @@ class GeneratorServiceAsyncStub(GeneratorServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryUnaryMultiCallable[_generator_pb2.GenerateRequest, _generator_pb2.GenerateResponse]  # type: ignore[assignment]
-    """Makes as many samples as fit one reply."""
+    """Makes as many samples as fit one reply.
+    A caller that sends the metadata key `ganserve-profile` gets the call's times as trailing metadata,
+    `ganserve-call-times-bin`, which is a serialised CallTimes.
+    """
+    GenerateMany: _aio.UnaryUnaryMultiCallable[_generator_pb2.GenerateManyRequest, _generator_pb2.GenerateManyResponse]  # type: ignore[assignment]
+    """Answers several small Generate requests in one reply, each as if it had been sent by itself."""
     StreamSamples: _aio.UnaryStreamMultiCallable[_generator_pb2.StreamSamplesRequest, _generator_pb2.StreamSamplesResponse]  # type: ignore[assignment]
     """Makes any number of samples and sends them in the order asked for, at most about 1 MiB at a time."""
     GetModel: _aio.UnaryUnaryMultiCallable[_generator_pb2.GetModelRequest, _generator_pb2.GetModelResponse]  # type: ignore[assignment]
@@ -65,7 +75,18 @@ class GeneratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _generator_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_generator_pb2.GenerateResponse, _abc.Awaitable[_generator_pb2.GenerateResponse]]:
-        """Makes as many samples as fit one reply."""
+        """Makes as many samples as fit one reply.
+        A caller that sends the metadata key `ganserve-profile` gets the call's times as trailing metadata,
+        `ganserve-call-times-bin`, which is a serialised CallTimes.
+        """
+
+    @_abc_1.abstractmethod
+    def GenerateMany(
+        self,
+        request: _generator_pb2.GenerateManyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_generator_pb2.GenerateManyResponse, _abc.Awaitable[_generator_pb2.GenerateManyResponse]]:
+        """Answers several small Generate requests in one reply, each as if it had been sent by itself."""
 
     @_abc_1.abstractmethod
     def StreamSamples(

@@ -26,4 +26,5 @@ def describe_batch(model: LoadedModel, source: Source, start: int, made: Rows, e
         indices=indices,
         format=encoding.format or ImageFormat.IMAGE_FORMAT_RAW,
         provenance=model.provenance,
+        spread=source.spread,
     )

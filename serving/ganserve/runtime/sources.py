@@ -24,6 +24,7 @@ from ganserve.contract.latents import (
     IndexList,
     IndexRange,
     Indices,
+    check_spread,
     check_truncation,
     draw_latents,
 )
@@ -48,12 +49,14 @@ class AddressedLatents:
     indices: Indices
     dim: int
     truncation: float | None
+    spread: float | None
 
     @classmethod
     def draw(cls, parts: Sequence[tuple[Self, int, int]]) -> Column:
         ranges = [(one, column) for column, start, count in parts for one in column.indices.part(start, count)]
         truncations = [column.truncation for _, column in ranges]
-        return draw_latents([one for one, _ in ranges], parts[0][0].dim, truncations)
+        spreads = [column.spread for _, column in ranges]
+        return draw_latents([one for one, _ in ranges], parts[0][0].dim, truncations, spreads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,7 @@ class Source:
         seed: where the rows have one.
         first_index: index of row 0.
         scattered: index of every row, uint64 (count,), where they need not follow one another.
+        spread: what the latents are multiplied by, where the query says so.
     """
 
     columns: Mapping[str, InputColumn]
@@ -98,6 +102,7 @@ class Source:
     seed: int | None = None
     first_index: int = 0
     scattered: NDArray[np.uint64] | None = None
+    spread: float | None = None
 
     @property
     def count_field(self) -> str:
@@ -176,13 +181,17 @@ def _open_address(address: SampleAddress, sampler: LabelSampler | None, card: Mo
     truncation = address.truncation if address.HasField("truncation") else None
     if truncation is not None:
         check_truncation(truncation)
-    latents = AddressedLatents(indices=indices, dim=card.latent_dim, truncation=truncation)
+    spread = address.spread if address.HasField("spread") else None
+    if spread is not None:
+        check_spread(spread)
+    latents = AddressedLatents(indices=indices, dim=card.latent_dim, truncation=truncation, spread=spread)
     return Source(
         columns=_generator_columns(latents, sampler, indices),
         count=indices.num_indices,
         seed=seed,
         first_index=indices.first_index,
         scattered=indices.values if isinstance(indices, IndexList) else None,
+        spread=spread,
     )
 
 

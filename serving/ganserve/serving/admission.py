@@ -7,16 +7,24 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from .scheduler import Priority
+
 
 class Budget:
     """Counts amounts of one thing up to a limit. Belongs to one event loop.
 
     A request takes its amount at once or not at all; a part of a stream waits for its turn. An amount beyond the whole
-    limit is admitted alone.
+    limit is admitted alone. Bulk requests and streams get half of the limit at most, so that they leave room for those
+    who cannot wait.
+
+    Attributes:
+        limit: most that may be taken.
+        bulk_limit: most that may be taken once something bulk or a stream is added.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self.bulk_limit = limit // 2
         self._taken = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
@@ -25,19 +33,20 @@ class Budget:
         """What is taken and not yet given back."""
         return self._taken
 
-    def has_room(self, amount: int) -> bool:
+    def limit_of(self, priority: Priority) -> int:
+        """The limit that holds for a request."""
+        return self.bulk_limit if priority is Priority.BULK else self.limit
+
+    def has_room(self, amount: int, priority: Priority = Priority.INTERACTIVE) -> bool:
         """Whether so much more may be taken at once."""
-        return not self._taken or self._taken + amount <= self.limit
+        return not self._taken or self._taken + amount <= self.limit_of(priority)
 
     def take(self, amount: int) -> None:
         """Takes an amount that there is room for."""
         self._taken += amount
 
     async def take_in_turn(self, amount: int) -> None:
-        """Waits for room, first come, first served, and takes the amount; a caller that is cancelled takes nothing.
-
-        Those who wait get half of the budget at most, so that streams leave room for requests that do not.
-        """
+        """Waits for room, first come, first served, and takes the amount; a caller that is cancelled takes nothing."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((amount, turn))
         self._admit_waiting()
@@ -68,7 +77,7 @@ class Budget:
             amount, turn = self._waiting[0]
             # Several may be cancelled before any of them runs again, so those that were are passed over here.
             if not turn.cancelled():
-                if self._taken and self._taken + amount > self.limit // 2:
+                if self._taken and self._taken + amount > self.bulk_limit:
                     return
                 self._taken += amount
                 turn.set_result(None)

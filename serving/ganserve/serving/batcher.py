@@ -24,7 +24,7 @@ from ganserve.runtime.sources import Source, draw_rows
 
 from .admission import Budget
 from .dispatcher import Dispatcher
-from .scheduler import Batch, Caller, Job, RowQueue, Slice, best_batch_size
+from .scheduler import Batch, Caller, Job, Priority, RowQueue, Slice, best_batch_size
 from .throttled_log import ThrottledLog
 
 _failures = ThrottledLog(logging.getLogger(__name__))
@@ -91,16 +91,17 @@ class Batcher:
             OverloadedError: there is no room for them.
             DeadlineError: the deadline would pass before they could be done.
         """
-        if not self._budget.has_room(num_rows):
-            admitted = self._budget.taken
+        if not self._budget.has_room(num_rows, caller.priority):
+            admitted, limit = self._budget.taken, self._budget.limit_of(caller.priority)
             raise OverloadedError(
-                f"{admitted} rows are queued and {num_rows} more would exceed the {self._budget.limit} that this "
-                "server queues; try again shortly, or with fewer samples",
+                f"{admitted} rows are queued and {num_rows} more would exceed the {limit} that this server queues"
+                f"{' for bulk requests' if caller.priority is Priority.BULK else ''}; "
+                "try again shortly, or with fewer samples",
                 retry_after_s=max(_MIN_RETRY_S, self._expected_s(admitted)),
             )
         if caller.deadline_s is None:
             return
-        rows_ahead = self._queue.rows_before(caller.client, num_rows)
+        rows_ahead = self._queue.rows_before(caller, num_rows)
         needed_s = self._expected_s(rows_ahead + num_rows)
         if self._clock() + needed_s > caller.deadline_s:
             raise DeadlineError(
@@ -157,11 +158,15 @@ class Batcher:
             num_lanes: idle lanes that the waiting rows are divided over.
         """
         num_rows = best_batch_size(self._queue.num_rows, num_lanes, self._engine.max_batch, self._engine.cost_s)
-        batch = self._queue.plan(num_rows, self._clock())
+        now_s = self._clock()
+        batch = self._queue.plan(num_rows, now_s)
         for job in batch.expired:
             self._fail(job, DeadlineError("the deadline passed before the samples were made; allow more time"))
         if not batch.slices:
             return 0.0
+        for part in batch.slices:
+            if part.job.caller.stopwatch:
+                part.job.caller.stopwatch.mark_launched(now_s)
         loop = asyncio.get_running_loop()
         execution = self._engine.lanes.submit(execute, self._engine, batch)
         execution.add_done_callback(lambda done: loop.call_soon_threadsafe(self._settle, batch, done))

@@ -16,9 +16,9 @@ from typing import Any, Final, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from ganserve.contract.errors import InvalidRequestError, OverloadedError, RequestError, ServerError, UnavailableError
+from ganserve.contract.errors import InvalidRequestError, OverloadedError, RequestError, UnavailableError
 
-from .status import status_code, status_details, status_text
+from .status import as_request_error, status_code, status_details, status_text
 from .throttled_log import ThrottledLog
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -147,9 +147,8 @@ class CallGate(grpc.aio.ServerInterceptor):
             await _abort(error, context)
         except grpc.aio.AbortError:
             raise
-        except Exception:  # noqa: BLE001 - the last resort: the log gets the traceback, the caller a status
-            _log.exception("a call failed")
-            await _abort(ServerError("the server failed on this call; its log says why"), context)
+        except Exception as error:  # noqa: BLE001 - the last resort
+            await _abort(as_request_error(error), context)
 
     def _admit(self, context: Context) -> None:
         if self._closed:

@@ -8,7 +8,7 @@ from typing import Final, Self
 from ganserve.contract.errors import InvalidRequestError
 
 # A Generate reply stays under gRPC's default limit of 4 MiB, headers and file formats' overhead included.
-_REPLY_BYTES: Final = 3 * 1024**2
+REPLY_BYTES: Final = 3 * 1024**2
 _OVERHEAD_BYTES_PER_SAMPLE: Final = 512
 
 _STREAM_REPLY_BYTES: Final = 1024**2
@@ -36,7 +36,7 @@ class Limits:
     @classmethod
     def of(cls, sample_bytes: int, *, num_lanes: int, max_batch: int, max_queued_rows: int) -> Self:
         """The limits of a model with such samples."""
-        fitting = _REPLY_BYTES // (sample_bytes + _OVERHEAD_BYTES_PER_SAMPLE)
+        fitting = REPLY_BYTES // (sample_bytes + _OVERHEAD_BYTES_PER_SAMPLE)
         per_part = min(_STREAM_REPLY_BYTES // sample_bytes, _STREAM_REPLY_SAMPLES, max_queued_rows // 2)
         return cls(
             sample_bytes=sample_bytes,
@@ -48,6 +48,10 @@ class Limits:
     def reply_bytes(self, num_samples: int) -> int:
         """What so many samples weigh."""
         return num_samples * self.sample_bytes
+
+    def framed_bytes(self, num_samples: int) -> int:
+        """What so many samples take of the `REPLY_BYTES` of a reply, in any form."""
+        return num_samples * (self.sample_bytes + _OVERHEAD_BYTES_PER_SAMPLE)
 
     def check_request(self, num_samples: int, *, field: str) -> None:
         """Raises InvalidRequestError where so many samples do not fit one reply."""

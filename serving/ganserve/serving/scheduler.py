@@ -1,4 +1,5 @@
-"""Which rows run next: a queue that counts rows, is fair between clients, and plans one batch at a time.
+"""Which rows run next: a queue that counts rows, takes interactive ones first, is fair between clients, and plans one
+batch at a time.
 
 Pure: no threads, no event loop, no model. The caller passes the time in.
 """
@@ -8,8 +9,22 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final
 
 from ganserve.runtime.sources import Source, Span
+
+from .stopwatch import Stopwatch
+
+BULK_EVERY: Final = 4
+"""Of so many rows that run while bulk rows wait, at least one is bulk."""
+
+
+class Priority(Enum):
+    """How urgent rows are."""
+
+    INTERACTIVE = auto()
+    BULK = auto()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +33,15 @@ class Caller:
 
     Attributes:
         client: turns are taken between clients.
+        priority: interactive rows run before bulk ones.
         deadline_s: monotonic time after which the rows are worth nothing, or None.
+        stopwatch: where the caller wants to know where the time goes.
     """
 
     client: str
+    priority: Priority = Priority.INTERACTIVE
     deadline_s: float | None = None
+    stopwatch: Stopwatch | None = None
 
 
 @dataclass(eq=False, kw_only=True)
@@ -84,6 +103,9 @@ class Batch:
     def num_rows(self) -> int:
         return sum(part.num_rows for part in self.slices)
 
+    def __add__(self, other: Batch) -> Batch:
+        return Batch(slices=self.slices + other.slices, expired=self.expired + other.expired)
+
 
 @dataclass(eq=False)
 class _Line:
@@ -93,17 +115,12 @@ class _Line:
     num_rows: int = 0
 
 
-class RowQueue:
-    """A line of jobs for each client, and the clients in the order of their turns."""
+class _Turns:
+    """A line of jobs for each client, and the clients in the order of their turns: all that wait at one priority."""
 
     def __init__(self) -> None:
         self._lines: OrderedDict[str, _Line] = OrderedDict()
-        self._num_rows = 0
-
-    @property
-    def num_rows(self) -> int:
-        """Rows that wait."""
-        return self._num_rows
+        self.num_rows = 0
 
     def add(self, job: Job) -> None:
         """Puts a job behind the client's others."""
@@ -112,7 +129,7 @@ class RowQueue:
         self._count(line, job.num_waiting)
 
     def remove(self, job: Job) -> None:
-        """Takes the rows of a job that still wait out of the queue; those in a batch run to their end."""
+        """Takes the rows of a job that still wait out."""
         line = self._lines.get(job.caller.client)
         if line is not None and job in line.jobs:
             self._drop(line, job)
@@ -120,13 +137,13 @@ class RowQueue:
                 del self._lines[job.caller.client]
 
     def rows_before(self, client: str, num_rows: int) -> int:
-        """Rows that run before the last of `num_rows` new rows of a client, its turns and those of others counted."""
+        """Rows of the same priority that run before the last of `num_rows` new rows of a client."""
         own = self._lines[client].num_rows if client in self._lines else 0
         others = (line.num_rows for name, line in self._lines.items() if name != client)
         return own + sum(min(own + num_rows, waiting) for waiting in others)
 
-    def plan(self, max_rows: int, now_s: float) -> Batch:
-        """Takes at most `max_rows` rows off the queue, in turns between the clients, passing over expired jobs.
+    def take(self, max_rows: int, now_s: float) -> Batch:
+        """Takes at most `max_rows` rows, in turns between the clients, passing over expired jobs.
 
         A client whose turn ends with rows left goes to the back, so a flood of rows from one never holds up another's.
         """
@@ -162,7 +179,53 @@ class RowQueue:
 
     def _count(self, line: _Line, num_rows: int) -> None:
         line.num_rows += num_rows
-        self._num_rows += num_rows
+        self.num_rows += num_rows
+
+
+class RowQueue:
+    """Rows that wait: those of interactive jobs run first, in turns between clients, and bulk fills what is left.
+
+    While bulk rows wait, one row of every `BULK_EVERY` that are planned is theirs. That is counted on from batch to
+    batch, so that they never starve, however small the batches are.
+    """
+
+    def __init__(self) -> None:
+        self._by_priority = {priority: _Turns() for priority in Priority}
+        self._interactive = self._by_priority[Priority.INTERACTIVE]
+        self._bulk = self._by_priority[Priority.BULK]
+        self._num_unshared = 0  # rows planned since bulk, which waits, had its share
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that wait."""
+        return self._interactive.num_rows + self._bulk.num_rows
+
+    def add(self, job: Job) -> None:
+        """Puts a job behind those of its client that are as urgent."""
+        self._by_priority[job.caller.priority].add(job)
+
+    def remove(self, job: Job) -> None:
+        """Takes the rows of a job that still wait out of the queue; those in a batch run to their end."""
+        self._by_priority[job.caller.priority].remove(job)
+
+    def rows_before(self, caller: Caller, num_rows: int) -> int:
+        """Rows that run before the last of `num_rows` new rows of a caller, its turns and those of others counted."""
+        alike = self._by_priority[caller.priority].rows_before(caller.client, num_rows)
+        if caller.priority is Priority.INTERACTIVE:
+            return alike + min(self._bulk.num_rows, (alike + num_rows) // (BULK_EVERY - 1))
+        return alike + min(self._interactive.num_rows, (alike + num_rows) * (BULK_EVERY - 1))
+
+    def plan(self, max_rows: int, now_s: float) -> Batch:
+        """Takes at most `max_rows` rows off the queue, passing over expired jobs."""
+        due = min((self._num_unshared + max_rows) // BULK_EVERY, self._bulk.num_rows)
+        urgent = self._interactive.take(max_rows - due, now_s)
+        bulk = self._bulk.take(max_rows - urgent.num_rows, now_s)
+        # Where bulk jobs turned out to have expired, there is room for more.
+        more = self._interactive.take(max_rows - urgent.num_rows - bulk.num_rows, now_s)
+        batch = urgent + bulk + more
+        unshared = self._num_unshared + batch.num_rows - BULK_EVERY * bulk.num_rows
+        self._num_unshared = max(0, unshared) if self._bulk.num_rows else 0
+        return batch
 
 
 def best_batch_size(num_waiting: int, num_idle_lanes: int, max_batch: int, cost_s: Callable[[int], float]) -> int:

@@ -8,19 +8,22 @@ import time
 from collections.abc import AsyncIterator, Callable, Sized
 from concurrent.futures import Executor
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 import grpc
 
 from ganserve.contract import images as codec
 from ganserve.contract.bundle import IMAGES_OUTPUT
-from ganserve.contract.errors import OverloadedError, UnavailableError
+from ganserve.contract.errors import InvalidRequestError, OverloadedError, UnavailableError
+from ganserve.contract.grpc_keys import CALL_TIMES_KEY, PROFILE_KEY
 from ganserve.contract.images import Images
-from ganserve.contract.tensors import frame_reply
+from ganserve.contract.tensors import frame_outcomes, frame_reply
 from ganserve.runtime.replies import describe_batch
 from ganserve.runtime.sources import Source, open_source
 from ganserve.v1 import generator_pb2
 from ganserve.v1.generator_pb2 import (
+    GenerateManyRequest,
     GenerateRequest,
     GenerateResponse,
     GetModelRequest,
@@ -35,9 +38,12 @@ from ganserve.v1.model_pb2 import ModelState
 
 from .admission import Budget
 from .call_gate import Context
+from .joint_call import answer_jointly
+from .limits import REPLY_BYTES
 from .repository import Model, Repository
 from .sampling import Made, make_all, make_parts
-from .scheduler import Caller
+from .scheduler import Caller, Priority
+from .stopwatch import Stopwatch
 
 SERVICE_NAME: Final = generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].full_name
 
@@ -79,6 +85,7 @@ class GeneratorService:
             SERVICE_NAME,
             {
                 "Generate": unary(self.generate, GenerateRequest.FromString),
+                "GenerateMany": unary(self.generate_many, GenerateManyRequest.FromString),
                 "StreamSamples": stream(self.stream_samples, StreamSamplesRequest.FromString),
                 "GetModel": unary(self.get_model, GetModelRequest.FromString, GetModelResponse.SerializeToString),
                 "ListModels": unary(
@@ -89,18 +96,33 @@ class GeneratorService:
 
     async def generate(self, request: GenerateRequest, context: Context) -> bytes:
         """Generate; the reply is a serialised GenerateResponse."""
-        async with self._use(request.query) as (model, source):
-            model.limits.check_request(source.count, field=source.count_field)
-            self._reserve(model.limits.reply_bytes(source.count), context)
-            made = await make_all(model, source, _caller(context))
-            return await self._serialise(model, source, made, request.query.encoding)
+        if not _wants_times(context):
+            return await self._answer(request, _caller(context, request.priority), context)
+        stopwatch = Stopwatch()
+        caller = replace(_caller(context, request.priority), stopwatch=stopwatch)
+        reply = await self._answer(request, caller, context)
+        stopwatch.mark_encoded()
+        context.set_trailing_metadata(((CALL_TIMES_KEY, stopwatch.times().SerializeToString()),))
+        return reply
+
+    async def generate_many(self, request: GenerateManyRequest, context: Context) -> bytes:
+        """GenerateMany; the reply is a serialised GenerateManyResponse."""
+        of_call = _caller(context)
+        room = Budget(REPLY_BYTES)
+
+        async def answer(one: GenerateRequest, deadline_s: float | None) -> bytes:
+            caller = replace(of_call, priority=_priority(one.priority), deadline_s=deadline_s)
+            return await self._answer(one, caller, context, room)
+
+        return frame_outcomes(await answer_jointly(request.requests, of_call.deadline_s, answer))
 
     async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> AsyncIterator[bytes]:
         """StreamSamples; the replies are serialised StreamSamplesResponses."""
         async with self._use(request.query) as (model, source):
             asked = request.max_batch_size if request.HasField("max_batch_size") else None
             part_size = model.limits.part_size(asked)
-            async with aclosing(make_parts(model, source, part_size, _caller(context), self._budget)) as parts:
+            caller = _caller(context, request.priority)
+            async with aclosing(make_parts(model, source, part_size, caller, self._budget)) as parts:
                 async for made in parts:
                     yield await self._serialise(model, source, made, request.query.encoding)
 
@@ -113,6 +135,20 @@ class GeneratorService:
         """ListModels."""
         self._require_ready()
         return ListModelsResponse(models=[model.describe(self.state) for model in self._repository])
+
+    async def _answer(
+        self, request: GenerateRequest, caller: Caller, context: Context, room: Budget | None = None
+    ) -> bytes:
+        """A serialised GenerateResponse; where several share the `room` of one reply, one that has its place there."""
+        async with self._use(request.query) as (model, source):
+            model.limits.check_request(source.count, field=source.count_field)
+            if room is not None:
+                _take_room(room, model.limits.framed_bytes(source.count))
+            self._reserve(model.limits.reply_bytes(source.count), caller, context)
+            made = await make_all(model, source, caller)
+            if caller.stopwatch:
+                caller.stopwatch.mark_made()
+            return await self._serialise(model, source, made, request.query.encoding)
 
     @asynccontextmanager
     async def _use(self, query: SampleQuery) -> AsyncIterator[tuple[Model, Source]]:
@@ -141,12 +177,13 @@ class GeneratorService:
         if self.state == ModelState.MODEL_STATE_LOADING:
             raise UnavailableError("the server is still loading its models; try again shortly", retry_after_s=1.0)
 
-    def _reserve(self, num_bytes: int, context: Context) -> None:
+    def _reserve(self, num_bytes: int, caller: Caller, context: Context) -> None:
         """Sets bytes aside until the call has ended. Raises OverloadedError."""
-        if not self._budget.has_room(num_bytes):
+        if not self._budget.has_room(num_bytes, caller.priority):
             raise OverloadedError(
                 f"replies of {self._budget.taken} bytes are under way, and {num_bytes} more would exceed the "
-                f"{self._budget.limit} that this server allows; try again shortly",
+                f"{self._budget.limit_of(caller.priority)} that this server allows"
+                f"{' for bulk requests' if caller.priority is Priority.BULK else ''}; try again shortly",
                 retry_after_s=1.0,
             )
         self._budget.take(num_bytes)
@@ -171,7 +208,25 @@ class GeneratorService:
         return [file for part in parts for file in part]
 
 
-def _caller(context: Context) -> Caller:
+def _wants_times(context: Context) -> bool:
+    return any(key == PROFILE_KEY for key, _ in context.invocation_metadata() or ())
+
+
+def _take_room(room: Budget, num_bytes: int) -> None:
+    if not room.has_room(num_bytes):
+        raise InvalidRequestError(
+            "the samples of the requests in this call do not fit one reply; send this one by itself", field="requests"
+        )
+    room.take(num_bytes)
+
+
+def _caller(
+    context: Context, priority: generator_pb2.Priority.ValueType = generator_pb2.PRIORITY_UNSPECIFIED
+) -> Caller:
     remaining_s = context.time_remaining()
     deadline_s = None if remaining_s is None or math.isinf(remaining_s) else time.monotonic() + remaining_s
-    return Caller(client=context.peer(), deadline_s=deadline_s)
+    return Caller(client=context.peer(), priority=_priority(priority), deadline_s=deadline_s)
+
+
+def _priority(value: generator_pb2.Priority.ValueType) -> Priority:
+    return Priority.BULK if value == generator_pb2.PRIORITY_BULK else Priority.INTERACTIVE

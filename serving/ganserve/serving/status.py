@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 import grpc
@@ -9,16 +10,17 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
-from google.rpc.status_pb2 import Status
 
-from ganserve.contract.errors import RequestError
-
-_DETAILS_KEY: Final = "grpc-status-details-bin"
+from ganserve.contract.errors import RequestError, ServerError
+from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
+from ganserve.v1.generator_pb2 import Refusal
 
 # gRPC drops trailers over 8 KiB. A byte of text may take three there, and it travels once more in the details.
 _MAX_TEXT_BYTES: Final = 1_200
 
 Metadata = tuple[tuple[str, bytes], ...]
+
+_log = logging.getLogger(__name__)
 
 
 def status_code(error: RequestError) -> grpc.StatusCode:
@@ -40,6 +42,12 @@ def status_details(error: RequestError) -> Metadata:
     The text stands in the status alone and not in its details too. It has to stand there: readers of these details
     refuse a status whose text is not the call's.
     """
+    status = refusal(error)
+    return ((STATUS_DETAILS_KEY, status.SerializeToString()),) if status.details else ()
+
+
+def refusal(error: RequestError) -> Refusal:
+    """Code, text and details of a request error: a `google.rpc.Status`, byte for byte."""
     details: list[Message] = []
     if error.field:
         details.append(BadRequest(field_violations=[BadRequest.FieldViolation(field=error.field)]))
@@ -47,10 +55,15 @@ def status_details(error: RequestError) -> Metadata:
         delay = Duration()
         delay.FromNanoseconds(round(error.retry_after_s * 1e9))
         details.append(RetryInfo(retry_delay=delay))
-    if not details:
-        return ()
-    status = Status(code=status_code(error).value[0], message=status_text(error), details=map(_pack, details))
-    return ((_DETAILS_KEY, status.SerializeToString()),)
+    return Refusal(code=status_code(error).value[0], message=status_text(error), details=map(_pack, details))
+
+
+def as_request_error(error: Exception) -> RequestError:
+    """The error to tell a caller. Of one that nobody foresaw, the log gets the traceback and the caller a status."""
+    if isinstance(error, RequestError):
+        return error
+    _log.error("a call failed", exc_info=error)
+    return ServerError("the server failed on this call; its log says why")
 
 
 def _pack(message: Message) -> Any:

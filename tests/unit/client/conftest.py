@@ -34,16 +34,23 @@ def deaf_address() -> str:
         return f"127.0.0.1:{unused.getsockname()[1]}"
 
 
-@pytest.fixture(params=["threads", "asyncio"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    """Makes clients: `Client`, and `AsyncClient` behind the same methods, so that one test holds for both."""
+@pytest.fixture(params=["threads", "asyncio", "threads, coalescing", "asyncio, coalescing"])
+def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
+    """Makes clients: `Client`, and `AsyncClient` behind the same methods, so that one test holds for both.
+
+    Of those that coalesce calls, every request for samples is sent as if it travelled with others.
+    """
+    kind, _, coalescing = request.param.partition(", ")
+    monkeypatch.setattr("ganserve.client._joint_call._FEWEST_TOGETHER", 1)
+    monkeypatch.setattr("ganserve.client._gathering._MOST_SHARE", 1)
     with asyncio.Runner() as runner:
         opened: list[Any] = []
 
         def make(target: Any, model: str | None = "digits", **arguments: Any) -> Any:
+            arguments = {"coalesce": bool(coalescing)} | arguments
             client: Any = (
                 Client(target, model=model, **arguments)
-                if request.param == "threads"
+                if kind == "threads"
                 else _Blocking(AsyncClient(target, model=model, **arguments), runner)
             )
             opened.append(client)

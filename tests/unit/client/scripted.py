@@ -14,18 +14,25 @@ import grpc
 import numpy as np
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from ganserve.contract.grpc_keys import CALL_TIMES_KEY, PROFILE_KEY, STATUS_DETAILS_KEY
 from ganserve.contract.images import encode, is_raw
 from ganserve.contract.labels import sample_labels
 from ganserve.v1.generator_pb2 import (
+    CallTimes,
+    GenerateManyRequest,
+    GenerateManyResponse,
     GenerateRequest,
     GenerateResponse,
     GetModelRequest,
     GetModelResponse,
     ListModelsRequest,
     ListModelsResponse,
+    Outcome,
+    Refusal,
     SampleBatch,
     SampleQuery,
     StreamSamplesRequest,
@@ -95,6 +102,10 @@ class Script(GeneratorServiceServicer):
         hold: where it is given, calls of Generate, and replies of a stream after its first, wait for it.
         hold_after: how many calls of Generate do not.
         obeys_pins: whether calls for another digest are refused.
+        times: where calls that ask are told that the time went; None for a server that does not tell.
+        knows_many: whether several requests may come in one call, as they may not to older servers.
+        many: how many requests came in each such call; 0 for one that was refused.
+        knows_spread: whether replies tell of the spread, as those of older servers do not.
     """
 
     name: str = "digits"
@@ -110,6 +121,12 @@ class Script(GeneratorServiceServicer):
     stream_lag: int = 0
     hold_after: int = 0
     obeys_pins: bool = True
+    knows_spread: bool = True
+    knows_many: bool = True
+    many: list[int] = field(default_factory=list)
+    times: CallTimes | None = field(
+        default_factory=lambda: CallTimes(queue_ms=1 / 64, compute_ms=1 / 32, encode_ms=1 / 128)
+    )
     state: ModelState.ValueType = ModelState.MODEL_STATE_SERVING
 
     def asked(self, kind: type[Any]) -> list[Any]:
@@ -117,6 +134,8 @@ class Script(GeneratorServiceServicer):
 
     def Generate(self, request: GenerateRequest, context: Any) -> GenerateResponse:  # noqa: N802
         self.requests.append(request)
+        if self.times and any(key == PROFILE_KEY for key, _ in context.invocation_metadata()):
+            context.set_trailing_metadata(((CALL_TIMES_KEY, self.times.SerializeToString()),))
         self._refuse_other_names(request.query.model.name, context)
         if self.hold and len(self.asked(GenerateRequest)) > self.hold_after:
             self.hold.wait(5)
@@ -131,6 +150,13 @@ class Script(GeneratorServiceServicer):
             field = f"query.address.{asked_by}" if request.query.HasField("address") else "query.latents.values"
             Failure(grpc.StatusCode.INVALID_ARGUMENT, "too many", field=field).end(context)
         return GenerateResponse(batch=self._batch(request.query, 0, count, digest))
+
+    def GenerateMany(self, request: GenerateManyRequest, context: Any) -> GenerateManyResponse:  # noqa: N802
+        if not self.knows_many:
+            self.many.append(0)
+            Failure(grpc.StatusCode.UNIMPLEMENTED, "Method not found!").end(context)
+        self.many.append(len(request.requests))
+        return GenerateManyResponse(outcomes=[self._outcome(one.request, context) for one in request.requests])
 
     def StreamSamples(  # noqa: N802
         self, request: StreamSamplesRequest, context: Any
@@ -178,6 +204,13 @@ class Script(GeneratorServiceServicer):
             max_samples_per_request=self.max_samples,
         )
 
+    def _outcome(self, request: GenerateRequest, of_all: Any) -> Outcome:
+        context = _OneOfMany(of_all)
+        try:
+            return Outcome(response=self.Generate(request, context))
+        except _EndedError as ended:
+            return Outcome(refusal=ended.refusal(context.trailers.get(STATUS_DETAILS_KEY, b"")))
+
     def _refuse_other_names(self, name: str, context: Any) -> None:
         if name != self.name:
             Failure(grpc.StatusCode.NOT_FOUND, f"no model {name!r}", field="model.name").end(context)
@@ -201,6 +234,7 @@ class Script(GeneratorServiceServicer):
             labels=labels,
             class_names=[self.class_names[label] for label in labels],
             format=query.encoding.format,
+            spread=query.address.spread if self.knows_spread and query.address.HasField("spread") else None,
         )
         if seed is None:
             values = np.frombuffer(query.latents.values, "<f4")[::LATENT_DIM].astype(np.uint8)
@@ -222,6 +256,47 @@ class Script(GeneratorServiceServicer):
         return [int(sample_labels(query.labels, self.class_names, seed, index, 1)[0]) for index in indices]
 
 
+class _Current:
+    """The methods of a script as they are when they are called, so that a test may replace one at any time."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda request, context: getattr(self._script, name)(request, context)
+
+
+class _OneOfMany:
+    """The context of a request that came with others."""
+
+    def __init__(self, context: Any) -> None:
+        self.trailers: dict[str, bytes] = {}
+        self.add_callback = context.add_callback
+
+    def set_trailing_metadata(self, metadata: Sequence[tuple[str, bytes]]) -> None:
+        self.trailers = dict(metadata)
+
+    def invocation_metadata(self) -> tuple[()]:
+        return ()
+
+    def abort(self, code: grpc.StatusCode, details: str) -> None:
+        raise _EndedError(code, details)
+
+
+class _EndedError(Exception):
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        self.code = code
+        self.details = details
+
+    def refusal(self, raw_details: bytes) -> Refusal:
+        try:
+            refusal = Refusal.FromString(raw_details)
+        except DecodeError:
+            refusal = Refusal()
+        refusal.code, refusal.message = self.code.value[0], max(self.details, refusal.message, key=len)
+        return refusal
+
+
 class ScriptedServer:
     """Runs a script on 127.0.0.1, on a free port or a given one, or on a gRPC target such as `unix:/path`."""
 
@@ -229,7 +304,7 @@ class ScriptedServer:
         self.script = script
         self._pool = ThreadPoolExecutor(8)
         self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
-        add_GeneratorServiceServicer_to_server(script, self._server)
+        add_GeneratorServiceServicer_to_server(_Current(script), self._server)  # type: ignore[arg-type]
         self.port = self._server.add_insecure_port(target or f"127.0.0.1:{port}")
         self.address = target or f"127.0.0.1:{self.port}"
         self._server.start()

@@ -32,7 +32,8 @@ def forked(check):
             os._exit(2)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-client = Client(sys.argv[1], model="digits", timeout_s=10)
+coalesce = "coalesce" in sys.argv[2:]
+client = Client(sys.argv[1], model="digits", timeout_s=10, coalesce=coalesce)
 """
 
 GENERATE = """
@@ -66,6 +67,29 @@ assert codes == [0] * 5, codes
 assert values(next(stream)) == [4, 5, 6, 7]
 """
 
+SHARED = """
+stop = threading.Event()
+failures = []
+
+def use(seed):
+    while not stop.is_set():
+        try:
+            assert values(client.generate(1, seed=seed)) == [seed]
+        except BaseException as error:
+            failures.append(error)
+            return
+
+threads = [threading.Thread(target=use, args=(seed,)) for seed in range(8)]
+for thread in threads:
+    thread.start()
+codes = [forked(lambda: [values(client.generate(1, seed=seed)) for seed in range(5)] == [[0], [1], [2], [3], [4]]
+                and gc.collect() >= 0) for _ in range(25)]
+stop.set()
+for thread in threads:
+    thread.join()
+assert (codes, failures) == ([0] * 25, []), (codes, failures)
+"""
+
 IN_USE = """
 stop = threading.Event()
 failures = []
@@ -91,14 +115,14 @@ assert (codes, failures) == ([0] * 12, []), (codes, failures)
 
 HEDGED = """
 same = sys.argv[1].replace("127.0.0.1", "localhost")
-client = Client([sys.argv[1], same], model="digits", timeout_s=10, hedge_after_s=0.001)
+client = Client([sys.argv[1], same], model="digits", timeout_s=10, hedge_after_s=0.001, coalesce=coalesce)
 """
 
 ASYNCIO = """
 async def ask(client):
     return values(await client.generate(3, seed=1)) == [1, 2, 3]
 
-other = AsyncClient(sys.argv[1], model="digits", timeout_s=10)
+other = AsyncClient(sys.argv[1], model="digits", timeout_s=10, coalesce=coalesce)
 assert asyncio.run(ask(other))
 
 def refused():
@@ -120,12 +144,14 @@ assert forked(lambda: asyncio.run(ask(AsyncClient(sys.argv[1], model="digits")))
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize(
     "program",
-    [GENERATE, STREAM, LEFT_ALONE, IN_USE, HEDGED + IN_USE, ASYNCIO],
-    ids=["generate", "stream", "left alone", "in use", "hedged", "asyncio"],
+    [GENERATE, STREAM, LEFT_ALONE, IN_USE, HEDGED + IN_USE, SHARED, HEDGED + SHARED, ASYNCIO],
+    ids=["generate", "stream", "left alone", "in use", "hedged", "shared", "shared and hedged", "asyncio"],
 )
-def test_a_fork(server: ScriptedServer, program: str) -> None:
+@pytest.mark.parametrize("calls", ["single", "coalesce"])
+def test_a_fork(script: Script, server: ScriptedServer, program: str, calls: str) -> None:
+    script.max_samples = 20  # so that calls for one sample are small ones
     ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", START + program, server.address],
+        [sys.executable, "-W", "error", "-c", START + program, server.address, calls],
         capture_output=True,
         text=True,
         timeout=120,
@@ -134,12 +160,14 @@ def test_a_fork(server: ScriptedServer, program: str) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_client_in_use_can_be_sent_to_another_process(server: ScriptedServer) -> None:
-    with Client(server.address, model="digits") as client:
+@pytest.mark.parametrize("coalesce", [False, True])
+def test_a_client_in_use_can_be_sent_to_another_process(server: ScriptedServer, coalesce: bool) -> None:
+    with Client(server.address, model="digits", coalesce=coalesce) as client:
         client.generate(1)
         sent = ForkingPickler.dumps(client)
         with ForkingPickler.loads(sent) as copy:
             assert image_values(copy.generate(2, seed=5).numpy()) == [5, 6]
+            assert (copy._connections.to(server.address)._coalescer is not None) == coalesce
 
 
 def test_threads_share_a_client(server: ScriptedServer) -> None:

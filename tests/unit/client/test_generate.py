@@ -19,8 +19,9 @@ from ganserve.client import (
     OverloadedError,
     ServerError,
     UnavailableError,
+    UnsupportedError,
 )
-from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest
+from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest, Priority, StreamSamplesRequest
 from ganserve.v1.model_pb2 import ModelState
 
 from .conftest import Connect
@@ -38,6 +39,47 @@ def test_samples_come_with_their_address(connect: Connect, server: ScriptedServe
     assert samples.class_names is not None
     assert samples.class_names.tolist() == [Script().class_names[label] for label in samples.labels]
     assert (samples.model.name, samples.model.version) == ("digits", 2)
+
+
+def test_a_spread_is_asked_for_and_told(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    client = connect(server.address)
+    client.generate(25, seed=7, spread=1.25)
+    assert {request.query.address.spread for request in script.asked(GenerateRequest)} == {1.25}
+    assert sum(map(len, client.stream(9, seed=7, spread=1.25))) == 9
+    client.generate(1, seed=7)
+    assert not script.asked(GenerateRequest)[-1].query.address.HasField("spread")
+
+
+def test_a_server_that_overlooks_the_spread_is_not_believed(
+    connect: Connect, server: ScriptedServer, script: Script
+) -> None:
+    script.knows_spread = False
+    client = connect(server.address)
+    with pytest.raises(UnsupportedError, match="knows nothing of spread") as caught:
+        client.generate(2, seed=7, spread=1.25)
+    assert caught.value.field == "query.address.spread"
+    with pytest.raises(UnsupportedError, match="knows nothing of spread"):
+        next(client.stream(2, seed=7, spread=1.25))
+
+
+@pytest.mark.parametrize(
+    ("priority", "sent"),
+    [({}, "INTERACTIVE"), ({"priority": "interactive"}, "INTERACTIVE"), ({"priority": "bulk"}, "BULK")],
+)
+def test_every_request_says_how_urgent_it_is(
+    connect: Connect, server: ScriptedServer, script: Script, priority: Any, sent: str
+) -> None:
+    client = connect(server.address, **priority)
+    client.generate(25, seed=7)
+    list(client.stream(9, seed=7))
+    asked = script.asked(GenerateRequest) + script.asked(StreamSamplesRequest)
+    assert {request.priority for request in asked} == {Priority.Value(f"PRIORITY_{sent}")}
+
+
+@pytest.mark.parametrize("priority", ["urgent", None, ""])
+def test_a_priority_that_does_not_exist(connect: Connect, priority: Any) -> None:
+    with pytest.raises(ConfigError, match=r"priority is .*; use interactive or bulk"):
+        connect("127.0.0.1:1", priority=priority)
 
 
 def test_a_large_request_is_sent_in_parts_and_joined_in_order(

@@ -72,7 +72,12 @@ def test_arrays(generate: Any, script: Script) -> None:
 
 
 def test_a_folder(generate: Any, script: Script) -> None:
-    assert generate("-n", 10, "--seed", 7, "--labels", "0,1,two", "--truncation", 1.5, "--out", "samples/") == 0
+    assert (
+        generate(
+            "-n", 10, "--seed", 7, "--labels", "0,1,two", "--truncation", 1.5, "--spread", 1.25, "--out", "samples/"
+        )
+        == 0
+    )
     names = [f"7-{i:06d}.png" for i in range(10)]
     assert files_in(Path("samples")) == [*names, "labels.csv", "samples.json"]
     for i, name in enumerate(names):
@@ -90,6 +95,7 @@ def test_a_folder(generate: Any, script: Script) -> None:
         "labels": "0,1,two",
         "counts": None,
         "truncation": 1.5,
+        "spread": 1.25,
         "format": "png",
         "quality": None,
     }
@@ -316,6 +322,7 @@ def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytes
         (["--out", "a.png", "--labels", "0=lots"], 2, "no class with its number"),
         (["--out", "a.png", "--labels", "0=0"], 5, "above 0"),
         (["--out", "a.png", "--truncation", "0"], 5, "truncation is 0"),
+        (["--out", "a.png", "--spread", "0"], 5, "spread is 0"),
         (["--out", "a.png", "--quality", "80"], 5, "quality goes with jpeg and webp"),
         (["--out", "a.png", "--columns", "0"], 2, "--columns is 0"),
         (["--out", "a.png", "--format", "png"], 2, "--format goes with a folder"),

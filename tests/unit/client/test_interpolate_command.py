@@ -24,9 +24,11 @@ def test_the_samples_of_the_client_in_one_image(
     server: ScriptedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...]
 ) -> None:
     out = tmp_path / "steps.png"
-    assert main(command(server, out, "-n", "9", "--labels", "two", "--truncation", "1.5", *flags)) == 0
+    assert (
+        main(command(server, out, "-n", "9", "--labels", "two", "--truncation", "1.5", "--spread", "1.25", *flags)) == 0
+    )
     with Client(server.address, model="digits") as client:
-        samples = client.interpolate((7, 3), (8, 12), 9, labels="two", truncation=1.5)
+        samples = client.interpolate((7, 3), (8, 12), 9, labels="two", truncation=1.5, spread=1.25)
     expected = np.asarray(samples.grid(3 if flags else 9))
     with Image.open(out) as image:
         np.testing.assert_array_equal(np.asarray(image), expected)

@@ -27,7 +27,11 @@ START, STOP = (7, 3), (8, 2**60)
 
 def between(n: int = 5, card: ModelCard | None = None, **options: Any) -> Any:
     return interpolated_latents(
-        card or ModelCard(latent_dim=128), START, STOP, n, **{"labels": None, "truncation": None, **options}
+        card or ModelCard(latent_dim=128),
+        START,
+        STOP,
+        n,
+        **{"labels": None, "truncation": None, "spread": None, **options},
     )
 
 
@@ -36,12 +40,12 @@ def angles(vectors: Any) -> list[float]:
     return [math.acos(min(1.0, a @ b)) for a, b in itertools.pairwise(units)]
 
 
-@pytest.mark.parametrize("truncation", [None, 0.7])
-def test_both_ends_are_the_addresses_own(truncation: float | None) -> None:
-    latents = between(9, truncation=truncation)
+@pytest.mark.parametrize(("truncation", "spread"), [(None, None), (0.7, None), (0.7, 1.3)])
+def test_both_ends_are_the_addresses_own(truncation: float | None, spread: float | None) -> None:
+    latents = between(9, truncation=truncation, spread=spread)
     assert (latents.dtype, latents.shape) == (np.float32, (9, 128))
     for place, (seed, index) in ((0, START), (-1, STOP)):
-        np.testing.assert_array_equal(latents[place], sample_latents(seed, index, 1, 128, truncation)[0])
+        np.testing.assert_array_equal(latents[place], sample_latents(seed, index, 1, 128, truncation, spread)[0])
 
 
 def test_steps_turn_by_equal_angles_at_lengths_in_between() -> None:
@@ -89,11 +93,11 @@ def test_on_a_line_the_way_is_straight(start: list[float], stop: list[float]) ->
 
 def test_a_client_sends_the_latents(connect: Connect, server: ScriptedServer, script: Script) -> None:
     script.max_samples = 100
-    samples = connect(server.address).interpolate(START, STOP, 25, labels="one", truncation=1.5)
+    samples = connect(server.address).interpolate(START, STOP, 25, labels="one", truncation=1.5, spread=1.25)
     (request,) = script.asked(GenerateRequest)
     np.testing.assert_array_equal(
         unpack_latents(request.query.latents, LATENT_DIM),
-        between(25, script.served().card, labels="one", truncation=1.5),
+        between(25, script.served().card, labels="one", truncation=1.5, spread=1.25),
     )
     assert samples.class_names is not None
     assert samples.class_names.tolist() == ["one"] * 25
@@ -112,6 +116,7 @@ def test_a_client_sends_the_latents(connect: Connect, server: ScriptedServer, sc
         ({"start": (-1, 2), "labels": 0}, "the seed of start is -1"),
         ({"stop": (1, 2.5), "labels": 0}, "the index of stop is 2.5"),
         ({"truncation": -1, "labels": 0}, "truncation is -1"),
+        ({"spread": 0, "labels": 0}, "spread is 0"),
     ],
 )
 def test_what_cannot_be_is_refused(

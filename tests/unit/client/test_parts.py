@@ -79,13 +79,12 @@ def test_all_parts_are_for_one_model() -> None:
     assert [cut.model.digest for _, cut in parts(addressed(25), 10, "abc")] == ["abc"] * 3
 
 
-def test_a_part_keeps_seed_truncation_and_form() -> None:
-    whole = address_query(
-        DIGITS, 9, seed=3, first_index=4, labels=None, truncation=0.5, encoding=image_encoding("jpeg", 70)
-    )
+def test_a_part_keeps_seed_truncation_spread_and_form() -> None:
+    jpeg = image_encoding("jpeg", 70)
+    whole = address_query(DIGITS, 9, seed=3, first_index=4, labels=None, truncation=0.5, spread=1.5, encoding=jpeg)
     cut = part(whole, 2, 3)
     assert (cut.address.seed, cut.address.first_index, cut.address.count) == (3, 6, 3)
-    assert (cut.address.truncation, cut.encoding.quality) == (0.5, 70)
+    assert (cut.address.truncation, cut.address.spread, cut.encoding.quality) == (0.5, 1.5, 70)
 
 
 def test_wide_latents_are_cut_by_bytes() -> None:

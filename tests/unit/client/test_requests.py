@@ -24,12 +24,14 @@ def test_an_address_is_sent_as_given() -> None:
     query = ask(np.int64(3), seed=np.uint64(2**64 - 1), first_index=np.uint32(5), truncation=1.5, labels=2)
     assert (query.address.count, query.address.seed, query.address.first_index) == (3, 2**64 - 1, 5)
     assert query.address.truncation == 1.5
+    assert ask(spread=np.float32(1.5)).address.spread == 1.5
     assert query.labels.one.label == 2
 
 
 def test_what_is_not_given_is_left_out() -> None:
     query = ask()
     assert not query.address.HasField("truncation")
+    assert not query.address.HasField("spread")
     assert not query.HasField("labels")
 
 
@@ -108,6 +110,10 @@ def test_indices_are_sent_in_their_order(indices: Any) -> None:
         ({"truncation": 0}, "truncation is 0", "query.address.truncation"),
         ({"truncation": float("nan")}, "truncation is nan", "query.address.truncation"),
         ({"truncation": "x"}, "truncation is 'x'", "query.address.truncation"),
+        ({"spread": 0}, "spread is 0", "query.address.spread"),
+        ({"spread": 1e21}, "from 1e-20 to 1e\\+20", "query.address.spread"),
+        ({"spread": float("inf")}, "spread is inf", "query.address.spread"),
+        ({"spread": True}, "spread is True", "query.address.spread"),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(changes: dict[str, Any], says: str, field: str) -> None:

@@ -32,7 +32,9 @@ FORMATS = {
     "webp": ImageEncoding(format=ImageFormat.IMAGE_FORMAT_WEBP),
     "lossy webp": ImageEncoding(format=ImageFormat.IMAGE_FORMAT_WEBP, quality=50),
 }
-ADDRESS = Address(model="pets:3", digest="ab" * 32, seed=2**64 - 1, index=2**64 - 2, label=7, truncation=0.1)
+ADDRESS = Address(
+    model="pets:3", digest="ab" * 32, seed=2**64 - 1, index=2**64 - 2, label=7, truncation=0.1, spread=1.3
+)
 
 
 def noise(height: int, width: int, channels: int) -> Any:
@@ -121,7 +123,7 @@ def test_saved_images_can_be_made_again(
     format: ImageFormatName,  # noqa: A002
     form: str,
 ) -> None:
-    samples = client.generate(7, seed=250, first_index=3, truncation=1.5, labels=[2, 0], format=format)
+    samples = client.generate(7, seed=250, first_index=3, truncation=1.5, spread=1.25, labels=[2, 0], format=format)
     out = tmp_path / ("samples" if form == "folder" else "samples.zip")
     samples.save(out)
     if form == "zip":
@@ -133,7 +135,8 @@ def test_saved_images_can_be_made_again(
     assert [path.parent.name for path in files] == ["zero", "two"] * 3 + ["zero"]
     for place, path in enumerate(files):
         address = address_of(path)
-        assert (address.index, address.truncation, address.model) == (3 + place, 1.5, "digits:2")
+        assert (address.index, address.truncation, address.spread) == (3 + place, 1.5, 1.25)
+        assert address.model == "digits:2"
         again = address.generate(client)
         np.testing.assert_array_equal(again.numpy()[0], samples[place])
         assert again.labels is not None
@@ -239,6 +242,12 @@ def test_the_command_writes_every_form(
     first = Path(name).read_bytes()
     assert main(words) == 0
     assert Path(name).read_bytes() == first
+
+
+def test_samples_know_their_spread(client: Client) -> None:
+    assert {samples.spread for samples in client.stream(9, seed=1, spread=1.5, batch_size=2)} == {1.5}
+    assert client.generate(25, seed=1, spread=1.5).spread == 1.5
+    assert client.generate(1).spread is None
 
 
 def test_streamed_samples_know_their_truncation(client: Client) -> None:

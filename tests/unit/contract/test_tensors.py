@@ -6,8 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganserve.contract.errors import InvalidRequestError, ServerError
-from ganserve.contract.tensors import frame_reply, pack_latents, unpack_latents, unpack_pixels
-from ganserve.v1.generator_pb2 import ExplicitLatents, GenerateResponse, SampleBatch, StreamSamplesResponse
+from ganserve.contract.tensors import frame_outcomes, frame_reply, pack_latents, unpack_latents, unpack_pixels
+from ganserve.v1.generator_pb2 import (
+    ExplicitLatents,
+    GenerateManyResponse,
+    GenerateResponse,
+    Outcome,
+    Refusal,
+    SampleBatch,
+    StreamSamplesResponse,
+)
 from ganserve.v1.model_pb2 import ImageShape, ModelIdentity
 
 
@@ -38,6 +46,20 @@ def test_framed_replies_equal_protobufs_own_encoding(
     batch.pixels = pixels.tobytes()
     assert framed == response_type(batch=batch).SerializeToString()
     np.testing.assert_array_equal(unpack_pixels(response_type.FromString(framed).batch), pixels)
+
+
+@given(st.lists(st.integers(0, 300) | st.none(), max_size=12))
+def test_framed_outcomes_equal_protobufs_own_encoding(sizes: list[int | None]) -> None:
+    outcomes = [
+        Outcome(refusal=Refusal(code=8, message="full"))
+        if size is None
+        else Outcome(response=GenerateResponse(batch=SampleBatch(count=1, pixels=bytes(size))))
+        for size in sizes
+    ]
+    framed = frame_outcomes(
+        [one.response.SerializeToString() if one.HasField("response") else one.refusal for one in outcomes]
+    )
+    assert framed == GenerateManyResponse(outcomes=outcomes).SerializeToString()
 
 
 def test_fields_behind_the_pixels_keep_their_values() -> None:

@@ -28,11 +28,11 @@ CLASS_NAMES = ("cat", "dog", "emu")
 
 @pytest.fixture
 def expected(source: LocalGenerator) -> Samples:
-    return source.generate(NUM, seed=5, first_index=100, truncation=1.5)
+    return source.generate(NUM, seed=5, first_index=100, truncation=1.5, spread=1.25)
 
 
 def dump(source: LocalGenerator, folder: Path, format: str, **options: Any) -> Path:  # noqa: A002
-    plan = make_plan(source, NUM, format=format, seed=5, first_index=100, truncation=1.5, **options)
+    plan = make_plan(source, NUM, format=format, seed=5, first_index=100, truncation=1.5, spread=1.25, **options)
     write_dump(plan, source, folder)
     return folder
 
@@ -91,7 +91,8 @@ def test_npz_is_what_training_and_numpy_read(source: LocalGenerator, expected: S
         np.testing.assert_array_equal(arrays["labels"], expected.labels)
         np.testing.assert_array_equal(arrays["indices"], expected.indices)
         assert arrays["class_names"].tolist() == list(CLASS_NAMES)
-        assert (arrays["seed"], arrays["truncation"], arrays["digest"]) == (5, 1.5, expected.model.digest)
+        assert (arrays["seed"], arrays["digest"]) == (5, expected.model.digest)
+        assert (arrays["truncation"], arrays["spread"]) == (1.5, 1.25)
     dataset = load(str(path))
     assert dataset.class_names == CLASS_NAMES
     np.testing.assert_array_equal(dataset.images, expected.numpy())
@@ -130,6 +131,7 @@ def test_hugging_face_reads_parquet_with_images_and_classes(
         "index": 107,
         "seed": 5,
         "truncation": 1.5,
+        "spread": 1.25,
         "model": "tiny:1",
         "digest": expected.model.digest,
     }
@@ -172,7 +174,7 @@ def test_every_image_carries_its_address(source: LocalGenerator, tmp_path: Path,
     folder = dump(source, tmp_path / "more", "folder", image_format=images)
     for path in folder.rglob(f"*.{images}"):
         address = address_of(path)
-        assert (address.model, address.seed, address.truncation) == ("tiny:1", 5, 1.5)
+        assert (address.model, address.seed, address.truncation, address.spread) == ("tiny:1", 5, 1.5, 1.25)
         assert CLASS_NAMES[address.label or 0] == path.parent.name
         np.testing.assert_array_equal(address.generate(source).numpy()[0], pixels(path))
 

@@ -149,6 +149,7 @@ def test_a_folder_with_another_dump_is_refused(source: LocalGenerator, tmp_path:
     others: list[tuple[dict[str, Any], str]] = [
         ({"seed": 4}, "address.seed is 0 there and 4 here"),
         ({"truncation": 1.5}, "address.truncation is not given there and 1.5 here"),
+        ({"spread": 1.5}, "address.spread is not given there and 1.5 here"),
         ({"labels": 1}, "labels.one.label is not given there and 1 here"),
         ({"num_shards": 2}, "num_shards is 1 there and 2 here"),
         ({"format": "folder"}, "format is zip there and folder here"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -84,8 +86,8 @@ COUNTED = LabelPolicy(
 )
 def test_indices_in_any_order_give_the_rows_of_the_range(policy: LabelPolicy | None, tiny_card: ModelCard) -> None:
     order = [9, 3, 4, 5, 5, 0, 19, 3]
-    range_of_20 = SampleAddress(seed=7, truncation=1.5, count=20)
-    some = SampleAddress(seed=7, truncation=1.5, indices=order)
+    range_of_20 = SampleAddress(seed=7, truncation=1.5, spread=1.25, count=20)
+    some = SampleAddress(seed=7, truncation=1.5, spread=1.25, indices=order)
     whole = open_source(SampleQuery(address=range_of_20, labels=policy), tiny_card)
     picked = open_source(SampleQuery(address=some, labels=policy), tiny_card)
     assert (picked.seed, picked.first_index, picked.count) == (7, 9, 8)
@@ -119,7 +121,11 @@ def test_rows_of_many_sources_are_drawn_as_each_would_be_alone(tiny_card: ModelC
     addressed = [
         SampleQuery(
             address=SampleAddress(
-                seed=seed, first_index=2**63 + seed, count=9, truncation=0.5 * seed if seed else None
+                seed=seed,
+                first_index=2**63 + seed,
+                count=9,
+                truncation=0.5 * seed if seed else None,
+                spread=1.5 if seed % 2 else None,
             ),
             labels=policy if policy.WhichOneof("policy") else None,
         )
@@ -148,6 +154,8 @@ def test_rows_of_many_sources_are_drawn_as_each_would_be_alone(tiny_card: ModelC
         (SampleQuery(address=SampleAddress(indices=[1], first_index=1)), "query.address.indices", "leave first_index"),
         (SampleQuery(address=SampleAddress(indices=[1], truncation=-1)), "query.address.truncation", "above 0"),
         (SampleQuery(address=SampleAddress(count=1, truncation=-1)), "query.address.truncation", "above 0"),
+        (SampleQuery(address=SampleAddress(count=1, spread=0)), "query.address.spread", "above 0"),
+        (SampleQuery(address=SampleAddress(indices=[1], spread=math.inf)), "query.address.spread", "above 0"),
         (
             SampleQuery(address=SampleAddress(count=1), labels=LabelPolicy()),
             "query.labels",

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from ganserve.serving.admission import Budget
+from ganserve.serving.scheduler import Priority
 
 
 def test_what_is_taken_leaves_room_for_the_rest_until_it_is_given_back() -> None:
@@ -14,6 +15,16 @@ def test_what_is_taken_leaves_room_for_the_rest_until_it_is_given_back() -> None
     assert not budget.has_room(41)
     budget.give_back(60)
     assert budget.has_room(100)
+
+
+def test_bulk_leaves_half_of_the_room_to_others() -> None:
+    budget = Budget(100)
+    budget.take(30)
+    assert budget.has_room(20, Priority.BULK)
+    assert not budget.has_room(21, Priority.BULK)
+    assert budget.has_room(70, Priority.INTERACTIVE)
+    budget.give_back(30)
+    assert budget.has_room(1000, Priority.BULK)
 
 
 def test_an_amount_beyond_the_budget_is_admitted_alone() -> None:

@@ -13,7 +13,9 @@ from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.sources import GivenColumn, Source
 from ganserve.serving.batcher import Batcher
 from ganserve.serving.dispatcher import Dispatcher
-from ganserve.serving.scheduler import Caller
+from ganserve.serving.scheduler import Caller, Priority
+from ganserve.serving.stopwatch import Stopwatch
+from ganserve.v1.generator_pb2 import CallTimes
 
 POISON = 666.0
 
@@ -47,9 +49,15 @@ def numbers(*values: float) -> Source:
     return Source(columns={"numbers": GivenColumn(np.array(values))}, count=len(values))
 
 
-async def double(batcher: Batcher, *values: float, client: str = "a", deadline_s: float | None = None) -> list[float]:
+async def double(
+    batcher: Batcher,
+    *values: float,
+    client: str = "a",
+    deadline_s: float | None = None,
+    priority: Priority = Priority.INTERACTIVE,
+) -> list[float]:
     """Has the numbers doubled, and gives what came back, halved."""
-    caller = Caller(client=client, deadline_s=deadline_s)
+    caller = Caller(client=client, priority=priority, deadline_s=deadline_s)
     made = await batcher.run(numbers(*values), 0, len(values), caller)
     halves: list[float] = (made.columns["doubled"] / 2).tolist()
     return halves
@@ -196,6 +204,45 @@ def test_more_rows_than_there_is_room_for_are_refused_until_some_are_done() -> N
         batcher.check_admission(4, Caller(client="b"))
 
     run(story, max_queued_rows=4)
+
+
+def test_interactive_numbers_overtake_bulk_ones() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        running = asyncio.create_task(double(batcher, 0))
+        await until(lambda: len(engine.batches) == 1)
+        bulk = asyncio.create_task(double(batcher, *range(1, 11), priority=Priority.BULK))
+        urgent = asyncio.create_task(double(batcher, 20, 21, client="b"))
+        await until(lambda: batcher.num_queued_rows == 12)
+        engine.open()
+        assert await urgent == [20, 21]
+        assert await bulk == list(range(1, 11))
+        await running
+
+    assert run(story).batches == [[0], [20, 21, 1, 2, 3, 4, 5, 6], [7, 8, 9, 10]]
+
+
+def test_bulk_is_refused_while_there_is_still_room_for_interactive_rows() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:  # noqa: ARG001
+        bulk = Caller(client="a", priority=Priority.BULK)
+        with batcher.admitted(4, bulk):
+            with pytest.raises(OverloadedError, match="1 more would exceed the 4 that this server queues for bulk"):
+                batcher.check_admission(1, bulk)
+            batcher.check_admission(4, Caller(client="a"))
+
+    run(story, max_queued_rows=8)
+
+
+def test_a_stopwatch_is_told_when_the_first_rows_run() -> None:
+    stopwatch = Stopwatch(iter([99.0, 102.5, 102.75]).__next__)
+
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        engine.open()
+        await batcher.run(numbers(1, 2, 3), 0, 3, Caller(client="a", stopwatch=stopwatch))
+
+    run(story, max_batch=1)
+    stopwatch.mark_made()
+    stopwatch.mark_encoded()
+    assert stopwatch.times() == CallTimes(queue_ms=1000, compute_ms=2500, encode_ms=250)
 
 
 def test_a_closed_batcher_starts_nothing_and_lets_runs_settle() -> None:

@@ -5,14 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganserve.runtime.sources import Source
-from ganserve.serving.scheduler import Batch, Caller, Job, RowQueue, best_batch_size
+from ganserve.serving.scheduler import BULK_EVERY, Batch, Caller, Job, Priority, RowQueue, best_batch_size
 
 NOW_S = 0.0
 
 
-def make_job(num_rows: int, client: str = "a", deadline_s: float | None = None) -> Job:
-    source = Source(columns={}, count=num_rows)
-    return Job(source=source, start=0, num_rows=num_rows, caller=Caller(client=client, deadline_s=deadline_s))
+def make_job(
+    num_rows: int,
+    client: str = "a",
+    deadline_s: float | None = None,
+    priority: Priority = Priority.INTERACTIVE,
+) -> Job:
+    caller = Caller(client=client, priority=priority, deadline_s=deadline_s)
+    return Job(source=Source(columns={}, count=num_rows), start=0, num_rows=num_rows, caller=caller)
+
+
+def make_bulk(num_rows: int, client: str = "a", deadline_s: float | None = None) -> Job:
+    return make_job(num_rows, client, deadline_s, Priority.BULK)
 
 
 def rows_by_client(batch: Batch) -> dict[str, int]:
@@ -23,12 +32,14 @@ def rows_by_client(batch: Batch) -> dict[str, int]:
 
 
 @given(
-    jobs=st.lists(st.tuples(st.integers(1, 40), st.sampled_from("abc")), min_size=1, max_size=12),
+    jobs=st.lists(
+        st.tuples(st.integers(1, 40), st.sampled_from("abc"), st.sampled_from(Priority)), min_size=1, max_size=12
+    ),
     sizes=st.lists(st.integers(1, 32), min_size=1, max_size=5),
 )
-def test_every_row_is_planned_once_and_in_order(jobs: list[tuple[int, str]], sizes: list[int]) -> None:
+def test_every_row_is_planned_once_and_in_order(jobs: list[tuple[int, str, Priority]], sizes: list[int]) -> None:
     queue = RowQueue()
-    made = [make_job(num_rows, client) for num_rows, client in jobs]
+    made = [make_job(num_rows, client, priority=priority) for num_rows, client, priority in jobs]
     for job in made:
         queue.add(job)
     planned: dict[Job, list[int]] = {job: [] for job in made}
@@ -117,8 +128,91 @@ def test_rows_before_counts_own_rows_and_fair_turns_of_others() -> None:
     queue = RowQueue()
     queue.add(make_job(1000, "flood"))
     queue.add(make_job(7, "mine"))
-    assert queue.rows_before("mine", 3) == 7 + 10
-    assert queue.rows_before("new", 2) == 2 + 2
+    assert queue.rows_before(Caller(client="mine"), 3) == 7 + 10
+    assert queue.rows_before(Caller(client="new"), 2) == 2 + 2
+
+
+def test_interactive_rows_run_first_and_bulk_fills_what_is_left() -> None:
+    queue = RowQueue()
+    bulk, urgent = make_bulk(100), make_job(3, "b")
+    queue.add(bulk)
+    queue.add(urgent)
+    first = queue.plan(32, NOW_S)
+    assert [(part.job, part.num_rows) for part in first.slices] == [(urgent, 3), (bulk, 29)]
+    assert [(part.job, part.num_rows) for part in queue.plan(32, NOW_S).slices] == [(bulk, 32)]
+
+
+def test_both_priorities_of_one_client_are_kept_apart() -> None:
+    queue = RowQueue()
+    bulk, urgent = make_bulk(10), make_job(4)
+    for job in (bulk, urgent):
+        queue.add(job)
+    queue.remove(bulk)
+    queue.remove(bulk)
+    assert queue.num_rows == 4
+    assert [part.job for part in queue.plan(8, NOW_S).slices] == [urgent]
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_clients_take_turns_inside_a_priority(priority: Priority) -> None:
+    queue = RowQueue()
+    queue.add(make_job(1000, "flood", priority=priority))
+    queue.add(make_job(2, "other", priority=priority))
+    assert rows_by_client(queue.plan(8, NOW_S)) == {"flood": 6, "other": 2}
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=30))
+def test_a_flood_of_interactive_rows_leaves_bulk_its_share(sizes: list[int]) -> None:
+    queue = RowQueue()
+    queue.add(make_job(10_000, "flood"))
+    queue.add(make_bulk(10_000, "slow"))
+    num_rows = num_bulk = 0
+    for size in sizes:
+        by_client = rows_by_client(queue.plan(size, NOW_S))
+        num_rows += size
+        num_bulk += by_client.get("slow", 0)
+        assert num_bulk == num_rows // BULK_EVERY
+
+
+def test_bulk_that_comes_later_is_owed_nothing_for_the_time_before() -> None:
+    queue = RowQueue()
+    queue.add(make_job(1000, "flood"))
+    queue.plan(500, NOW_S)
+    queue.add(make_bulk(100, "slow"))
+    assert rows_by_client(queue.plan(8, NOW_S)) == {"flood": 6, "slow": 2}
+
+
+def test_what_bulk_had_while_nobody_else_waited_is_not_held_against_it() -> None:
+    queue = RowQueue()
+    queue.add(make_bulk(1000, "slow"))
+    queue.plan(500, NOW_S)
+    queue.add(make_job(100, "flood"))
+    assert rows_by_client(queue.plan(8, NOW_S)) == {"flood": 6, "slow": 2}
+
+
+def test_the_share_of_expired_bulk_goes_to_others() -> None:
+    queue = RowQueue()
+    expired, urgent = make_bulk(100, "slow", deadline_s=5.0), make_job(100, "flood")
+    queue.add(expired)
+    queue.add(urgent)
+    batch = queue.plan(8, now_s=6.0)
+    assert rows_by_client(batch) == {"flood": 8}
+    assert batch.expired == (expired,)
+    assert queue.num_rows == 92
+
+
+def test_rows_before_counts_the_other_priority_by_its_share() -> None:
+    queue = RowQueue()
+    waiting = make_bulk(1000, "slow")
+    queue.add(waiting)
+    assert queue.rows_before(Caller(client="a"), 1) == 0
+    assert queue.rows_before(Caller(client="a"), 9) == 3
+    queue.add(make_job(100, "b"))
+    assert queue.rows_before(Caller(client="a"), 9) == 9 + 18 // 3
+    new_bulk = Caller(client="slow", priority=Priority.BULK)
+    assert queue.rows_before(new_bulk, 1) == 1000 + 100
+    queue.remove(waiting)
+    assert queue.rows_before(new_bulk, 2) == 6
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,30 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from ganserve.contract.grpc_keys import CALL_TIMES_KEY, PROFILE_KEY
+from ganserve.contract.rows import Rows
 from ganserve.runtime.sources import Source, open_source
+from ganserve.serving import scheduler
 from ganserve.serving.batcher import Batcher
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
 from ganserve.serving.model_watch import ModelWatch
 from ganserve.serving.repository import Repository
+from ganserve.serving.scheduler import Caller
 from ganserve.serving.service import SERVICE_NAME, GeneratorService
 from ganserve.v1 import generator_pb2
 from ganserve.v1.generator_pb2 import (
+    CallTimes,
     ClassList,
     ClassReference,
     ClassWeight,
     GenerateRequest,
+    GenerateResponse,
     GetModelRequest,
+    ImageFormat,
     LabelPolicy,
     ModelSelector,
+    Priority,
     SampleAddress,
     SampleQuery,
     StreamSamplesRequest,
@@ -111,6 +119,50 @@ def test_too_many_indices_for_one_reply(play: Play) -> None:
             await stub.Generate(GenerateRequest(query=SampleQuery(model=TINY, address=address)))
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert "do not fit one reply" in (caught.value.details() or "")
+
+    play(story)
+
+
+def test_a_request_says_how_urgent_it_is(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Caller] = []
+    run = Batcher.run
+
+    async def watch(self: Batcher, source: Source, start: int, count: int, caller: Caller) -> Rows:
+        seen.append(caller)
+        return await run(self, source, start, count, caller)
+
+    monkeypatch.setattr(Batcher, "run", watch)
+
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+        service.state = ModelState.MODEL_STATE_SERVING
+        query = generate_request().query
+        for value in (*Priority.values(), 99):
+            await stub.Generate(GenerateRequest(query=query, priority=value))  # type: ignore[arg-type]
+        request = StreamSamplesRequest(query=query, priority=Priority.PRIORITY_BULK)
+        assert [reply.batch.count async for reply in stub.StreamSamples(request)] == [1]
+
+    play(story)
+    bulk, interactive = scheduler.Priority.BULK, scheduler.Priority.INTERACTIVE
+    assert [caller.priority for caller in seen] == [interactive, interactive, bulk, interactive, bulk]
+
+
+@pytest.mark.parametrize("form", ImageFormat.values())
+def test_whoever_asks_is_told_where_the_time_went(play: Play, form: ImageFormat.ValueType) -> None:
+    request = generate_request(5)
+    request.query.encoding.format = form
+
+    async def times_of(call: grpc.aio.UnaryUnaryCall[GenerateRequest, GenerateResponse]) -> bytes | None:
+        await call
+        values = [value for key, value in await call.trailing_metadata() or () if key == CALL_TIMES_KEY]
+        return values[0] if values and isinstance(values[0], bytes) else None
+
+    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+        service.state = ModelState.MODEL_STATE_SERVING
+        assert await times_of(stub.Generate(request)) is None
+        packed = await times_of(stub.Generate(request, metadata=((PROFILE_KEY, "1"),)))
+        assert packed is not None
+        times = CallTimes.FromString(packed)
+        assert min(times.queue_ms, times.compute_ms, times.encode_ms) > 0
 
     play(story)
 

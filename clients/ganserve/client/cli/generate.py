@@ -42,6 +42,7 @@ def generate(
     labels: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     counts: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     truncation: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
+    spread: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
     like: Annotated[Path | None, Parameter(group=_SAMPLES)] = None,
     columns: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     captions: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
@@ -53,8 +54,8 @@ def generate(
 ) -> None:
     """Fetch samples from a server, or make them here from a bundle.
 
-    The same model, seed, index, labels and truncation always give the same image. What is written is there in full or
-    not at all.
+    The same model, seed, index, labels, truncation and spread always give the same image. What is written is there in
+    full or not at all.
 
     For example:
 
@@ -82,6 +83,7 @@ def generate(
             unless a class has that very name.
         counts: Exactly how many samples of each class, in place of --labels: dog=1100,frog=1400.
         truncation: Bound on the absolute value of the latents, such as 1.5: fewer odd samples, less variety.
+        spread: What the latents are multiplied by, such as 1.2: more variety, more odd samples; below 1, less of both.
         like: An image file that ganserve wrote: its sample is made again, by the model that made it.
         columns: Samples a row of the grid; about as wide as high by default.
         captions: Write the class below each sample of the grid.
@@ -101,11 +103,12 @@ def generate(
         overwrite=overwrite,
     )
     output = open_output(out, options)
-    address = None if like is None else _address_alone(like, (n, seed, labels, counts, truncation), first_index)
+    address = None if like is None else _address_alone(like, (n, seed, labels, counts, truncation, spread), first_index)
     if address is not None:
         digest = digest or address.digest if bundle is None else digest
         model = model or address.model if bundle is None else model
-        n, seed, first_index, truncation = 1, address.seed, address.index, address.truncation
+        n, seed, first_index = 1, address.seed, address.index
+        truncation, spread = address.truncation, address.spread
     with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
         served = source.get_model()
         class_names = served.class_names
@@ -119,11 +122,14 @@ def generate(
             labels=wanted.labels if address is None else address.label,
             counts=wanted.counts,
             truncation=truncation,
+            spread=spread,
             format=output.wire_format,
             quality=output.wire_quality,
         )
         began_s = time.perf_counter()
-        recipe = Recipe(n=wanted.n, first_index=first_index, labels=labels, counts=counts, truncation=truncation)
+        recipe = Recipe(
+            n=wanted.n, first_index=first_index, labels=labels, counts=counts, truncation=truncation, spread=spread
+        )
         contents = Contents(
             count=wanted.n, last_index=first_index + wanted.n - 1, shape=served.image_shape, class_names=class_names
         )
@@ -145,7 +151,8 @@ def _address_alone(like: Path, others: Iterable[object], first_index: int) -> Ad
     """The address of an image. Raises ConfigError where other flags say which samples too."""
     if first_index or any(other is not None for other in others):
         raise ConfigError(
-            "--like says which sample; leave -n, --seed, --first-index, --labels, --counts and --truncation out"
+            "--like says which sample; leave -n, --seed, --first-index, --labels, --counts, --truncation and --spread "
+            "out"
         )
     return address_of(like)
 

@@ -32,6 +32,7 @@ def interpolate(
     n: Annotated[int, Parameter(name=("-n", "--num"), group=_SAMPLES)] = 9,
     labels: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     truncation: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
+    spread: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
     model: Annotated[str | None, Parameter(group=MODEL)] = None,
     bundle: Annotated[Path | None, Parameter(group=MODEL)] = None,
     server: Servers = (DEFAULT_SERVER,),
@@ -54,6 +55,7 @@ def interpolate(
         n: Number of samples, both ends included.
         labels: The class of all samples (cat, or its label 3); a generator that knows classes needs it.
         truncation: Bound on the absolute value of the latents of both ends, such as 1.5.
+        spread: What the latents of both ends are multiplied by, such as 1.2.
         model: Name of the model, or name:version, as `ganserve models` lists them.
         bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
         server: Address of a server, host:port. Give it several times for several servers.
@@ -71,7 +73,7 @@ def interpolate(
     with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
         served = source.get_model()
         one_class = parse_labels(labels, served.class_names)
-        samples = source.interpolate(first, last, n, labels=one_class, truncation=truncation)
+        samples = source.interpolate(first, last, n, labels=one_class, truncation=truncation, spread=spread)
         contents = Contents(count=n, last_index=n - 1, shape=served.image_shape, class_names=served.class_names)
         grid = output if columns else replace(output, columns=min(n, _MOST_COLUMNS))
         with grid.writing(contents) as writer:

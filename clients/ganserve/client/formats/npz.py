@@ -59,8 +59,9 @@ class NpzWriter:
         arrays: dict[str, NDArray[Any]] = {"indices": np.concatenate(self._indices)}
         if self._last.seed is not None:
             arrays["seed"] = np.array(self._last.seed, np.uint64)
-        if self._last.truncation is not None:
-            arrays["truncation"] = np.array(self._last.truncation)
+        for name in ("truncation", "spread"):
+            if (value := getattr(self._last, name)) is not None:
+                arrays[name] = np.array(value)
         arrays["digest"] = np.array(self._last.model.digest)
         if self._labels:
             arrays["labels"] = np.concatenate(self._labels)

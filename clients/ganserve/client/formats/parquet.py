@@ -83,6 +83,7 @@ class ParquetWriter:
             "index": samples.indices,
             "seed": arrow.repeat(arrow.scalar(samples.seed, arrow.uint64()), count),
             "truncation": arrow.repeat(arrow.scalar(samples.truncation, arrow.float64()), count),
+            "spread": arrow.repeat(arrow.scalar(samples.spread, arrow.float64()), count),
             "model": arrow.repeat(f"{samples.model.name}:{samples.model.version}", count),
             "digest": arrow.repeat(samples.model.digest, count),
         }
@@ -119,6 +120,7 @@ def _schema(arrow: Any, contents: Contents) -> Any:
         "index": (arrow.uint64(), _value("uint64")),
         "seed": (arrow.uint64(), _value("uint64")),
         "truncation": (arrow.float64(), _value("float64")),
+        "spread": (arrow.float64(), _value("float64")),
         "model": (arrow.string(), _value("string")),
         "digest": (arrow.string(), _value("string")),
     }

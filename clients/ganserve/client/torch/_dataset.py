@@ -39,6 +39,7 @@ class SyntheticDataset(MapStyle):
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         first_index: int = 0,
         images: ImageType | None = None,
         transform: Transform | None = None,
@@ -52,6 +53,7 @@ class SyntheticDataset(MapStyle):
             labels: as in `Client.generate`.
             counts: as in `Client.generate`.
             truncation: as in `Client.generate`.
+            spread: as in `Client.generate`.
             first_index: index of the first sample of epoch 0.
             images: what an image is: ``"tensor"``, uint8 (C, H, W); ``"pil"``; or ``"numpy"``, uint8 (H, W, C).
                 Without it tensors, or arrays where `transform` is of albumentations.
@@ -59,10 +61,10 @@ class SyntheticDataset(MapStyle):
 
         Raises:
             ConfigError: no source, or `images` or a `transform` that cannot be used.
-            InvalidRequestError: a length, seed, labels, counts, index or truncation that cannot be used.
+            InvalidRequestError: a length, seed, labels, counts, index, truncation or spread that cannot be used.
             RequestError: the source does not answer.
         """
-        self.recipe = Recipe.open(source, seed=seed, labels=labels, counts=counts, truncation=truncation)
+        self.recipe = Recipe.open(source, seed=seed, labels=labels, counts=counts, truncation=truncation, spread=spread)
         if length is None and counts is not None:
             length = sum(block.count for block in self.recipe.policy.blocks.blocks)
         self._length = whole_number(length, "length", low=1, high=MAX_LENGTH, field="length")

@@ -38,6 +38,7 @@ def mix(
     counts: Mapping[str | int, int] | None = None,
     top_up: bool = False,
     truncation: float | None = None,
+    spread: float | None = None,
     classes: ClassesLike | None = None,
     images: ImageType | None = None,
     transform: Transform | None = None,
@@ -58,8 +59,8 @@ def mix(
         real: a folder with a folder of images for each class; or a map-style data set of ``(image, label)`` or of
             mappings: torchvision's, a `TensorDataset`, a `Subset`, one of Hugging Face. Images are PIL images or uint8
             tensors or arrays, not yet transformed.
-        synthetic: a source of a conditional generator; or a `SyntheticDataset`, of which the source, seed and
-            truncation are taken, and all else is as the quotas say.
+        synthetic: a source of a conditional generator; or a `SyntheticDataset`, of which the source, seed, truncation
+            and spread are taken, and all else is as the quotas say.
         seed: of the samples, and of which real images are shown more often.
         ratio: synthetic images for one real image, 0.25 where nothing else is said; a list has one for each epoch, of
             which the last stays; a function is called with the epoch. The length of the data set follows.
@@ -67,6 +68,7 @@ def mix(
         counts: in place of `ratio`, synthetic images of each class, by name or label.
         top_up: in place of `ratio`, as many synthetic images as a class lacks to be as large as the largest.
         truncation: as in `Client.generate`.
+        spread: as in `Client.generate`.
         classes: the generator's class for each real label, in order, or for real names that differ from the
             generator's. Without it, classes are matched by name.
         images: what images are before the transform, as in `SyntheticDataset`.
@@ -84,11 +86,11 @@ def mix(
         ConfigError: arguments that cannot be used or exclude each other, an unconditional generator, or classes
             that do not match.
         DatasetError: a real data set that cannot be used, or images that do not go with the generator's.
-        InvalidRequestError: a seed or truncation that cannot be used.
+        InvalidRequestError: a seed, truncation or spread that cannot be used.
         RequestError: the source does not answer.
     """
     _check_exclusive(ratio=ratio, balance=balance or None, counts=counts, top_up=top_up or None)
-    recipe = _open_recipe(synthetic, seed, truncation)
+    recipe = _open_recipe(synthetic, seed, truncation, spread)
     if isinstance(real, (str, Path)):
         real = ClassFolders(real)
     images_of_real = RealImages(real, image_key=image_key, label_key=label_key)
@@ -120,7 +122,9 @@ def _check_exclusive(**arguments: Any) -> None:
         raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them, or ratio with balance")
 
 
-def _open_recipe(synthetic: SampleSource | SyntheticDataset, seed: int | None, truncation: float | None) -> Recipe:
+def _open_recipe(
+    synthetic: SampleSource | SyntheticDataset, seed: int | None, truncation: float | None, spread: float | None
+) -> Recipe:
     """Samples of all classes in turns, so that the index tells the class."""
     if isinstance(synthetic, SyntheticDataset):
         if synthetic.has_transform:
@@ -128,8 +132,9 @@ def _open_recipe(synthetic: SampleSource | SyntheticDataset, seed: int | None, t
         of_dataset = synthetic.recipe
         seed = of_dataset.seed if seed is None else seed
         truncation = of_dataset.truncation if truncation is None else truncation
+        spread = of_dataset.spread if spread is None else spread
         synthetic = of_dataset.source
-    recipe = Recipe.open(synthetic, seed=seed, truncation=truncation)
+    recipe = Recipe.open(synthetic, seed=seed, truncation=truncation, spread=spread)
     if not recipe.model.class_names:
         raise ConfigError("the generator is unconditional, so that its samples have no labels to mix by")
     return recipe.with_labels(range(len(recipe.model.class_names)))

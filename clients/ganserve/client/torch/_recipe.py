@@ -36,6 +36,7 @@ class Recipe:
         labels: as in `Client.generate`.
         counts: as in `Client.generate`.
         truncation: as in `Client.generate`.
+        spread: as in `Client.generate`.
         policy: what labels and counts come to.
     """
 
@@ -45,6 +46,7 @@ class Recipe:
     labels: LabelsLike | None
     counts: CountsLike | None
     truncation: float | None
+    spread: float | None
     policy: LabelPolicy = field(repr=False)
 
     @classmethod
@@ -56,12 +58,13 @@ class Recipe:
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
     ) -> Recipe:
         """Asks for the model, and checks the rest against its card.
 
         Raises:
             ConfigError: no source.
-            InvalidRequestError: a seed, labels, counts or a truncation that cannot be used.
+            InvalidRequestError: a seed, labels, counts, a truncation or a spread that cannot be used.
             RequestError: the source does not answer.
         """
         seed = _check_seed(seed)
@@ -74,6 +77,7 @@ class Recipe:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             encoding=ImageEncoding(),
         )
         if model.class_names:
@@ -89,6 +93,7 @@ class Recipe:
             labels=labels,
             counts=counts,
             truncation=truncation,
+            spread=spread,
             policy=query.labels,
         )
 
@@ -102,7 +107,12 @@ class Recipe:
         in_a_row = self.counts is None and list(indices) == list(range(first, first + count))
         which: dict[str, Any] = {"n": count, "first_index": first} if in_a_row else {"indices": indices}
         samples = self.source.generate(
-            **which, seed=self.seed, labels=self.labels, counts=self.counts, truncation=self.truncation
+            **which,
+            seed=self.seed,
+            labels=self.labels,
+            counts=self.counts,
+            truncation=self.truncation,
+            spread=self.spread,
         )
         if samples.model.digest != self.model.digest:
             raise PreconditionError(
@@ -122,6 +132,7 @@ class Recipe:
             "seed": self.seed,
             "labels": self.policy.SerializeToString(deterministic=True).hex(),
             "truncation": self.truncation,
+            "spread": self.spread,
             **more,
         }
 

@@ -46,6 +46,7 @@ class SyntheticStream(IterableDataset[Any]):
         labels: LabelsLike | None = None,
         counts: CountsLike | None = None,
         truncation: float | None = None,
+        spread: float | None = None,
         first_index: int = 0,
         batch_size: int = 64,
         prefetch: int = 2,
@@ -63,6 +64,7 @@ class SyntheticStream(IterableDataset[Any]):
             labels: as in `Client.generate`.
             counts: as in `Client.generate`.
             truncation: as in `Client.generate`.
+            spread: as in `Client.generate`.
             first_index: index of the first sample of epoch 0.
             batch_size: samples a request, which a worker takes in a row.
             prefetch: requests that each worker has under way ahead of its reader.
@@ -75,10 +77,10 @@ class SyntheticStream(IterableDataset[Any]):
         Raises:
             ConfigError: no source, a rank without the number of ranks, or `images` or a `transform` that cannot be
                 used.
-            InvalidRequestError: a number, labels, counts or a truncation that cannot be used.
+            InvalidRequestError: a number, labels, counts, a truncation or a spread that cannot be used.
             RequestError: the source does not answer.
         """
-        self.recipe = Recipe.open(source, seed=seed, labels=labels, counts=counts, truncation=truncation)
+        self.recipe = Recipe.open(source, seed=seed, labels=labels, counts=counts, truncation=truncation, spread=spread)
         self._has_end = length is not None
         self._length = _ENDLESS
         if length is not None:

@@ -34,8 +34,8 @@ class Scaled(nn.Module):
 
 
 def test_an_item_is_the_sample_of_its_index(source: Any) -> None:
-    dataset = SyntheticDataset(source, 20, seed=3, labels="uniform", truncation=0.7)
-    expected = source.generate(20, seed=3, labels="uniform", truncation=0.7)
+    dataset = SyntheticDataset(source, 20, seed=3, labels="uniform", truncation=0.7, spread=1.25)
+    expected = source.generate(20, seed=3, labels="uniform", truncation=0.7, spread=1.25)
     images, labels = zip(*dataset, strict=True)
     assert torch.equal(torch.stack(images), expected.torch())
     assert list(labels) == expected.labels.tolist() == dataset.targets
@@ -202,6 +202,7 @@ def test_another_model_is_not_taken_for_the_first(make_bundle: MakeBundle, tmp_p
         ({"seed": -1}, "seed is -1"),
         ({"labels": "cow"}, "there is no class 'cow'"),
         ({"truncation": 0.0}, "truncation"),
+        ({"spread": 0.0}, "spread"),
         ({"first_index": 2**64}, "first_index"),
         ({"labels": "cat", "counts": {"cat": 1}}, "labels and counts both say which classes"),
     ],

@@ -88,7 +88,7 @@ def test_each_real_image_is_shown_as_often_as_the_others_in_every_epoch_and_over
 
 
 def test_synthetic_images_are_of_their_class_and_new_in_every_epoch(real: Labelled, source: Any) -> None:
-    mixed = mix(real, source, seed=7, balance=True, truncation=0.8)
+    mixed = mix(real, source, seed=7, balance=True, truncation=0.8, spread=1.25)
     seen: list[int] = []
     for epoch in (0, 1, 2, 0):
         mixed.set_epoch(epoch)
@@ -96,7 +96,7 @@ def test_synthetic_images_are_of_their_class_and_new_in_every_epoch(real: Labell
         source.indices.clear()
         items = mixed.__getitems__(places)
         (indices,) = source.indices
-        expected = source.generate(indices=indices, seed=7, labels=[0, 1, 2], truncation=0.8)
+        expected = source.generate(indices=indices, seed=7, labels=[0, 1, 2], truncation=0.8, spread=1.25)
         assert torch.equal(torch.stack([image for image, _ in items]), expected.torch())
         assert [label for _, label in items] == expected.labels.tolist() == [0] * 8 + [1] * 8 + [2] * 8
         seen += indices
@@ -438,9 +438,9 @@ def test_a_class_that_the_generator_lacks_may_be_left_without_samples(source: An
 # Sources and arguments
 
 
-def test_a_synthetic_data_set_gives_its_source_seed_and_truncation(real: Labelled, source: Any) -> None:
-    samples = SyntheticDataset(source, 5, seed=7, truncation=0.8)
-    mixed, expected = mix(real, samples), mix(real, source, seed=7, truncation=0.8)
+def test_a_synthetic_data_set_gives_its_source_seed_truncation_and_spread(real: Labelled, source: Any) -> None:
+    samples = SyntheticDataset(source, 5, seed=7, truncation=0.8, spread=1.25)
+    mixed, expected = mix(real, samples), mix(real, source, seed=7, truncation=0.8, spread=1.25)
     assert torch.equal(mixed[-1][0], expected[-1][0])
     with pytest.raises(ConfigError, match="give it to mix"):
         mix(real, SyntheticDataset(source, 5, seed=7, transform=Scaled()))

@@ -1,0 +1,44 @@
+"""Where the time of one call goes, for a caller who asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ganserve.v1.generator_pb2 import CallTimes
+
+
+class Stopwatch:
+    """Marks the moments at which a call passes from one phase to the next. Started by its arrival.
+
+    Its clock is the one that batches are planned by.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._arrived_s = clock()
+        self._launched_s: float | None = None
+        self._made_s = self._arrived_s
+        self._encoded_s = self._arrived_s
+
+    def mark_launched(self, now_s: float) -> None:
+        """Rows of the call begin to run. The first time counts."""
+        if self._launched_s is None:
+            self._launched_s = now_s
+
+    def mark_made(self) -> None:
+        """All of its rows are made."""
+        self._made_s = self._clock()
+
+    def mark_encoded(self) -> None:
+        """Its reply is encoded."""
+        self._encoded_s = self._clock()
+
+    def times(self) -> CallTimes:
+        """What passed between the marks."""
+        launched_s = self._made_s if self._launched_s is None else self._launched_s
+        return CallTimes(
+            queue_ms=(launched_s - self._arrived_s) * 1e3,
+            compute_ms=(self._made_s - launched_s) * 1e3,
+            encode_ms=(self._encoded_s - self._made_s) * 1e3,
+        )
