@@ -19,7 +19,7 @@ from ganserve.contract.tensors import pack_latents
 from ganserve.runtime.sources import open_source
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
-from ganserve.serving.model_watch import ModelWatch
+from ganserve.serving.model_watch import _FAILURES_TO_DOUBT, ModelWatch
 from ganserve.serving.repository import Model, Repository
 from ganserve.serving.scheduler import Caller
 from ganserve.v1.generator_pb2 import ClassReference, LabelPolicy, SampleQuery
@@ -136,11 +136,11 @@ def test_rows_that_fail_do_not_make_a_model_suspect(
         for _ in range(10):
             with pytest.raises(ServerError, match="could not make these samples"):
                 await patient.generate(10.0)
-        for _ in range(3_000):  # until the watch has tried it
-            if not patient.model.loaded.engine.num_failures:
+        for _ in range(3_000):  # until the watch has tried it; a few failures may have come since
+            if patient.model.loaded.engine.num_failures < _FAILURES_TO_DOUBT:
                 break
             await asyncio.sleep(0.01)
-        assert not patient.model.loaded.engine.num_failures
+        assert patient.model.loaded.engine.num_failures < _FAILURES_TO_DOUBT
         assert [await patient.status(name) for name in ("", SERVICE, MODEL)] == [SERVING] * 3
         await patient.generate(1.0)
 
