@@ -69,29 +69,34 @@ def bench_client(
 
 
 def _print_table(speed: ClientSpeed, console: Console) -> None:
-    settings = speed.settings
-    rounds = "1 round" if settings.num_rounds == 1 else f"{settings.num_rounds} rounds, medians and ranges"
-    facts = (f"{speed.model}", f"{settings.size} samples a request", rounds, f"{os.cpu_count()} cores here")
-    console.print("; ".join(facts), soft_wrap=True, highlight=False, markup=False)
+    console.print("; ".join(_facts(speed)), soft_wrap=True, highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for heading in ("samples/s", "of plain requests", f"of {BATCHES}"):
+    for heading in ("samples/s", f"of {PLAIN}", f"of {BATCHES}"):
         table.add_column(heading, justify="right")
     for way, rates in speed.samples_per_s.items():
         of_plain = "" if way == PLAIN else f"{speed.ratio(way, PLAIN):.2f}"
         of_batches = f"{speed.ratio(way, BATCHES):.2f}" if way == LOADER else ""
-        table.add_row(_describe(way, speed), f"{Spread.of(rates):,.0f}", of_plain, of_batches)
+        table.add_row(way, f"{Spread.of(rates):,.0f}", of_plain, of_batches)
     console.print(table)
-    for percentile, values_ms in (("median", speed.p50_ms), ("99th percentile", speed.p99_ms)):
-        console.print(f"A call for one sample takes {Spread.of(values_ms):.1f} ms ({percentile}).", highlight=False)
+    median, late = Spread.of(speed.p50_ms), Spread.of(speed.p99_ms)
+    console.print(f"A call for one sample takes {median:.1f} ms, and one of a hundred {late:.1f} ms.", highlight=False)
     if not speed.has(LOADER):
-        console.print(f"PyTorch is not installed, so there is no {LOADER}; {install_advice('torch')}", soft_wrap=True)
+        console.print(
+            f"There is no {LOADER} without PyTorch, which is not installed; {install_advice('torch')}",
+            soft_wrap=True,
+            highlight=False,
+            markup=False,
+        )
 
 
-def _describe(way: str, speed: ClientSpeed) -> str:
+def _facts(speed: ClientSpeed) -> list[str]:
     settings = speed.settings
-    return {
-        PLAIN: f"{PLAIN}, {speed.num_in_flight} at a time",
-        BATCHES: f"{BATCHES}, prefetch={settings.prefetch}",
-        LOADER: f"{LOADER}, num_workers={settings.num_workers}",
-    }.get(way, way)
+    return [
+        f"{speed.model} from {os.cpu_count()} cores here",
+        f"{settings.size} samples a request",
+        f"{speed.num_in_flight} {PLAIN} at a time",
+        f"prefetch {settings.prefetch}",
+        f"{settings.num_workers} workers of the {LOADER}",
+        f"medians and ranges of {settings.num_rounds} rounds",
+    ]
