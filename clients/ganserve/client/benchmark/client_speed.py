@@ -15,7 +15,7 @@ import numpy as np
 from ganserve.client._client import Client
 from ganserve.client._model_info import ModelInfo, short_name
 from ganserve.contract.errors import ConfigError, OverloadedError
-from ganserve.contract.spread import Spread
+from ganserve.contract.measurements import Spread
 
 from .contestants import PlainRequests, batches, single_samples, stream
 from .turns import Contestant, Turn, take_turn

@@ -57,7 +57,7 @@ class PlainRequests:
 
     def take(self, num_in_flight: int) -> Generator[int]:
         """Has so many requests under way. Raises RequestError where the server refuses one."""
-        generate = self._connections.to(self._address).channel.unary_unary(_GENERATE)
+        generate: Any = self._connections.to(self._address).channel.unary_unary(_GENERATE)
         under_way = deque(self._ask(generate) for _ in range(num_in_flight))
         try:
             while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from ganserve.client._client import Client
 from ganserve.client.benchmark import BATCHES, LOADER, PLAIN, ClientSpeed, Settings, measure
 from ganserve.contract.extras import install_advice
 from ganserve.contract.files import new_file
-from ganserve.contract.spread import Spread
+from ganserve.contract.measurements import Spread
 
 from .progress import showing_turns
 from .source import check_digest, show_waiting, split_digest
@@ -77,10 +78,14 @@ def _print_table(speed: ClientSpeed, console: Console) -> None:
     for way, rates in speed.samples_per_s.items():
         of_plain = "" if way == PLAIN else f"{speed.ratio(way, PLAIN):.2f}"
         of_batches = f"{speed.ratio(way, BATCHES):.2f}" if way == LOADER else ""
-        table.add_row(way, f"{Spread.of(rates):,.0f}", of_plain, of_batches)
+        table.add_row(way, f"{statistics.median(rates):,.0f}", of_plain, of_batches)
     console.print(table)
     median, late = Spread.of(speed.p50_ms), Spread.of(speed.p99_ms)
-    console.print(f"A call for one sample takes {median:.1f} ms, and one of a hundred {late:.1f} ms.", highlight=False)
+    console.print(
+        f"A call for one sample takes {median:.1f} ms; 99 of 100 take at most {late:.1f} ms.",
+        soft_wrap=True,
+        highlight=False,
+    )
     if not speed.has(LOADER):
         console.print(
             f"There is no {LOADER} without PyTorch, which is not installed; {install_advice('torch')}",

@@ -1,9 +1,9 @@
 """How the items of a batch become tensors, and cross from a worker of a `DataLoader` to its reader.
 
-PyTorch hands each tensor over as a file in shared memory, whose descriptor goes through a socket of its own. For a
-batch of small images and its labels that takes longer than all else that a worker does, and bytes through the pipe that
-is there anyway take a tenth of it. So items are a type of tuple for which PyTorch's `default_collate`, whose result is
-the same, sends small batches as bytes.
+PyTorch hands each tensor over as a file in shared memory, whose descriptor goes through a socket of its own. For 64
+images of 32×32 and their labels that takes about as long as to fetch them, and a tenth of it as bytes through the pipe
+that is there anyway; from about a megabyte on it is the other way round. So items are a type of tuple that PyTorch's
+`default_collate` knows: it makes the same tensors of them, and sends small ones as bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _receive(*arrays: Any) -> list[torch.Tensor]:
     return [torch.from_numpy(array) for array in arrays]
 
 
-def _collate_items(batch: list[Item], *, collate_fn_map: dict[Any, Any] | None = None) -> list[Any]:
+def _collate_items(batch: list[Item], *, collate_fn_map: dict[Any, Any] | None = None) -> Any:
     """What `default_collate` makes of plain tuples: a tensor a column."""
     images = [item[0] for item in batch]
     if (

@@ -55,8 +55,14 @@ class WorkerBatches:
             for _ in arrivals:
                 pass
             raise
-        except RequestError as error:  # of a worker, whose traceback stands before its text
-            raise type(error)(str(error).splitlines()[-1].partition(": ")[2]) from None
+        except RequestError as error:
+            raise _without_traceback(error) from None
+
+
+def _without_traceback(error: RequestError) -> RequestError:
+    """The error as it was raised, before a `DataLoader` put its worker's traceback in front of its text."""
+    *traceback, last_line = str(error).splitlines()
+    return type(error)(last_line.partition(": ")[2]) if traceback else error
 
 
 class _Places(Sampler[list[int]]):

@@ -14,7 +14,7 @@ import torch
 from ganserve.contract.bundle import MODEL_FILE, Dtype, read_verified
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.manifest import digest_of, dtype_of, read_manifest
-from ganserve.contract.spread import Spread
+from ganserve.contract.measurements import Spread
 from ganserve.runtime.device import Device
 from ganserve.runtime.onnx_file import read_card
 
