@@ -15,7 +15,7 @@ from torch.utils.data import get_worker_info
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 
 _MOST_PIPED_BYTES: Final = 512 * 1024
-_PIPED_TYPES: Final = (torch.uint8, torch.float32)
+_PIPED_TYPES: Final = (torch.uint8, torch.float32, torch.int64, torch.bool)
 
 
 class Item(tuple[Any, ...]):
@@ -24,11 +24,13 @@ class Item(tuple[Any, ...]):
     __slots__ = ()
 
 
-class _PipedBatch(list[torch.Tensor]):
-    """Tensors that are pickled as their bytes; a plain list of tensors on the other side."""
+class _Batch(list[Any]):
+    """Tensors that are pickled as their bytes, where they are small; a plain list on the other side."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _receive, tuple(tensor.numpy() for tensor in self)
+        if all(map(_is_plain, self)) and sum(tensor.nbytes for tensor in self) <= _MOST_PIPED_BYTES:
+            return _receive, tuple(tensor.numpy() for tensor in self)
+        return list, (list(self),)  # a collation of the user's own has put something else in
 
 
 def _receive(*arrays: Any) -> list[torch.Tensor]:
@@ -38,17 +40,14 @@ def _receive(*arrays: Any) -> list[torch.Tensor]:
 def _collate_items(batch: list[Item], *, collate_fn_map: dict[Any, Any] | None = None) -> Any:
     """What `default_collate` makes of plain tuples: a tensor a column."""
     images = [item[0] for item in batch]
-    if (
-        get_worker_info() is not None
-        and all(map(_is_plain, images))
-        and len(batch) * images[0].nbytes <= _MOST_PIPED_BYTES
-    ):
-        return _PipedBatch([torch.stack(images), *map(torch.tensor, list(zip(*batch, strict=True))[1:])])
+    if get_worker_info() and all(map(_is_plain, images)) and len(batch) * images[0].nbytes <= _MOST_PIPED_BYTES:
+        return _Batch([torch.stack(images), *map(torch.tensor, list(zip(*batch, strict=True))[1:])])
+    # In a worker this writes to shared memory at once, which is best for what is large.
     return collate([tuple(item) for item in batch], collate_fn_map=collate_fn_map)
 
 
-def _is_plain(image: Any) -> bool:
-    return type(image) is torch.Tensor and image.dtype in _PIPED_TYPES and image.is_cpu and not image.requires_grad
+def _is_plain(value: Any) -> bool:
+    return type(value) is torch.Tensor and value.dtype in _PIPED_TYPES and value.is_cpu and not value.requires_grad
 
 
 default_collate_fn_map[Item] = _collate_items

@@ -40,3 +40,24 @@ def test_batches_are_those_of_plain_tuples(side: int, dtype: torch.dtype, num_wo
             assert column.dtype == wanted.dtype
             assert torch.equal(column, wanted)
             column.zero_()  # it is the reader's own
+
+
+@pytest.mark.parametrize("change", ["half", "named", "grown"])
+def test_a_collation_of_ones_own_may_change_the_batch(change: str) -> None:
+    def changed(items: list[Any]) -> Any:
+        batch = default_collate(items)
+        if change == "half":
+            batch[0] = batch[0].to(torch.bfloat16)
+        elif change == "named":
+            batch.append("a name")
+        else:
+            batch[0] = batch[0].repeat(1, 1, LARGE, LARGE)
+        return batch
+
+    items = Items(2, torch.uint8)
+    loader = DataLoader(items, batch_size=5, num_workers=1, multiprocessing_context="fork", collate_fn=changed)
+    (batch,) = loader
+    assert type(batch) is list
+    expected = changed([tuple(item) for item in map(items.__getitem__, range(5))])
+    assert torch.equal(batch[0], expected[0])
+    assert batch[3:] == expected[3:]
