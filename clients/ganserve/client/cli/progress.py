@@ -1,8 +1,8 @@
-"""The bar that shows how far a command is, on standard error where people see it."""
+"""The bars that show how far a command is, on standard error where people see it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -51,6 +51,21 @@ def showing_progress(total: int) -> Iterator[SampleProgress]:
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("samples"), _Rate(), _Size(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield SampleProgress(bar, bar.add_task("", total=total, num_bytes=0))
+
+
+@contextmanager
+def showing_turns() -> Iterator[Callable[[int, int], None]]:
+    """A bar with the turns of a measurement; gives what is to be told how many are over, and of how many.
+
+    It moves only when told, so that it takes no time from what is measured.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TextColumn("turns"), TimeRemainingColumn())
+    with Progress(
+        *columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total, refresh=True)
 
 
 class _Rate(ProgressColumn):

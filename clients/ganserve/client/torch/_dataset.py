@@ -11,6 +11,7 @@ from ganserve.client._samples import Samples
 from ganserve.client._source import SampleSource
 from ganserve.contract.latents import NUM_INDICES
 
+from ._collation import Item
 from ._images import ImageType, Presentation, Transform
 from ._map_style import MapStyle, check_places
 from ._recipe import Recipe, check_epoch, check_reach
@@ -137,4 +138,4 @@ class SyntheticDataset(MapStyle):
 def present_samples(samples: Samples, presentation: Presentation) -> list[Any]:
     """An item a sample: its image and, where there is one, its label."""
     images = [presentation.present(pixels) for pixels in samples]
-    return images if samples.labels is None else list(zip(images, samples.labels.tolist(), strict=True))
+    return images if samples.labels is None else [*map(Item, zip(images, samples.labels.tolist(), strict=True))]

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ganserve.client.quotas import Quota
 from ganserve.contract.errors import InvalidRequestError
 
+from ._collation import Item
 from ._fitting import Fitting
 from ._map_style import MapStyle, check_places
 from ._plan import ClassOrders, EpochPlan, max_epoch, sample_index
@@ -167,6 +168,6 @@ class MixedDataset(MapStyle):
 
     def _item(self, image: Any, label: int, synthetic: bool) -> Any:
         if self._keys is None:
-            return (image, label, synthetic) if self._flag else (image, label)
+            return Item((image, label, synthetic) if self._flag else (image, label))
         item = dict(zip(self._keys, (image, label), strict=True))
         return {**item, _FLAG_KEY: synthetic} if self._flag else item

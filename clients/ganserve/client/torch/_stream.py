@@ -14,6 +14,7 @@ from ganserve.client._source import SampleSource
 from ganserve.contract.latents import NUM_INDICES
 
 from ._ahead import RequestsAhead
+from ._collation import Item
 from ._images import ImageType, Presentation, Transform
 from ._progress import Progress, Resume, find_states, join_states, save
 from ._ranks import Ranks, current_worker
@@ -198,7 +199,7 @@ class _Reader(Iterator[Any]):
         image, *label = self._waiting.popleft()
         self._taken += 1
         image = self._present(image)
-        return (image, *label) if label else image
+        return Item((image, *label)) if label else image
 
     def state(self) -> dict[str, Any]:
         used = self._shard.unused.used

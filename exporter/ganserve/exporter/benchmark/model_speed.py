@@ -14,11 +14,11 @@ import torch
 from ganserve.contract.bundle import MODEL_FILE, Dtype, read_verified
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.manifest import digest_of, dtype_of, read_manifest
+from ganserve.contract.measurements import Spread
 from ganserve.runtime.device import Device
 from ganserve.runtime.onnx_file import read_card
 
 from .contestants import Bundle, Contestant, PyTorch, WideConvolution, flops_per_image, fresh_generator
-from .spread import Spread
 from .turns import in_turns
 
 _LONGEST_TURN_S: Final = 3600

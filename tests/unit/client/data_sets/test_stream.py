@@ -93,7 +93,7 @@ def test_a_stream_without_end(source: Any) -> None:
     assert len(list(itertools.islice(data, 20))) == 20
     data.set_epoch(1)
     next(iter(data))
-    assert source.indices[0][0] == 5
+    assert min(source.indices)[0] == 5
     assert 2**40 + 5 in [indices[0] for indices in source.indices]
     with pytest.raises(TypeError, match="the stream has no end"):
         len(data)
