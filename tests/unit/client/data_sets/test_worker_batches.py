@@ -4,18 +4,28 @@ import itertools
 from typing import Any
 
 import pytest
+from torch._utils import ExceptionWrapper
 
-from ganserve.client.torch._worker_batches import WorkerBatches
+from ganserve.client.torch._worker_batches import WorkerBatches, _without_traceback
 from ganserve.contract.errors import UnavailableError
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
-def test_an_error_of_a_worker_is_one_line(source: Any, num_workers: int) -> None:
+def test_an_error_is_one_line(source: Any) -> None:
     source.failures[0] = UnavailableError("nowhere:1 is not there: it has gone")
-    loader = WorkerBatches(source, size=4, num_workers=num_workers, prefetch=2, seed=7)
     with pytest.raises(UnavailableError) as caught:
-        next(loader.take())
+        next(WorkerBatches(source, size=4, num_workers=0, prefetch=2, seed=7).take())
     assert str(caught.value) == "nowhere:1 is not there: it has gone"
+
+
+def test_an_error_of_a_worker_is_one_line() -> None:
+    try:
+        raise UnavailableError("nowhere:1 is not there: it has gone")
+    except UnavailableError:
+        wrapped = ExceptionWrapper(where="in DataLoader worker process 0")  # type: ignore[no-untyped-call]
+    with pytest.raises(UnavailableError) as caught:
+        wrapped.reraise()  # type: ignore[no-untyped-call]
+    assert len(str(caught.value).splitlines()) > 1
+    assert str(_without_traceback(caught.value)) == "nowhere:1 is not there: it has gone"
 
 
 def test_no_turn_takes_the_samples_of_another(source: Any) -> None:
