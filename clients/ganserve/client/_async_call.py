@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -15,26 +14,12 @@ from google.protobuf.message import Message
 from ganserve.contract.errors import CallCancelledError, RequestError
 
 from ._attempts import Attempts
+from ._call import Sent
 from ._connections import CLOSED_MIDWAY, AsyncConnection, AsyncConnections
 from ._core import Answer, Ask
 from ._scope import LOOK_EVERY_S
 
 Reply = TypeVar("Reply")
-
-
-@dataclass(eq=False)
-class Sent:
-    """A question on its way to one server.
-
-    Attributes:
-        connection: the way.
-        reply: what is waited for.
-        sent_s: when it was sent, as `time.perf_counter` tells.
-    """
-
-    connection: AsyncConnection
-    reply: Any
-    sent_s: float
 
 
 class AsyncCall(Generic[Answer]):
@@ -48,7 +33,7 @@ class AsyncCall(Generic[Answer]):
         self._ask = ask
         self._attempts = attempts
         self._hedge_after_s = math.inf if hedge_after_s is None else hedge_after_s
-        self._under_way: list[Sent] = []
+        self._under_way: list[Sent[AsyncConnection]] = []
         self._send(attempts.next_address())
 
     async def answer(self) -> Answer:
@@ -56,7 +41,7 @@ class AsyncCall(Generic[Answer]):
         answer, _ = await self.answer_and_way()
         return answer
 
-    async def answer_and_way(self) -> tuple[Answer, Sent]:
+    async def answer_and_way(self) -> tuple[Answer, Sent[AsyncConnection]]:
         """As `Call.answer_and_way`."""
         try:
             while True:
@@ -102,7 +87,7 @@ class AsyncCall(Generic[Answer]):
         self._under_way.append(Sent(connection, connection.ask(self._ask, left_s), sent_s))
         self._hedge_at_s = time.monotonic() + self._hedge_after_s
 
-    async def _first_to_end(self) -> Sent:
+    async def _first_to_end(self) -> Sent[AsyncConnection]:
         """What has ended first, of one or two."""
         (first, *_) = self._under_way
         if math.isfinite(self._hedge_after_s) and not await _ends_within(
@@ -111,12 +96,12 @@ class AsyncCall(Generic[Answer]):
             self._hedge(first)
         if len(self._under_way) == 1:
             return first
-        ended: asyncio.Queue[Sent] = asyncio.Queue()
+        ended: asyncio.Queue[Sent[AsyncConnection]] = asyncio.Queue()
         for sent in self._under_way:
             sent.reply.add_done_callback(lambda _, sent=sent: ended.put_nowait(sent))
         return await ended.get()
 
-    def _hedge(self, first: Sent) -> None:
+    def _hedge(self, first: Sent[AsyncConnection]) -> None:
         self._hedge_after_s = math.inf
         address = self._attempts.second_address(first.connection.address)
         if address and not self._connections.closed and not self._attempts.is_over:

@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import grpc
 
@@ -17,9 +17,11 @@ from ._connections import Connection
 from ._core import Answer, Ask
 from ._scope import Scope
 
+Way = TypeVar("Way")
+
 
 @dataclass(eq=False)
-class Sent:
+class Sent(Generic[Way]):
     """A question on its way to one server.
 
     Attributes:
@@ -28,7 +30,7 @@ class Sent:
         sent_s: when it was sent, as `time.perf_counter` tells.
     """
 
-    connection: Connection
+    connection: Way
     reply: Any
     sent_s: float
 
@@ -49,7 +51,7 @@ class Call(Generic[Answer]):
         self._ask = ask
         self._attempts = attempts
         self._hedge_after_s = math.inf if hedge_after_s is None else hedge_after_s
-        self._under_way: list[Sent] = []
+        self._under_way: list[Sent[Connection]] = []
         self._send(attempts.next_address())
 
     def answer(self) -> Answer:
@@ -57,7 +59,7 @@ class Call(Generic[Answer]):
         answer, _ = self.answer_and_way()
         return answer
 
-    def answer_and_way(self) -> tuple[Answer, Sent]:
+    def answer_and_way(self) -> tuple[Answer, Sent[Connection]]:
         """As `answer`, with the way on which it came."""
         try:
             while True:
@@ -96,30 +98,29 @@ class Call(Generic[Answer]):
 
     def _send(self, address: str) -> None:
         left_s = self._attempts.left_s()
-
         sent_s = time.perf_counter()
         sent = Sent(*self._scope.begin(address, lambda connection: connection.ask(self._ask, left_s)), sent_s)
         self._under_way.append(sent)
         self._scope.watch(sent.reply)
         self._hedge_at_s = time.monotonic() + self._hedge_after_s
 
-    def _leave(self, sent: Sent) -> None:
+    def _leave(self, sent: Sent[Connection]) -> None:
         self._under_way.remove(sent)
         self._scope.unwatch(sent.reply)
 
-    def _first_to_end(self) -> Sent:
+    def _first_to_end(self) -> Sent[Connection]:
         """What has ended first, of one or two."""
         (first, *_) = self._under_way
         if math.isfinite(self._hedge_after_s) and not _ends_by(first.reply, self._hedge_at_s):
             self._hedge(first)
         if len(self._under_way) == 1:
             return first
-        ended: SimpleQueue[Sent] = SimpleQueue()
+        ended: SimpleQueue[Sent[Connection]] = SimpleQueue()
         for sent in self._under_way:
             sent.reply.add_done_callback(lambda _, sent=sent: ended.put(sent))
         return ended.get()
 
-    def _hedge(self, first: Sent) -> None:
+    def _hedge(self, first: Sent[Connection]) -> None:
         self._hedge_after_s = math.inf
         address = self._attempts.second_address(first.connection.address)
         if address and not self._scope.closed and not self._attempts.is_over:

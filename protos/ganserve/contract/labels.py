@@ -113,7 +113,7 @@ def sample_labels(
 def list_names(names: Sequence[str], most: int = 20) -> str:
     """Names as a message lists them, cut short where there are many."""
     listed = ", ".join(repr(name) for name in names[:most])
-    return listed if len(names) <= most else f"{listed}, … ({len(names)} in all)"
+    return listed if len(names) <= most else f"{listed}, … ({len(names):,} in all)"
 
 
 def _resolve(reference: ClassReference, labels: Mapping[str, int], field: str) -> int:

@@ -164,8 +164,9 @@ def test_classes_that_do_not_match_are_told(run: Run, tmp_path: Path, capsys: py
     names = ("apple", "fig", "plum")
     fruit = write_pets(tmp_path / "fruit", {"train": (5, 5, 5), "test": (5, 5, 5)}, names)
     assert run(fruit) == 3
-    assert "real images' classes are apple, fig, plum, and tiny's cat, dog, emu: none has the same name" in (
-        capsys.readouterr().err
+    assert (
+        "real images' classes are 'apple', 'fig', 'plum', and tiny's 'cat', 'dog', 'emu': none has the same name"
+        in (capsys.readouterr().err)
     )
     some = write_pets(tmp_path / "some", {"train": (5, 5, 5), "test": (5, 5, 5)}, ("cat", "dog", "yak"))
     assert run(some, "--no-memorisation") == 0

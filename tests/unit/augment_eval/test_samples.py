@@ -41,7 +41,7 @@ def test_generators_of_other_things_are_refused() -> None:
     with pytest.raises(ConfigError, match="the generator draws no classes"):
         match_classes(NAMES, BarSource(()).get_model())
     with pytest.raises(
-        DatasetError, match="real images' classes are top, middle, below, and bars's cat, dog: none has"
+        DatasetError, match="real images' classes are 'top', 'middle', 'below', and bars's 'cat', 'dog': none has"
     ):
         match_classes(NAMES, BarSource(("cat", "dog")).get_model())
 

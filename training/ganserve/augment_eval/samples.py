@@ -9,11 +9,12 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from ganserve.client import ModelInfo, SampleSource
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.contract.images import Images, to_pil
+from ganserve.contract.labels import list_names
+from ganserve.training.datasets import Resize
 from ganserve.training.waiting import OnProgress
 
 _MOST_NAMES: Final = 10
@@ -34,8 +35,9 @@ def match_classes(class_names: Sequence[str], model: ModelInfo) -> dict[int, int
     labels = {name: label for label, name in enumerate(model.class_names)}
     known = {label: labels[name] for label, name in enumerate(class_names) if name in labels}
     if not known:
+        ours, theirs = (list_names(names, _MOST_NAMES) for names in (class_names, model.class_names))
         raise DatasetError(
-            f"the real images' classes are {_listed(class_names)}, and {model.name}'s {_listed(model.class_names)}: "
+            f"the real images' classes are {ours}, and {model.name}'s {theirs}: "
             "none has the same name; rename the classes of the images, or take a generator of these"
         )
     return known
@@ -102,12 +104,8 @@ def fitted(images: Images, shape: tuple[int, int, int]) -> Images:
     height, width, channels = shape
     if images.shape[1:] == shape:
         return images
+    resize = Resize(height=height, width=width)
     pictures = (to_pil(image).convert("L" if channels == 1 else "RGB") for image in images)
-    scaled = [np.asarray(picture.resize((width, height), Image.Resampling.LANCZOS)) for picture in pictures]
+    scaled = [np.asarray(resize.apply(picture)) for picture in pictures]
     fitting: npt.NDArray[np.uint8] = np.stack(scaled).reshape(-1, height, width, channels)
     return fitting
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f", … ({len(names):,} in all)" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more

@@ -9,13 +9,12 @@ from ganserve.client._checks import whole_number
 from ganserve.client._labels import CountsLike, LabelsLike
 from ganserve.client._samples import Samples
 from ganserve.client._source import SampleSource
-from ganserve.contract.latents import NUM_INDICES
 
 from ._collation import Item
+from ._epochs import EpochIndices
 from ._images import ImageType, Presentation, Transform
 from ._map_style import MapStyle, check_places
-from ._recipe import Recipe, check_epoch, check_reach
-from ._shared import SharedNumbers
+from ._recipe import Recipe
 
 MAX_LENGTH: Final = 2**63 - 1
 
@@ -69,16 +68,14 @@ class SyntheticDataset(MapStyle):
         if length is None and counts is not None:
             length = sum(block.count for block in self.recipe.policy.blocks.blocks)
         self._length = whole_number(length, "length", low=1, high=MAX_LENGTH, field="length")
-        self._first_index = whole_number(first_index, "first_index", low=0, high=NUM_INDICES - 1, field="first_index")
+        self._epochs = EpochIndices(self._length, first_index)
         self._presentation = Presentation.choose(images, transform)
-        self._epoch = SharedNumbers()
-        check_reach(0, self._first_index + self._length)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitems__(self, places: Sequence[int]) -> list[Any]:
-        start = self._start()
+        start = self._epochs.start_of(self.epoch)
         samples = self.recipe.fetch([start + place for place in check_places(places, self._length)])
         return present_samples(samples, self._presentation)
 
@@ -88,14 +85,12 @@ class SyntheticDataset(MapStyle):
         Raises:
             InvalidRequestError: no whole number from 0, or one so large that there are no indices left.
         """
-        epoch = check_epoch(epoch)
-        check_reach(epoch, self._first_index + (epoch + 1) * self._length)
-        self._epoch[0] = epoch
+        self._epochs.turn_to(epoch)
 
     @property
     def epoch(self) -> int:
         """The epoch whose samples the items are."""
-        return self._epoch[0]
+        return self._epochs.epoch
 
     @property
     def has_transform(self) -> bool:
@@ -117,7 +112,7 @@ class SyntheticDataset(MapStyle):
         """The label of every item of this epoch, worked out without asking anyone."""
         if not self.classes:
             raise AttributeError("the generator is unconditional, so that its samples have no labels")
-        return self.recipe.labels_of(self._start(), self._length).tolist()  # type: ignore[no-any-return]
+        return self.recipe.labels_of(self._epochs.start_of(self.epoch), self._length).tolist()  # type: ignore[no-any-return]
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch, and what tells whether the samples are the same; a `StatefulDataLoader` saves it."""
@@ -130,9 +125,6 @@ class SyntheticDataset(MapStyle):
 
     def __repr__(self) -> str:
         return f"<{self._length:,} samples of {self.recipe.model!r}, seed {self.recipe.seed}, epoch {self.epoch}>"
-
-    def _start(self) -> int:
-        return self._first_index + self.epoch * self._length
 
 
 def present_samples(samples: Samples, presentation: Presentation) -> list[Any]:

@@ -11,16 +11,15 @@ from torch.utils.data import IterableDataset
 from ganserve.client._checks import whole_number
 from ganserve.client._labels import CountsLike, LabelsLike
 from ganserve.client._source import SampleSource
-from ganserve.contract.latents import NUM_INDICES
 
 from ._ahead import RequestsAhead
 from ._collation import Item
+from ._epochs import EpochIndices
 from ._images import ImageType, Presentation, Transform
 from ._progress import Progress, Resume, find_states, join_states, save
 from ._ranks import Ranks, current_worker
-from ._recipe import Recipe, check_epoch, check_reach
+from ._recipe import Recipe
 from ._shards import Layout, Place, Shard, Span
-from ._shared import SharedNumbers
 
 _ENDLESS: Final = 2**40  # samples of an epoch that has no end
 _MAX_LENGTH: Final = 2**63 - 1
@@ -86,15 +85,13 @@ class SyntheticStream(IterableDataset[Any]):
         self._length = _ENDLESS
         if length is not None:
             self._length = whole_number(length, "length", low=1, high=_MAX_LENGTH, field="length")
-        self._first_index = whole_number(first_index, "first_index", low=0, high=NUM_INDICES - 1, field="first_index")
+        self._epochs = EpochIndices(self._length, first_index)
         self._batch_size = whole_number(batch_size, "batch_size", low=1, high=2**32 - 1, field="batch_size")
         self._prefetch = whole_number(prefetch, "prefetch", low=1, high=256, field="prefetch")
         self._ranks = Ranks(rank, num_ranks)
         self._presentation = Presentation.choose(images, transform)
-        self._epoch = SharedNumbers()
         self._resume: Resume | None = None
         self._reader: _Reader | None = None
-        check_reach(0, self._first_index + self._length)
 
     def __iter__(self) -> Iterator[Any]:
         (rank, num_ranks), (worker, num_workers) = self._ranks.now(), current_worker()
@@ -118,14 +115,12 @@ class SyntheticStream(IterableDataset[Any]):
         Raises:
             InvalidRequestError: no whole number from 0, or one so large that there are no indices left.
         """
-        epoch = check_epoch(epoch)
-        check_reach(epoch, self._first_index + (epoch + 1) * self._length)
-        self._epoch[0] = epoch
+        self._epochs.turn_to(epoch)
 
     @property
     def epoch(self) -> int:
         """The epoch whose samples come next."""
-        return self._epoch[0]
+        return self._epochs.epoch
 
     @property
     def classes(self) -> list[str]:
@@ -185,7 +180,7 @@ class _Reader(Iterator[Any]):
     def __init__(self, stream: SyntheticStream, progress: Progress, place: Place, layout: Layout) -> None:
         self._recipe = stream.recipe
         self._present = stream._presentation.present
-        self._first_index = stream._first_index + progress.epoch * stream._length
+        self._first_index = stream._epochs.start_of(progress.epoch)
         self._prefetch = stream._prefetch
         self._progress = progress
         self._place = place
