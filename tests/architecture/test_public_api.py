@@ -13,7 +13,7 @@ import ganserve.dump
 import ganserve.exporter
 import ganserve.training
 from ganserve.client import AsyncClient, Client
-from ganserve.client._options import SampleOptions
+from ganserve.client._queries.options import SampleOptions
 from ganserve.contract import errors
 
 CLIENT_NAMES = [

@@ -35,16 +35,16 @@ from ganserve.contract.errors import (
 from ganserve.contract.images import ImageFormatName
 
 from ._async_client import AsyncClient
+from ._calls.partial import Partial
+from ._calls.profile import CallProfile, Profile
+from ._calls.retry_event import RetryEvent
 from ._client import Client
-from ._labels import CountsLike, LabelsLike
 from ._local import LocalGenerator
-from ._model_info import ModelInfo
-from ._partial import Partial
-from ._profile import CallProfile, Profile
-from ._requests import IndicesLike, PriorityName
-from ._retry_event import RetryEvent
+from ._queries.labels import CountsLike, LabelsLike
+from ._queries.requests import IndicesLike, PriorityName
 from ._sample_address import Address, address_of
-from ._samples import Samples
+from ._samples.model_info import ModelInfo
+from ._samples.samples import Samples
 from ._source import SampleSource
 
 __all__ = [

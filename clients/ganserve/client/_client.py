@@ -12,22 +12,22 @@ from numpy.typing import ArrayLike
 from ganserve.contract.errors import RequestError, UnavailableError
 from ganserve.contract.images import ImageFormatName
 
-from ._addresses import Target
-from ._batches import BatchPlan, read_ahead
-from ._calls import Calls
-from ._connections import Connections
-from ._core import Core, merge_models
-from ._deadline import Deadline
-from ._interpolation import SeedAndIndex, interpolated_latents
-from ._labels import CountsLike, LabelsLike
-from ._model_info import ModelInfo
-from ._options import SampleOptions
-from ._partial import partial_of
-from ._profile import Profile, check_repeats
-from ._requests import IndicesLike, PriorityName
-from ._retry_event import OnRetry
-from ._samples import Samples
-from ._submissions import CALLS_AT_ONCE, Submissions
+from ._calls.batches import BatchPlan, read_ahead
+from ._calls.calls import Calls
+from ._calls.core import Core, merge_models
+from ._calls.partial import partial_of
+from ._calls.profile import Profile, check_repeats
+from ._calls.retry_event import OnRetry
+from ._calls.submissions import CALLS_AT_ONCE, Submissions
+from ._queries.interpolation import SeedAndIndex, interpolated_latents
+from ._queries.labels import CountsLike, LabelsLike
+from ._queries.options import SampleOptions
+from ._queries.requests import IndicesLike, PriorityName
+from ._samples.model_info import ModelInfo
+from ._samples.samples import Samples
+from ._transport.addresses import Target
+from ._transport.connections import Connections
+from ._transport.deadline import Deadline
 
 
 class Client:

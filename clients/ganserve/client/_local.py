@@ -17,17 +17,17 @@ from ganserve.contract.extras import install_advice
 from ganserve.contract.images import ImageFormatName
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
-from ._batches import BatchPlan, read_ahead
-from ._checks import whole_number
-from ._interpolation import SeedAndIndex, interpolated_latents
-from ._labels import CountsLike, LabelsLike
-from ._memory import check_fits
-from ._model_info import ModelInfo
-from ._options import SampleOptions, sample_query
-from ._parts import num_samples, part
-from ._requests import IndicesLike, image_encoding, latents_query
-from ._samples import Samples
-from ._submissions import CALLS_AT_ONCE, Submissions
+from ._calls.batches import BatchPlan, read_ahead
+from ._calls.submissions import CALLS_AT_ONCE, Submissions
+from ._queries.checks import whole_number
+from ._queries.interpolation import SeedAndIndex, interpolated_latents
+from ._queries.labels import CountsLike, LabelsLike
+from ._queries.options import SampleOptions, sample_query
+from ._queries.parts import num_samples, part
+from ._queries.requests import IndicesLike, image_encoding, latents_query
+from ._samples.memory import check_fits
+from ._samples.model_info import ModelInfo
+from ._samples.samples import Samples
 
 if TYPE_CHECKING:
     from ganserve.runtime.local import LocalModel

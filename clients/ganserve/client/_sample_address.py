@@ -13,7 +13,7 @@ from ganserve.contract.errors import ArtifactError, PreconditionError
 from .formats.xmp import find_address
 
 if TYPE_CHECKING:
-    from ._samples import Samples
+    from ._samples.samples import Samples
     from ._source import SampleSource
 
 

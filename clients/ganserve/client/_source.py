@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 
 from ganserve.contract.images import ImageFormatName
 
-from ._interpolation import SeedAndIndex
-from ._labels import CountsLike, LabelsLike
-from ._model_info import ModelInfo
-from ._options import SampleOptions
-from ._requests import IndicesLike
-from ._samples import Samples
+from ._queries.interpolation import SeedAndIndex
+from ._queries.labels import CountsLike, LabelsLike
+from ._queries.options import SampleOptions
+from ._queries.requests import IndicesLike
+from ._samples.model_info import ModelInfo
+from ._samples.samples import Samples
 
 
 class SampleSource(Protocol):

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Group, Parameter
 
-from ganserve.client._model_info import ModelInfo, short_name
+from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.client.cli.classes import read_classes
 from ganserve.client.cli.progress import showing_progress
 from ganserve.client.cli.source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting

@@ -10,7 +10,7 @@ from typing import Any, Final
 from google.protobuf import json_format
 
 from ganserve.client import Samples, SampleSource
-from ganserve.client._model_info import short_name
+from ganserve.client._samples.model_info import short_name
 from ganserve.client.formats.contents import Contents
 from ganserve.client.formats.table import FORMS, Form
 from ganserve.contract.errors import ConfigError, PreconditionError

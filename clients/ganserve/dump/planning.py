@@ -8,8 +8,8 @@ from typing import Final
 from PIL import features
 
 from ganserve.client import CountsLike, LabelsLike, ModelInfo, Samples, SampleSource
-from ganserve.client._model_info import short_name
-from ganserve.client._requests import address_query
+from ganserve.client._queries.requests import address_query
+from ganserve.client._samples.model_info import short_name
 from ganserve.client.formats.table import Form
 from ganserve.client.formats.xmp import SYNTHETIC
 from ganserve.contract.card import is_conditional

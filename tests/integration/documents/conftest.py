@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganserve.client import _core
-from ganserve.client._addresses import Target, parse_addresses
+from ganserve.client._calls import core
+from ganserve.client._transport.addresses import Target, parse_addresses
 from ganserve.v1.model_pb2 import ImageShape, ModelCard
 
 MakeBundle = Callable[..., Path]
@@ -52,7 +52,7 @@ def reader(pets: Path, addresses: dict[str, str], monkeypatch: pytest.MonkeyPatc
     def parse_printed(target: Target) -> tuple[str, ...]:
         return tuple(addresses.get(address, address) for address in parse_addresses(target))
 
-    monkeypatch.setattr(_core, "parse_addresses", parse_printed)
+    monkeypatch.setattr(core, "parse_addresses", parse_printed)
     monkeypatch.chdir(pets)
     return pets
 

@@ -41,8 +41,8 @@ def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     Of those that coalesce calls, every request for samples is sent as if it travelled with others.
     """
     kind, _, coalescing = request.param.partition(", ")
-    monkeypatch.setattr("ganserve.client._joint_call._FEWEST_TOGETHER", 1)
-    monkeypatch.setattr("ganserve.client._gathering._MOST_SHARE", 1)
+    monkeypatch.setattr("ganserve.client._transport.joint_call._FEWEST_TOGETHER", 1)
+    monkeypatch.setattr("ganserve.client._transport.gathering._MOST_SHARE", 1)
     with asyncio.Runner() as runner:
         opened: list[Any] = []
 

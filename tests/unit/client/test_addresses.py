@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ganserve.client import AsyncClient, Client, ConfigError
-from ganserve.client._addresses import is_local, parse_addresses, proxy_of
+from ganserve.client._transport.addresses import is_local, parse_addresses, proxy_of
 
 VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy", "no_grpc_proxy", "no_proxy")
 

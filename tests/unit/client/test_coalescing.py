@@ -23,8 +23,8 @@ from ganserve.client import (
     RequestError,
     Samples,
 )
-from ganserve.client._connections import Connections
-from ganserve.client._core import Ask
+from ganserve.client._transport.ask import Ask
+from ganserve.client._transport.connections import Connections
 from ganserve.v1.generator_pb2 import (
     GenerateManyRequest,
     GenerateManyResponse,

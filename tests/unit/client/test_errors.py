@@ -10,7 +10,7 @@ import pytest
 from google.rpc.status_pb2 import Status
 
 from ganserve.client import AsyncClient, Client, GanserveError, RequestError, ServerError
-from ganserve.client._errors import request_error
+from ganserve.client._transport.errors import request_error
 from ganserve.contract.errors import request_error_type
 
 from .conftest import Connect

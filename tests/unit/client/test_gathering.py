@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ganserve.client._core import Ask
-from ganserve.client._gathering import Gathering, Passenger
-from ganserve.client._joint_call import group_left_s, group_request
+from ganserve.client._transport.ask import Ask
+from ganserve.client._transport.gathering import Gathering, Passenger
+from ganserve.client._transport.joint_call import group_left_s, group_request
 from ganserve.v1.generator_pb2 import (
     ExplicitLatents,
     GenerateManyRequest,

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from ganserve.cli import main
-from ganserve.client import _backoff
+from ganserve.client._calls import backoff
 from ganserve.contract.images import cut_grid, encode, make_contact_sheet
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, StreamSamplesRequest
 
@@ -25,7 +25,7 @@ from .scripted import CHANNELS, HEIGHT, UNAVAILABLE, WIDTH, Failure, Script, Scr
 def generate(server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the command beside an empty folder and returns its exit code."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(_backoff, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(backoff, "_FIRST_PAUSE_S", 0.001)
     return lambda *words: main(["generate", "--server", server.address, "--model", "digits", *map(str, words)])
 
 
@@ -271,7 +271,7 @@ def test_ctrl_c_leaves_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("ganserve.client.cli.generate.short_name", interrupt)
-    monkeypatch.setattr("ganserve.client._outputs._Collector.add", interrupt)
+    monkeypatch.setattr("ganserve.client._samples.outputs._Collector.add", interrupt)
     monkeypatch.setattr("ganserve.client.formats.tree.TreeWriter.add", interrupt)
     assert generate("-n", 50, "--out", out) == 130
     assert files_in(tmp_path) == []

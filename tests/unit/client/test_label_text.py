@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ganserve.client._label_text import explain, parse_counts, parse_labels
-from ganserve.client._labels import ClassKey, LabelsLike
+from ganserve.client._queries.labels import ClassKey, LabelsLike
+from ganserve.client.cli.label_text import explain, parse_counts, parse_labels
 from ganserve.contract.errors import ConfigError
 
 

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from ganserve.client import InvalidRequestError
-from ganserve.client._labels import label_policy
+from ganserve.client._queries.labels import label_policy
 from ganserve.v1.generator_pb2 import LabelPolicy
 
 

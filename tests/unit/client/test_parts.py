@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganserve.client import InvalidRequestError
-from ganserve.client._parts import (
+from ganserve.client._queries.parts import (
     generate_request,
     num_samples,
     part,
     parts,
     spans,
 )
-from ganserve.client._requests import address_query, image_encoding, latents_query, model_selector
+from ganserve.client._queries.requests import address_query, image_encoding, latents_query, model_selector
 from ganserve.contract.labels import sample_labels
 from ganserve.contract.tensors import unpack_latents
 from ganserve.v1.generator_pb2 import SampleQuery

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from ganserve.client import InvalidRequestError
-from ganserve.client._requests import address_query, image_encoding, latents_query, model_selector
+from ganserve.client._queries.requests import address_query, image_encoding, latents_query, model_selector
 from ganserve.contract.tensors import unpack_latents
 from ganserve.v1.generator_pb2 import ImageFormat, SampleQuery
 

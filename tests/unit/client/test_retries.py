@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from ganserve.client import ConfigError, OverloadedError, RetryEvent, UnavailableError
-from ganserve.client._backoff import draw_pause_s, refused
+from ganserve.client._calls.backoff import draw_pause_s, refused
 from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest, StreamSamplesRequest
 
 from .conftest import Connect

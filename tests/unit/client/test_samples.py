@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from ganserve.client import ArtifactError, ConfigError, Samples, ServerError
-from ganserve.client._captions import caption
-from ganserve.client._replies import whole_reply
+from ganserve.client._samples.captions import caption
+from ganserve.client._samples.replies import whole_reply
 from ganserve.contract.images import encode
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, SampleAddress, SampleBatch, SampleQuery
 from ganserve.v1.model_pb2 import ImageShape, ModelIdentity

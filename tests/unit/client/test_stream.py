@@ -17,8 +17,8 @@ from ganserve.client import (
     Samples,
     ServerError,
     UnavailableError,
-    _backoff,
 )
+from ganserve.client._calls import backoff
 from ganserve.v1.generator_pb2 import StreamSamplesRequest
 
 from .conftest import Connect
@@ -27,7 +27,7 @@ from .scripted import UNAVAILABLE, Failure, Script, ScriptedServer, image_values
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_backoff, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(backoff, "_FIRST_PAUSE_S", 0.001)
 
 
 def indices_of(batches: list[Samples]) -> list[int]:

@@ -11,7 +11,7 @@ from multiprocessing.reduction import ForkingPickler
 import pytest
 
 from ganserve.client import CallCancelledError, Client, InvalidRequestError, Samples, UnavailableError
-from ganserve.client._submissions import CALLS_AT_ONCE
+from ganserve.client._calls.submissions import CALLS_AT_ONCE
 from ganserve.v1.generator_pb2 import GenerateRequest
 
 from .scripted import UNAVAILABLE, Script, ScriptedServer, image_values

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 
-from ganserve.client._watchdog import Watchdog, watching
+from ganserve.client._transport.watchdog import Watchdog, watching
 
 from .conftest import Connect
 from .scripted import ScriptedServer

@@ -14,9 +14,9 @@ from typing import Any, Final, cast
 import grpc
 
 from ganserve.client._client import Client
-from ganserve.client._connections import Connections
-from ganserve.client._errors import request_error
-from ganserve.client._samples import Samples
+from ganserve.client._samples.samples import Samples
+from ganserve.client._transport.connections import Connections
+from ganserve.client._transport.errors import request_error
 from ganserve.v1 import generator_pb2
 from ganserve.v1.generator_pb2 import (
     GenerateRequest,

@@ -12,8 +12,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from ganserve.client._addresses import parse_addresses
 from ganserve.client._client import Client
+from ganserve.client._transport.addresses import parse_addresses
 from ganserve.client.benchmark import BATCHES, LOADER, PLAIN, ClientSpeed, Settings, measure
 from ganserve.contract.extras import install_advice
 from ganserve.contract.files import new_file

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ganserve.client._label_text import explain, parse_counts, parse_labels
-from ganserve.client._labels import CountsLike, LabelsLike
+from ganserve.client._queries.labels import CountsLike, LabelsLike
 from ganserve.contract.errors import ConfigError
+
+from .label_text import explain, parse_counts, parse_labels
 
 
 @dataclass(frozen=True, kw_only=True)

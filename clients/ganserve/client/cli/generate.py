@@ -9,16 +9,16 @@ from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
 
-from ganserve.client._legend import Legend
-from ganserve.client._model_info import ModelInfo, short_name
-from ganserve.client._outputs import OutputOptions, Recipe, open_output
 from ganserve.client._sample_address import Address, address_of
-from ganserve.client._samples import Samples
+from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client._samples.outputs import OutputOptions, Recipe, open_output
+from ganserve.client._samples.samples import Samples
 from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import FileFormatName
 
 from .classes import read_classes
+from .legend import Legend
 from .progress import showing_progress
 from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
 

@@ -9,11 +9,11 @@ from google.protobuf.json_format import MessageToJson
 from rich.console import Console
 
 from ganserve.client._client import Client
-from ganserve.client._tables import card_table, model_table
 from ganserve.contract.errors import ConfigError
 from ganserve.v1.generator_pb2 import ListModelsResponse
 
 from .source import DEFAULT_SERVER, MODEL, Servers, check_digest, split_digest
+from .tables import card_table, model_table
 
 _OUTPUT = Group("Output", sort_key=3)
 

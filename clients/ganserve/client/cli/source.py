@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 
 from ganserve.client._client import Client
 from ganserve.client._local import LocalGenerator
-from ganserve.client._model_info import ModelInfo, short_name
+from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.contract.errors import ConfigError, PreconditionError
 
 DEFAULT_SERVER: Final = "127.0.0.1:50051"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ganserve.client._requests import image_encoding
+from ganserve.client._queries.requests import image_encoding
 from ganserve.client._sample_address import addresses
 from ganserve.contract.images import ImageFormatName, encode, file_format
 
@@ -15,7 +15,7 @@ from .png import encode_png
 from .xmp import mark
 
 if TYPE_CHECKING:
-    from ganserve.client._samples import Samples
+    from ganserve.client._samples.samples import Samples
 
 _MIN_INDEX_DIGITS: Final = 6
 

@@ -16,7 +16,7 @@ from .contents import Contents
 from .zip import fixed_entry
 
 if TYPE_CHECKING:
-    from ganserve.client._samples import Samples
+    from ganserve.client._samples.samples import Samples
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from .contents import Contents, image_files, stems
 from .xmp import SYNTHETIC
 
 if TYPE_CHECKING:
-    from ganserve.client._samples import Samples
+    from ganserve.client._samples.samples import Samples
 
 _GROUP_BYTES: Final = 4 * 2**20  # of pixels
 _MOST_IN_GROUP: Final = 1000

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from .contents import Contents, image_files, stems
 
 if TYPE_CHECKING:
-    from ganserve.client._samples import Samples
+    from ganserve.client._samples.samples import Samples
 
 LABELS_FILE: Final = "labels.csv"
 RECIPE_FILE: Final = "samples.json"

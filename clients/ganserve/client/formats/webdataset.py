@@ -15,7 +15,7 @@ from ganserve.client._sample_address import addresses
 from .contents import Contents, image_files, stems
 
 if TYPE_CHECKING:
-    from ganserve.client._samples import Samples
+    from ganserve.client._samples.samples import Samples
 
 
 @contextmanager

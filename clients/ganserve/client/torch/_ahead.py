@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
 
-from ganserve.client._samples import Samples
-from ganserve.client._submissions import Submissions
+from ganserve.client._calls.submissions import Submissions
+from ganserve.client._samples.samples import Samples
 
 from ._recipe import Recipe
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ganserve.client._checks import whole_number
-from ganserve.client._labels import CountsLike, LabelsLike
-from ganserve.client._samples import Samples
+from ganserve.client._queries.checks import whole_number
+from ganserve.client._queries.labels import CountsLike, LabelsLike
+from ganserve.client._samples.samples import Samples
 from ganserve.client._source import SampleSource
 
 from ._collation import Item

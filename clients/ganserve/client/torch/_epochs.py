@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ganserve.client._checks import whole_number
+from ganserve.client._queries.checks import whole_number
 from ganserve.contract.latents import NUM_INDICES
 
 from ._recipe import check_epoch, check_reach

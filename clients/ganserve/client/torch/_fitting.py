@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ganserve.client._checks import whole_number
+from ganserve.client._queries.checks import whole_number
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.contract.images import Images
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch.distributed
 from torch.utils.data import get_worker_info
 
-from ganserve.client._checks import whole_number
+from ganserve.client._queries.checks import whole_number
 from ganserve.contract.errors import ConfigError
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.client._async_client import AsyncClient
-from ganserve.client._checks import whole_number
-from ganserve.client._labels import CountsLike, LabelsLike, label_policy
-from ganserve.client._model_info import ModelInfo, short_name
-from ganserve.client._requests import address_query
-from ganserve.client._samples import Samples
+from ganserve.client._queries.checks import whole_number
+from ganserve.client._queries.labels import CountsLike, LabelsLike, label_policy
+from ganserve.client._queries.requests import address_query
+from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client._samples.samples import Samples
 from ganserve.client._source import SampleSource
 from ganserve.contract.errors import ConfigError, InvalidRequestError, PreconditionError
 from ganserve.contract.labels import open_policy

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from torch.utils.data import IterableDataset
 
-from ganserve.client._checks import whole_number
-from ganserve.client._labels import CountsLike, LabelsLike
+from ganserve.client._queries.checks import whole_number
+from ganserve.client._queries.labels import CountsLike, LabelsLike
 from ganserve.client._source import SampleSource
 
 from ._ahead import RequestsAhead

@@ -1,0 +1,56 @@
+"""Which samples of a seed, and in which form: the arguments that `generate` spells out and other methods take too."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from ganserve.contract.images import ImageFormatName
+from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
+
+from .labels import CountsLike, LabelsLike
+from .requests import IndicesLike, address_query, image_encoding
+
+
+class SampleOptions(TypedDict, total=False):
+    """Arguments of `Client.generate`, whose docstring tells what they mean."""
+
+    seed: int | None
+    first_index: int
+    indices: IndicesLike | None
+    labels: LabelsLike | None
+    counts: CountsLike | None
+    truncation: float | None
+    spread: float | None
+    format: ImageFormatName
+    quality: int | None
+
+
+def sample_query(
+    model: ModelSelector,
+    n: int | None,
+    *,
+    seed: int | None = None,
+    first_index: int = 0,
+    indices: IndicesLike | None = None,
+    labels: LabelsLike | None = None,
+    counts: CountsLike | None = None,
+    truncation: float | None = None,
+    spread: float | None = None,
+    format: ImageFormatName = "raw",  # noqa: A002
+    quality: int | None = None,
+    endless: bool = False,
+) -> SampleQuery:
+    """Asks for samples of a seed, as `address_query` does. Raises InvalidRequestError."""
+    return address_query(
+        model,
+        n,
+        seed=seed,
+        first_index=first_index,
+        indices=indices,
+        labels=labels,
+        counts=counts,
+        truncation=truncation,
+        spread=spread,
+        endless=endless,
+        encoding=image_encoding(format, quality),
+    )

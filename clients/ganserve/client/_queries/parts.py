@@ -1,0 +1,148 @@
+"""The parts that a query is cut into, so that no request or reply reaches gRPC's limit of 4 MiB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+
+from ganserve.contract.errors import InvalidRequestError
+from ganserve.v1.generator_pb2 import (
+    ExplicitLatents,
+    GenerateRequest,
+    LabelPolicy,
+    Priority,
+    SampleAddress,
+    SampleQuery,
+    StreamSamplesRequest,
+)
+
+from .labels import part_of_list
+
+Span = tuple[int, int]
+"""Position of the first sample, and how many there are."""
+
+MAX_IN_FLIGHT: Final = 4
+_MAX_SAMPLES: Final = 1024  # of one request, so that one caller's requests do not fill a server's queue
+_MAX_REQUEST_BYTES: Final = 4 * 2**20
+_MAX_LATENT_BYTES: Final = 3 * 2**20  # of one request; the rest is for labels
+
+
+def num_samples(query: SampleQuery) -> int:
+    """How many samples a query asks for."""
+    if query.HasField("address"):
+        return len(query.address.indices) or query.address.count
+    return len(query.latents.values) // _row_bytes(query)
+
+
+def part(query: SampleQuery, start: int, count: int, digest: str = "") -> SampleQuery:
+    """The query for samples `start … start + count - 1` of those that `query` asks for, in the same classes.
+
+    Args:
+        query: the whole.
+        start: position of the first sample, from 0.
+        count: at least 1.
+        digest: the only model that may answer; empty leaves the query's own choice.
+    """
+    return _cut(query, memoryview(query.latents.values), start, count, digest)
+
+
+def spans(query: SampleQuery, max_samples: int, gaps: Iterable[Span] | None = None) -> Iterator[Span]:
+    """Start and count of the parts, in order, that `query` is sent in: each small, and well under 4 MiB either way.
+
+    Args:
+        query: the whole.
+        max_samples: the model's `max_samples_per_request`.
+        gaps: where only these samples of the whole are wanted: their starts and counts, in order.
+    """
+    size = most_samples(max_samples)
+    if query.HasField("latents"):
+        size = max(1, min(size, _MAX_LATENT_BYTES // _row_bytes(query)))
+    for first, total in [(0, num_samples(query))] if gaps is None else gaps:
+        for start in range(first, first + total, size):
+            yield start, min(size, first + total - start)
+
+
+def most_samples(max_samples: int) -> int:
+    """Most samples that one request asks for, of a model that takes so many."""
+    return max(1, min(max_samples, _MAX_SAMPLES))
+
+
+def parts(
+    query: SampleQuery, max_samples: int, digest: str, gaps: Iterable[Span] | None = None
+) -> Iterator[tuple[int, SampleQuery]]:
+    """The parts, in order, that `query` is sent in, each behind its start. Only the model `digest` may answer.
+
+    Args:
+        query: the whole.
+        max_samples: the model's `max_samples_per_request`.
+        digest: the model's own.
+        gaps: as in `spans`.
+    """
+    latents = memoryview(query.latents.values)  # protobuf copies them on every access
+    for start, count in spans(query, max_samples, gaps):
+        yield start, _cut(query, latents, start, count, digest)
+
+
+def generate_request(
+    query: SampleQuery, priority: Priority.ValueType = Priority.PRIORITY_UNSPECIFIED
+) -> GenerateRequest:
+    """Wraps a query. Raises InvalidRequestError where no server would take it for its size."""
+    request = GenerateRequest(query=query, priority=priority)
+    _check_size(request)
+    return request
+
+
+def stream_request(query: SampleQuery, batch_size: int | None, priority: Priority.ValueType) -> StreamSamplesRequest:
+    """Wraps a query. Raises InvalidRequestError where no server would take it for its size."""
+    request = StreamSamplesRequest(query=query, max_batch_size=batch_size, priority=priority)
+    _check_size(request)
+    return request
+
+
+def _cut(query: SampleQuery, latents: memoryview, start: int, count: int, digest: str) -> SampleQuery:
+    cut = SampleQuery(model=query.model, encoding=query.encoding)
+    cut.model.digest = digest or query.model.digest
+    if query.HasField("address"):
+        cut.address.CopyFrom(_part_of_address(query.address, start, count))
+    else:
+        rows = slice(start * _row_bytes(query), (start + count) * _row_bytes(query))
+        cut.latents.CopyFrom(ExplicitLatents(dim=query.latents.dim, values=bytes(latents[rows])))
+    if query.HasField("labels"):
+        cut.labels.CopyFrom(_part_of_policy(query, start, count))
+    return cut
+
+
+def _part_of_address(address: SampleAddress, start: int, count: int) -> SampleAddress:
+    cut = SampleAddress(
+        seed=address.seed if address.HasField("seed") else None,
+        truncation=address.truncation if address.HasField("truncation") else None,
+        spread=address.spread if address.HasField("spread") else None,
+    )
+    if address.indices:
+        cut.indices.extend(address.indices[start : start + count])
+    else:
+        cut.first_index = address.first_index + start
+        cut.count = count
+    return cut
+
+
+def _part_of_policy(query: SampleQuery, start: int, count: int) -> LabelPolicy:
+    if query.labels.WhichOneof("policy") != "list" or query.address.indices:
+        return query.labels
+    first_index = query.address.first_index if query.HasField("address") else None
+    return LabelPolicy(list=part_of_list(query.labels.list.classes, start, count, first_index))
+
+
+def _row_bytes(query: SampleQuery) -> int:
+    return query.latents.dim * np.dtype(np.float32).itemsize
+
+
+def _check_size(request: GenerateRequest | StreamSamplesRequest) -> None:
+    if request.ByteSize() > _MAX_REQUEST_BYTES:
+        raise InvalidRequestError(
+            f"the request is {request.ByteSize()} bytes long, over the {_MAX_REQUEST_BYTES} that servers take; "
+            "give a shorter list of classes, or labels in place of names",
+            field="query.labels.list",
+        )

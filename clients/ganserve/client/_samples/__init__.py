@@ -1,0 +1,1 @@
+"""What comes: samples, the model that made them, and the files that they are written to."""

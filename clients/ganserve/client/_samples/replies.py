@@ -1,0 +1,71 @@
+"""Replies held against what was asked."""
+
+from __future__ import annotations
+
+from ganserve.client._queries.parts import num_samples
+from ganserve.contract.errors import ServerError, UnsupportedError
+from ganserve.v1.generator_pb2 import SampleAddress, SampleBatch, SampleQuery
+
+from .samples import Samples
+
+
+def whole_reply(query: SampleQuery, batch: SampleBatch) -> Samples:
+    """The samples that answer `query`.
+
+    Raises:
+        ServerError: they are others, fewer, or of another model.
+        UnsupportedError: the server overlooked the spread.
+    """
+    first_index = query.address.indices[0] if query.address.indices else query.address.first_index
+    _check_span(batch, first_index)
+    _check_model(batch, query.model.digest)
+    _check_spread(batch, query.address)
+    if list(batch.indices) != list(query.address.indices):
+        raise ServerError("the reply holds samples of other indices than were asked for")
+    if batch.count != num_samples(query):
+        raise ServerError(f"the reply holds {batch.count} samples where {num_samples(query)} were asked for")
+    return Samples.from_batch(batch, query.address)
+
+
+def next_reply(batch: SampleBatch, address: SampleAddress, num_received: int, digest: str) -> Samples:
+    """The next samples of a stream, at least one.
+
+    Args:
+        batch: the reply.
+        address: the samples of the whole stream, a range.
+        num_received: how many of them came before.
+        digest: the model that was asked for; empty for any.
+
+    Raises:
+        ServerError: they are others, or of another model.
+        UnsupportedError: the server overlooked the spread.
+    """
+    num_left = address.count - num_received
+    _check_span(batch, address.first_index + num_received)
+    _check_model(batch, digest)
+    _check_spread(batch, address)
+    if not 0 < batch.count <= num_left:
+        raise ServerError(f"a reply of the stream holds {batch.count} samples where 1 to {num_left} were left to send")
+    return Samples.from_batch(batch, address)
+
+
+def _check_span(batch: SampleBatch, first_index: int) -> None:
+    if batch.first_index != first_index:
+        raise ServerError(f"the reply begins at index {batch.first_index} where {first_index} was asked for")
+
+
+def _check_model(batch: SampleBatch, digest: str) -> None:
+    if digest and batch.model.digest != digest:
+        raise ServerError(f"the reply is by the model {batch.model.digest} where {digest} was asked for")
+
+
+def _check_spread(batch: SampleBatch, address: SampleAddress) -> None:
+    """A server that knows nothing of spread makes samples without it, and says nothing of it either."""
+    if address.HasField("spread") and not batch.HasField("spread"):
+        raise UnsupportedError(
+            "the server knows nothing of spread, so these are not the samples that were asked for; "
+            "ask a server of this version, or leave spread out",
+            field="query.address.spread",
+        )
+    if address.HasField("spread") and batch.spread != address.spread:
+        raise ServerError(f"the reply holds samples of spread {batch.spread} where {address.spread} was asked for")
