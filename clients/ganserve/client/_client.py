@@ -291,25 +291,23 @@ class Client:
 
         The same samples as of `stream`, whatever `size` and `prefetch` are, and by one model. Every batch is a call of
         its own, so that several servers share the work, a lost server loses nothing, and a reader may take its time.
-        `stream` is better for one server and small batches, since it is a single call that needs no threads, and where
-        samples are wanted as soon as each is there.
+        `stream` is better for one server and small batches, since it is a single call, and where samples are wanted as
+        soon as each is there.
 
         Args:
             size: samples a batch. With `n`, the last batch may hold fewer.
             n: number of samples; without it, as many as `counts` add up to, and without counts, there is no end.
             prefetch: batches asked for ahead of the reader, 0 to 256. Never more than these and the reader's own are
                 there at a time. When the reader stops, those under way are cancelled.
-            timeout_s: most seconds for a batch; without it, the client's own.
+            timeout_s: most seconds to wait for the next batch; without it, the client's own.
             **options: as in `generate`; `indices` in any order are batched in that order.
         """
         plan = BatchPlan.check(self._core.addressed(n, endless=True, **options), size, prefetch)
         wait_s = self._core.check_wait(timeout_s)
-        calls = Calls(self._core, self._connections)
         return read_ahead(
             plan,
-            find_model=lambda: calls.model(Deadline(wait_s)),
-            ask=lambda query: calls.samples(query, Deadline(wait_s)),
-            end=calls.end,
+            find_model=lambda: self._calls.model(Deadline(wait_s)),
+            begin=lambda query: self._calls.begin(query, Deadline(wait_s)),
         )
 
     def profile(

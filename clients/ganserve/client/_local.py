@@ -18,7 +18,7 @@ from ganserve.contract.images import ImageFormatName
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
 from ._calls.batches import BatchPlan, read_ahead
-from ._calls.submissions import CALLS_AT_ONCE, Submissions
+from ._calls.submissions import CALLS_AT_ONCE, Submissions, SubmittedCall
 from ._queries.checks import whole_number
 from ._queries.interpolation import SeedAndIndex, interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
@@ -165,7 +165,13 @@ class LocalGenerator:
     ) -> Generator[Samples]:
         """As `Client.batches`."""
         query = sample_query(self._selector(), n, endless=True, **options)
-        return read_ahead(BatchPlan.check(query, size, prefetch), find_model=self.get_model, ask=self._answer)
+        plan = BatchPlan.check(query, size, prefetch)
+        threads = Submissions(max(1, prefetch))
+        return read_ahead(
+            plan,
+            find_model=self.get_model,
+            begin=lambda query: SubmittedCall(threads, lambda: self._answer(query)),
+        )
 
     def get_model(self) -> ModelInfo:
         """What a server would tell of the model: identity, card and what it runs on."""

@@ -126,8 +126,8 @@ def crowd(request: pytest.FixtureRequest, server: ScriptedServer) -> Crowd:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the machine is, calls gather until others return."""
-    for module in ("_coalescing", "_async_coalescing"):
-        monkeypatch.setattr(f"ganserve.client.{module}.LONGEST_GATHER_S", 30)
+    for module in ("coalescing", "async_coalescing"):
+        monkeypatch.setattr(f"ganserve.client._transport.{module}.LONGEST_GATHER_S", 30)
 
 
 def test_calls_gather_while_others_are_under_way_and_each_gets_its_own(crowd: Crowd, script: Script) -> None:
@@ -261,8 +261,8 @@ def test_each_call_has_its_own_deadline(crowd: Crowd, script: Script) -> None:
 def test_a_call_under_way_that_is_stuck_does_not_hold_up_others(
     server: ScriptedServer, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("_coalescing", "_async_coalescing"):
-        monkeypatch.setattr(f"ganserve.client.{module}.LONGEST_GATHER_S", 0.05)
+    for module in ("coalescing", "async_coalescing"):
+        monkeypatch.setattr(f"ganserve.client._transport.{module}.LONGEST_GATHER_S", 0.05)
     generate, stuck = script.Generate, threading.Event()
 
     def hold(request: GenerateRequest, context: Any) -> Any:

@@ -16,8 +16,7 @@ from ganserve.client._transport.connections import CLOSED_MIDWAY, AsyncConnectio
 from ganserve.contract.errors import CallCancelledError, RequestError
 
 from .attempts import Attempts
-from .call import Sent
-from .scope import LOOK_EVERY_S
+from .call import LOOK_EVERY_S, Sent
 
 Reply = TypeVar("Reply")
 

@@ -6,17 +6,15 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from ganserve.client._queries.checks import whole_number
 from ganserve.client._queries.parts import num_samples, part
 from ganserve.client._samples.model_info import ModelInfo
 from ganserve.client._samples.samples import Samples
+from ganserve.client._transport.errors import ShortTraceback
 from ganserve.v1.generator_pb2 import SampleQuery
-
-from .submissions import LostInForkError, Submissions
 
 _MOST_AHEAD: Final = 256
 
@@ -51,40 +49,47 @@ class BatchPlan:
             yield part(self.query, start, min(self.size, total - start), digest)
 
 
+class BatchCall(Protocol):
+    """A call for a batch that has begun."""
+
+    def samples(self) -> Samples:
+        """Waits for them."""
+        ...
+
+    def cancel(self) -> None:
+        """Takes the call back."""
+        ...
+
+
 def read_ahead(
-    plan: BatchPlan,
-    find_model: Callable[[], ModelInfo],
-    ask: Callable[[SampleQuery], Samples],
-    end: Callable[[], object] = lambda: None,
+    plan: BatchPlan, find_model: Callable[[], ModelInfo], begin: Callable[[SampleQuery], BatchCall]
 ) -> Generator[Samples]:
-    """The batches of a plan, each asked for on a thread of its own, and never more than `prefetch` and one at once.
+    """The batches of a plan, of which never more than `prefetch` and one are under way.
 
     Args:
         plan: which.
         find_model: tells the one model that makes them all.
-        ask: answers the query of a batch.
-        end: ends what is under way when the reader stops.
+        begin: begins the call for the query of a batch.
     """
     parts = plan.parts(find_model().digest)
-    threads = Submissions(max(1, plan.prefetch))
-    ahead: deque[_Batch] = deque()
+    ahead: deque[BatchCall] = deque()
 
     def reach(num_ahead: int) -> None:
-        for query in itertools.islice(parts, max(0, num_ahead - len(ahead))):
-            ahead.append(_Batch(query, threads, ask))
+        ahead.extend(map(begin, itertools.islice(parts, max(0, num_ahead - len(ahead)))))
 
     try:
         reach(max(1, plan.prefetch))
         while ahead:
-            samples = ahead[0].take()
+            with ShortTraceback():
+                samples = ahead[0].samples()
             ahead.popleft()
             reach(plan.prefetch)
             yield samples
             del samples
             reach(1)
     finally:
-        threads.close()
-        end()
+        for call in ahead:
+            call.cancel()
 
 
 async def read_ahead_async(
@@ -111,24 +116,3 @@ async def read_ahead_async(
         for task in ahead:
             task.cancel()
         await asyncio.gather(*ahead, return_exceptions=True)
-
-
-class _Batch:
-    """A batch that is asked for."""
-
-    def __init__(self, query: SampleQuery, threads: Submissions, ask: Callable[[SampleQuery], Samples]) -> None:
-        self._query = query
-        self._threads = threads
-        self._ask = ask
-        self._future = self._submit()
-
-    def take(self) -> Samples:
-        """Waits for it. In a process that was forked since it was asked for, asks again."""
-        while True:
-            try:
-                return self._future.result()
-            except LostInForkError:
-                self._future = self._submit()
-
-    def _submit(self) -> Future[Samples]:
-        return self._threads.submit(lambda: self._ask(self._query))

@@ -6,18 +6,25 @@ import math
 import time
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from ganserve.client._transport.ask import Answer, Ask
-from ganserve.client._transport.connections import Connection
-from ganserve.contract.errors import RequestError
+from ganserve.client._transport.connections import CLOSED_MIDWAY, Connection, Connections
+from ganserve.contract.errors import CallCancelledError, RequestError
 
 from .attempts import Attempts
-from .scope import Scope
 
 Way = TypeVar("Way")
+
+LOOK_EVERY_S: Final = 0.1
+"""How often a pause looks whether its client has been closed."""
+
+# The replies that are waited for. A forked child keeps those of its parent for as long as it lives: their locks may
+# have been held at the fork, and gRPC takes them where a reply is freed.
+_awaited: Final[set[Any]] = set()
 
 
 @dataclass(eq=False)
@@ -38,16 +45,18 @@ class Sent(Generic[Way]):
 class Call(Generic[Answer]):
     """A question that is under way, at one server or at two."""
 
-    def __init__(self, scope: Scope, ask: Ask[Answer], attempts: Attempts, hedge_after_s: float | None = None) -> None:
+    def __init__(
+        self, connections: Connections, ask: Ask[Answer], attempts: Attempts, hedge_after_s: float | None = None
+    ) -> None:
         """Asks.
 
         Args:
-            scope: where it is begun and ended.
+            connections: of the client.
             ask: the question.
             attempts: whom to ask and how often.
             hedge_after_s: seconds without an answer after which a second server is asked, once; None for never.
         """
-        self._scope = scope
+        self._connections = connections
         self._ask = ask
         self._attempts = attempts
         self._hedge_after_s = math.inf if hedge_after_s is None else hedge_after_s
@@ -68,8 +77,9 @@ class Call(Generic[Answer]):
                     return self._ask.read(sent.reply.result()), sent
                 except (grpc.RpcError, grpc.FutureCancelledError, RequestError) as error:
                     self._leave(sent)
-                    self._scope.wait_after(
+                    wait_after(
                         error,
+                        self._connections,
                         sent.connection,
                         self._attempts,
                         self._ask.request,
@@ -99,14 +109,14 @@ class Call(Generic[Answer]):
     def _send(self, address: str) -> None:
         left_s = self._attempts.left_s()
         sent_s = time.perf_counter()
-        sent = Sent(*self._scope.begin(address, lambda connection: connection.ask(self._ask, left_s)), sent_s)
+        sent = Sent(*self._connections.begin(address, lambda connection: connection.ask(self._ask, left_s)), sent_s)
         self._under_way.append(sent)
-        self._scope.watch(sent.reply)
+        _awaited.add(sent.reply)
         self._hedge_at_s = time.monotonic() + self._hedge_after_s
 
     def _leave(self, sent: Sent[Connection]) -> None:
         self._under_way.remove(sent)
-        self._scope.unwatch(sent.reply)
+        _awaited.discard(sent.reply)
 
     def _first_to_end(self) -> Sent[Connection]:
         """What has ended first, of one or two."""
@@ -123,8 +133,29 @@ class Call(Generic[Answer]):
     def _hedge(self, first: Sent[Connection]) -> None:
         self._hedge_after_s = math.inf
         address = self._attempts.second_address(first.connection.address)
-        if address and not self._scope.closed and not self._attempts.is_over:
+        if address and not self._connections.closed and not self._attempts.is_over:
             self._send(address)
+
+
+def wait_after(
+    error: Exception,
+    connections: Connections,
+    connection: Connection,
+    attempts: Attempts,
+    request: Message,
+    *,
+    another_is_asked: bool = False,
+) -> None:
+    """Waits until it is time to ask again. Raises RequestError where that is no use."""
+    if connection.ended_by_fork:
+        return
+    if not connections.closed:
+        pause_s = attempts.pause_s(error, connection.address, request, another_is_asked=another_is_asked)
+        end_s = time.monotonic() + pause_s
+        while not connections.closed and (left_s := end_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, LOOK_EVERY_S))
+    if connections.closed:
+        raise CallCancelledError(CLOSED_MIDWAY) from None
 
 
 def _ends_by(reply: Any, end_s: float) -> bool:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import grpc
 
-from ganserve.client._queries.parts import MAX_IN_FLIGHT
 from ganserve.client._samples.model_info import ModelInfo
 from ganserve.client._samples.samples import Samples
 from ganserve.client._transport.ask import Answer, Ask
@@ -22,11 +19,11 @@ from ganserve.contract.errors import DeadlineError, RequestError, UnavailableErr
 from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 
 from .attempts import Attempts
-from .call import Call
-from .core import Core, grace_s
+from .call import Call, wait_after
+from .core import Core
 from .partial import Assembly, Partial
 from .profile import CallProfile, Profile, describe
-from .scope import Scope
+from .samples_call import SamplesCall
 from .stream_cursor import StreamCursor
 
 _inherited: Final[list[Any]] = []  # calls of this process's parent, which are never touched again
@@ -37,18 +34,18 @@ class Calls:
 
     def __init__(self, core: Core, connections: Connections) -> None:
         self._core = core
-        self._scope = Scope(connections)
+        self._connections = connections
 
     def answer(self, ask: Ask[Answer], attempts: Attempts) -> Answer:
         """What a server answers. Raises RequestError."""
         with ShortTraceback():
-            return Call(self._scope, ask, attempts, self._core.hedge_after_s).answer()
+            return Call(self._connections, ask, attempts, self._core.hedge_after_s).answer()
 
     def answers_of_all(self, ask: Ask[Answer], deadline: Deadline) -> list[Answer]:
         """What each server answers that is there now; where none is, what the first one answers that comes."""
         with ShortTraceback():
             attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
-            calls = [Call(self._scope, ask, at_one) for at_one in attempts]
+            calls = [Call(self._connections, ask, at_one) for at_one in attempts]
             answers = []
             for call in calls:
                 try:
@@ -60,12 +57,18 @@ class Calls:
     def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """All samples of a query, by one model."""
         with ShortTraceback():
-            return self._assemble(Assembly(query), deadline)
+            return self._samples_call(Assembly(query), deadline).samples()
+
+    def begin(self, query: SampleQuery, deadline: Deadline) -> SamplesCall:
+        """As `samples`, ahead of whoever waits for them."""
+        call = self._samples_call(Assembly(query), deadline)
+        call.begin()
+        return call
 
     def rest(self, partial: Partial, deadline: Deadline) -> Samples:
         """All samples of a call that failed. Those that came before are not asked for again."""
         with ShortTraceback():
-            return self._assemble(Assembly.of_rest(partial), deadline)
+            return self._samples_call(Assembly.of_rest(partial), deadline).samples()
 
     def model(self, deadline: Deadline) -> ModelInfo:
         """The client's model, as a server tells it now."""
@@ -83,12 +86,12 @@ class Calls:
 
     def _timed(self, query: SampleQuery, model: ModelInfo, deadline: Deadline) -> tuple[Samples, CallProfile]:
         attempts = self._core.part_attempts(deadline, model.digest)
-        reply, way = Call(self._scope, self._core.ask_for_profile(query, model), attempts).answer_and_way()
+        reply, way = Call(self._connections, self._core.ask_for_profile(query, model), attempts).answer_and_way()
         return reply.samples, reply.profile(way.sent_s, way.reply.trailing_metadata())
 
     def stream(self, cursor: StreamCursor, timeout_s: float) -> Iterator[Samples]:
         """The samples of a stream. The wait for each reply has a deadline of its own."""
-        stream = _Stream(self._scope, cursor)
+        stream = _Stream(self._connections, cursor)
         with ShortTraceback():
             try:
                 while cursor.unfinished:
@@ -102,55 +105,15 @@ class Calls:
             finally:
                 stream.cancel()
 
-    def end(self) -> None:
-        """Ends the calls that this object began, and no others of the client, with CallCancelledError."""
-        self._scope.end()
-
-    def _assemble(self, assembly: Assembly, deadline: Deadline) -> Samples:
-        refresh = self._core.refresh(assembly.query)
-        try:
-            while assembly.gaps():
-                model = self._core.known or self.model(deadline)
-                assembly.take_model(model)
-                try:
-                    self._assemble_parts(assembly, model, deadline)
-                except RequestError as error:
-                    refresh.after(error)
-        except RequestError as error:
-            raise assembly.failed(error) from None
-        return assembly.whole()
-
-    def _assemble_parts(self, assembly: Assembly, model: ModelInfo, deadline: Deadline) -> None:
-        """Asks for all that is missing, in parts, a few of which are under way at a time.
-
-        Where one of them fails, those under way are waited for only briefly. Raises its RequestError.
-        """
-        pending: deque[tuple[int, Call[Samples]]] = deque()
-        try:
-            for start, ask in self._core.ask_for_parts(assembly, model):
-                if len(pending) == MAX_IN_FLIGHT:
-                    _take_first(pending, assembly)
-                    self._scope.check_open()
-                attempts = self._core.part_attempts(deadline, assembly.digest)
-                pending.append((start, Call(self._scope, ask, attempts, self._core.hedge_after_s)))
-            while pending:
-                _take_first(pending, assembly)
-        except RequestError as error:
-            end_s = time.monotonic() + grace_s(error)
-            for start, call in pending:
-                if samples := call.answer_within(end_s - time.monotonic()):
-                    assembly.add(start, samples)
-            raise
-        finally:
-            for _, call in pending:
-                call.cancel()
+    def _samples_call(self, assembly: Assembly, deadline: Deadline) -> SamplesCall:
+        return SamplesCall(self._core, self._connections, assembly, deadline)
 
 
 class _Stream:
     """StreamSamples calls, one after the other, that together bring what a cursor asks for."""
 
-    def __init__(self, scope: Scope, cursor: StreamCursor) -> None:
-        self._scope = scope
+    def __init__(self, connections: Connections, cursor: StreamCursor) -> None:
+        self._connections = connections
         self._cursor = cursor
         self._connection: Connection | None = None
         self._replies: Any = None
@@ -168,7 +131,7 @@ class _Stream:
                 return self._next_within(attempts.left_s(), attempts.deadline.timeout_s)
             except (grpc.RpcError, RequestError) as error:
                 self.cancel()
-                self._scope.wait_after(error, connection, attempts, self._cursor.request())
+                wait_after(error, self._connections, connection, attempts, self._cursor.request())
 
     def cancel(self) -> None:
         """Ends the call under way. One of a parent process is left alone: its locks may have been held at the fork."""
@@ -181,7 +144,7 @@ class _Stream:
     def _begin(self, attempts: Attempts) -> Connection:
         self.cancel()
         request = self._cursor.request()
-        self._connection, self._replies = self._scope.begin(
+        self._connection, self._replies = self._connections.begin(
             attempts.next_address(), lambda connection: connection.stub.StreamSamples(request)
         )
         self._process = os.getpid()
@@ -198,9 +161,3 @@ class _Stream:
         if reply is None:
             raise self._cursor.cut_short()
         return reply
-
-
-def _take_first(pending: deque[tuple[int, Call[Samples]]], assembly: Assembly) -> None:
-    start, call = pending[0]
-    assembly.add(start, call.answer())
-    pending.popleft()

@@ -7,6 +7,7 @@ would leave whoever waits for several futures waiting when those that have not b
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections import deque
@@ -120,6 +121,27 @@ class Submissions:
             future.set_exception(CallCancelledError(CLOSED_MIDWAY) if is_late else error)
         else:
             future.set_result(samples)
+
+
+class SubmittedCall:
+    """A call on a thread. In a process that was forked since, it is made anew."""
+
+    def __init__(self, submissions: Submissions, call: Callable[[], Samples]) -> None:
+        """Submits it."""
+        self._submit = functools.partial(submissions.submit, call)
+        self._future = self._submit()
+
+    def samples(self) -> Samples:
+        """Waits for them."""
+        while True:
+            try:
+                return self._future.result()
+            except LostInForkError:
+                self._future = self._submit()
+
+    def cancel(self) -> None:
+        """Takes the call back where it has not begun."""
+        self._future.cancel()
 
 
 _in_use: WeakSet[Submissions] = WeakSet()

@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import grpc
@@ -31,6 +32,8 @@ from .gathering import Passenger
 
 if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
+
+Begun = TypeVar("Begun")
 
 CLOSED_MIDWAY: Final = "the client was closed during the call"
 CLOSED: Final = "this client is closed; make another"
@@ -93,6 +96,16 @@ class Connections:
                 _in_use.add(self)
                 connection = self._by_address.setdefault(address, Connection(address, coalesce=self._coalesce))
         return connection
+
+    def begin(self, address: str, begin: Callable[[Connection], Begun]) -> tuple[Connection, Begun]:
+        """Begins a call. Raises RuntimeError where the client is closed."""
+        while True:
+            connection = self.to(address)
+            try:
+                return connection, begin(connection)
+            except ValueError:  # which gRPC raises where the channel was closed in between
+                if not connection.closed:
+                    raise
 
     def close(self) -> None:
         """Closes all channels, for good."""

@@ -53,11 +53,15 @@ class Deadline:
     def __init__(self, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.timeout_s = check_timeout(timeout_s)
         self._clock = clock
-        self._began_s = clock()
+        self.restart()
+
+    def restart(self) -> None:
+        """Gives the whole time anew."""
+        self._began_s = self._clock()
 
     @property
     def passed_s(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the beginning, or the last restart."""
         return self._clock() - self._began_s
 
     def left_s(self) -> float | None:
