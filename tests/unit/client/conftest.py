@@ -34,11 +34,21 @@ def deaf_address() -> str:
         return f"127.0.0.1:{unused.getsockname()[1]}"
 
 
-@pytest.fixture(params=["threads", "asyncio", "threads, coalescing", "asyncio, coalescing"])
+WAYS = ["threads", "asyncio"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "connect" in metafunc.fixturenames:
+        too = bool(metafunc.definition.get_closest_marker("coalescing_too"))
+        metafunc.parametrize("connect", WAYS + [f"{way}, coalescing" for way in WAYS if too], indirect=True)
+
+
+@pytest.fixture
 def connect(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Makes clients: `Client`, and `AsyncClient` behind the same methods, so that one test holds for both.
 
-    Of those that coalesce calls, every request for samples is sent as if it travelled with others.
+    Tests that are marked `coalescing_too` hold for clients that coalesce calls as well, of which every request for
+    samples is sent as if it travelled with others.
     """
     kind, _, coalescing = request.param.partition(", ")
     monkeypatch.setattr("ganserve.client._transport.joint_call._FEWEST_TOGETHER", 1)

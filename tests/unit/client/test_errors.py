@@ -16,6 +16,8 @@ from ganserve.contract.errors import request_error_type
 from .conftest import Connect
 from .scripted import Failure, Script, ScriptedServer
 
+pytestmark = pytest.mark.coalescing_too
+
 FAILING_CODES = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 
 

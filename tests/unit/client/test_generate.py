@@ -27,6 +27,8 @@ from ganserve.v1.model_pb2 import ModelState
 from .conftest import Connect
 from .scripted import CHANNELS, HEIGHT, LATENT_DIM, UNAVAILABLE, WIDTH, Failure, Script, ScriptedServer, image_values
 
+pytestmark = pytest.mark.coalescing_too
+
 
 def test_samples_come_with_their_address(connect: Connect, server: ScriptedServer) -> None:
     samples = connect(server.address).generate(4, seed=7, first_index=5, labels="balanced", truncation=1.5)

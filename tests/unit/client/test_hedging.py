@@ -15,6 +15,8 @@ from ganserve.v1.generator_pb2 import GenerateRequest, GenerateResponse
 from .conftest import Connect
 from .scripted import UNAVAILABLE, Failure, Script, ScriptedServer, image_values
 
+pytestmark = pytest.mark.coalescing_too
+
 Start = Callable[..., ScriptedServer]
 
 

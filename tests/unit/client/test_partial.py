@@ -24,6 +24,8 @@ from ganserve.v1.generator_pb2 import GenerateRequest
 from .conftest import Connect
 from .scripted import LATENT_DIM, UNAVAILABLE, Failure, Script, ScriptedServer, image_values
 
+pytestmark = pytest.mark.coalescing_too
+
 BROKEN = Failure(grpc.StatusCode.INTERNAL, "broken")
 
 

@@ -15,6 +15,8 @@ from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest
 from .conftest import Connect
 from .scripted import Failure, Script, ScriptedServer, image_values
 
+pytestmark = pytest.mark.coalescing_too
+
 OLD, NEW = "ab" * 32, "cd" * 32
 
 

@@ -17,6 +17,8 @@ from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest, StreamSa
 from .conftest import Connect
 from .scripted import UNAVAILABLE, Failure, Script, ScriptedServer, image_values
 
+pytestmark = pytest.mark.coalescing_too
+
 FULL = Failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", retry_after_s=0.3)
 
 

@@ -14,6 +14,8 @@ from ganserve.v1.generator_pb2 import GenerateRequest
 from .conftest import Connect
 from .scripted import UNAVAILABLE, Failure, Script, ScriptedServer, image_values
 
+pytestmark = pytest.mark.coalescing_too
+
 OTHER = "cd" * 32
 
 Start = Callable[..., ScriptedServer]
