@@ -114,8 +114,10 @@ class Batcher:
         """Room for so many rows for as long as the body runs. Raises as `check_admission` does."""
         self.check_admission(num_rows, caller)
         self._budget.take(num_rows)
-        with self._budget.holding(num_rows):
+        try:
             yield
+        finally:
+            self._budget.give_back(num_rows)
 
     async def run_in_turn(self, source: Source, start: int, count: int, caller: Caller) -> Rows:
         """Like `run`, for rows that have not been admitted: waits for room first."""

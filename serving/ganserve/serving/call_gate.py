@@ -10,7 +10,7 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, suppress
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -112,43 +112,58 @@ class CallGate(grpc.aio.ServerInterceptor):
 
     def _unary(self, answer: Any, method: str) -> Any:
         async def answer_call(request: Any, context: Context) -> Any:
-            async with self._call(method, context):
-                return await answer(self._decoded(request, method), context)
+            try:
+                await self._enter(method, context)
+                reply = await answer(self._decoded(request, method), context)
+                await self._passed()
+            except Exception as error:  # noqa: BLE001 - the last resort
+                await self._fail(error, context)
+            else:
+                return reply
 
         return answer_call
 
     def _stream(self, answer: Any, method: str) -> Any:
         async def answer_call(request: Any, context: Context) -> None:
-            async with self._call(method, context):
+            try:
+                await self._enter(method, context)
                 is_stream = hasattr(request, "__anext__")
                 request = self._all_decoded(request, method) if is_stream else self._decoded(request, method)
                 replies = answer(request, context)
                 if inspect.isawaitable(replies):  # it writes by itself
                     await replies
-                    return
-                async with aclosing(replies):
-                    async for reply in replies:
-                        await self._write(reply, context)
+                else:
+                    async with aclosing(replies):
+                        async for reply in replies:
+                            await self._write(reply, context)
+                await self._passed()
+            except Exception as error:  # noqa: BLE001 - the last resort
+                await self._fail(error, context)
 
         return answer_call
 
-    @asynccontextmanager
-    async def _call(self, method: str, context: Context) -> AsyncIterator[None]:
-        """One call, which ends with the status of the error that its body raises."""
+    async def _enter(self, method: str, context: Context) -> None:
+        """Lets a call begin. Raises RequestError."""
         self._last_arrival_s = time.monotonic()
-        try:
+        await self._passed()
+        if method.startswith(self._prefix):
+            self._admit(context)
+
+    async def _passed(self) -> None:
+        """Waits for as long as the gate is held."""
+        if not self._passable.is_set():
             await self._passable.wait()
-            if method.startswith(self._prefix):
-                self._admit(context)
-            yield
-            await self._passable.wait()
-        except RequestError as error:
-            await self._passable.wait()
-            await _abort(error, context)
-        except grpc.aio.AbortError:
-            raise
-        except Exception as error:  # noqa: BLE001 - the last resort
-            await _abort(as_request_error(error), context)
+
+    async def _fail(self, error: Exception, context: Context) -> None:
+        """Ends a call with the status of an error."""
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        if isinstance(error, RequestError):
+            await self._passed()
+        # The caller may leave before the status reaches it.
+        with suppress(grpc.aio.InternalError):
+            error = as_request_error(error)
+            await context.abort(status_code(error), status_text(error), status_details(error))
 
     def _admit(self, context: Context) -> None:
         if self._closed:
@@ -216,9 +231,3 @@ def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _Undecodable(len(data))
 
     return decode_request
-
-
-async def _abort(error: RequestError, context: Context) -> None:
-    # The caller may leave before the status reaches it.
-    with suppress(grpc.aio.InternalError):
-        await context.abort(status_code(error), status_text(error), status_details(error))

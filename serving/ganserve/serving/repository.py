@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
 from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ConfigError, InvalidRequestError, NotFoundError, PreconditionError
@@ -36,7 +36,8 @@ class Model:
     loaded: LoadedModel
     batcher: Batcher
     limits: Limits
-    _uses: _Uses = field(default_factory=lambda: _Uses())
+    in_use: InUse = field(default_factory=lambda: InUse())
+    """Around every call that uses the model."""
 
     @property
     def identity(self) -> ModelIdentity:
@@ -52,34 +53,29 @@ class Model:
         served.max_samples_per_request = self.limits.samples_per_request
         return served
 
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """Counts a call for as long as the body runs."""
-        self._uses.add(1)
-        try:
-            yield
-        finally:
-            self._uses.add(-1)
 
-    async def unused(self) -> None:
-        """Waits until no call uses the model."""
-        await self._uses.none.wait()
-
-
-class _Uses:
-    """How many calls use a model."""
+class InUse:
+    """Counts the bodies that run in it at once."""
 
     def __init__(self) -> None:
-        self.none = asyncio.Event()
-        self.none.set()
+        self._ended = asyncio.Event()
+        self._ended.set()
         self._count = 0
 
-    def add(self, change: int) -> None:
-        self._count += change
-        if self._count:
-            self.none.clear()
-        else:
-            self.none.set()
+    def __enter__(self) -> None:
+        self._count += 1
+        self._ended.clear()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._count -= 1
+        if not self._count:
+            self._ended.set()
+
+    async def ended(self) -> None:
+        """Waits until none runs."""
+        await self._ended.wait()
 
 
 class Repository:
@@ -135,7 +131,7 @@ class Repository:
         del versions[model.identity.version]
         if not versions:
             del self._models[model.identity.name]
-        await model.unused()
+        await model.in_use.ended()
         model.batcher.close()
 
     async def close(self) -> None:
@@ -174,13 +170,6 @@ class Repository:
                 field=f"{field}.digest",
             )
         return max(matching, key=lambda model: model.identity.version)
-
-    @contextmanager
-    def use(self, selector: ModelSelector, *, field: str) -> Iterator[Model]:
-        """Like `resolve`, and the model stays open for as long as the body runs."""
-        model = self.resolve(selector, field=field)
-        with model.used():
-            yield model
 
     def _lanes_of(self, device: Device) -> tuple[Lanes, Dispatcher]:
         """The lanes of a device, which all of its models share."""

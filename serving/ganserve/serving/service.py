@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Sized
 from concurrent.futures import Executor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
@@ -118,7 +118,9 @@ class GeneratorService:
 
     async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> AsyncIterator[bytes]:
         """StreamSamples; the replies are serialised StreamSamplesResponses."""
-        async with self._use(request.query) as (model, source):
+        model = self._find_model(request.query)
+        with model.in_use:
+            source = await self._read(request.query, model)
             asked = request.max_batch_size if request.HasField("max_batch_size") else None
             part_size = model.limits.part_size(asked)
             caller = _caller(context, request.priority)
@@ -140,7 +142,9 @@ class GeneratorService:
         self, request: GenerateRequest, caller: Caller, context: Context, room: Budget | None = None
     ) -> bytes:
         """A serialised GenerateResponse; where several share the `room` of one reply, one that has its place there."""
-        async with self._use(request.query) as (model, source):
+        model = self._find_model(request.query)
+        with model.in_use:
+            source = await self._read(request.query, model)
             model.limits.check_request(source.count, field=source.count_field)
             if room is not None:
                 _take_room(room, model.limits.framed_bytes(source.count))
@@ -150,14 +154,13 @@ class GeneratorService:
                 caller.stopwatch.mark_made()
             return await self._serialise(model, source, made, request.query.encoding)
 
-    @asynccontextmanager
-    async def _use(self, query: SampleQuery) -> AsyncIterator[tuple[Model, Source]]:
-        """The model of a query, which stays open for as long as the body runs, and the query as a source."""
+    def _find_model(self, query: SampleQuery) -> Model:
+        """The model of a query, where it can answer in the form asked for."""
         self._require_ready()
-        with self._repository.use(query.model, field="query.model") as model:
-            self._check_model(model)
-            codec.check_encoding(query.encoding)
-            yield model, await self._read(query, model)
+        model = self._repository.resolve(query.model, field="query.model")
+        self._check_model(model)
+        codec.check_encoding(query.encoding)
+        return model
 
     async def _read(self, query: SampleQuery, model: Model) -> Source:
         """The query as a source. A list of millions of classes or indices must not hold up the other calls."""

@@ -105,7 +105,8 @@ def test_what_is_not_there_is_named(play: Play) -> None:
 def test_a_retired_model_finishes_the_calls_under_way_and_takes_no_more(play: Play) -> None:
     async def story(repository: Repository) -> None:
         newest = ModelSelector(name="tiny")
-        with repository.use(newest, field="query.model") as model:
+        model = resolve(repository, newest)
+        with model.in_use:
             retiring = asyncio.create_task(repository.retire(model))
             await asyncio.sleep(0)
             assert resolve(repository, newest).identity.version == 2
