@@ -22,8 +22,18 @@ def serve(config: Annotated[ServingConfig | None, Parameter(name="*")] = None) -
     Example: ganserve serve --models models --listen 127.0.0.1:50051 --ready-file server.address
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    asyncio.run(_serve(config or ServingConfig()))
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        runner.run(_serve(config or ServingConfig()))
 
 
 async def _serve(config: ServingConfig) -> None:
     await Server(config).serve()
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """One of uvloop, on which a call costs gRPC a fifth less; there is none for Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
