@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import cyclopts
@@ -28,6 +26,7 @@ from rich.table import Table
 from ganserve.client import AsyncClient
 from ganserve.contract.errors import GanserveError
 from ganserve.exporter.benchmark import Spread
+from servers import export_untrained, serving
 
 Load = Callable[[AsyncClient], Awaitable[int]]
 
@@ -78,30 +77,6 @@ def main(*, models: Path | None = None, model: str = "dcgan", rounds: int = 7) -
         batching = stack.enter_context(serving(models))
         rates = asyncio.run(measure([plain, batching], model, rounds))
     show(rates, model)
-
-
-def export_untrained(models: Path, name: str) -> None:
-    from ganserve.contract.card import LATENT_SCHEME
-    from ganserve.exporter import Target, export
-    from ganserve.training.networks import ImageShape, build_generator
-    from ganserve.v1.model_pb2 import ModelCard
-
-    card = ModelCard(latent_dim=128, latent_scheme=LATENT_SCHEME, architecture="dcgan", loss="none")
-    card.image.height, card.image.width, card.image.channels = shape = ImageShape(32, 32, 3)
-    generator = build_generator("dcgan", shape, latent_dim=card.latent_dim, num_classes=0, base_width=64)
-    export(generator, card, Target(models=models, name=name))
-
-
-@contextmanager
-def serving(models: Path, *flags: str) -> Iterator[str]:
-    """A server on a free port; gives its address."""
-    command = [sys.executable, "-m", "ganserve.cli", "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
-    server = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
-    try:
-        yield next(match[1] for line in server.stderr or () if (match := re.search(r"serving on (\S+)", line)))
-    finally:
-        server.terminate()
-        server.communicate(timeout=60)
 
 
 async def measure(addresses: list[str], model: str, rounds: int) -> dict[str, list[list[float]]]:

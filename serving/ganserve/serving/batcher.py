@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple, Protocol
 
 from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError, UnavailableError
 from ganserve.contract.rows import Rows
@@ -24,12 +24,14 @@ from ganserve.runtime.sources import Source, draw_rows
 
 from .admission import Budget
 from .dispatcher import Dispatcher
+from .pace import Pace
 from .scheduler import Batch, Caller, Job, Priority, RowQueue, Slice, best_batch_size
 from .throttled_log import ThrottledLog
 
 _failures = ThrottledLog(logging.getLogger(__name__))
 
 _MIN_RETRY_S: Final = 0.05
+_HOPEFUL: Final = 0.8  # the part of the time left that may be planned for: estimates are no promises
 
 
 class BatchEngine(Protocol):
@@ -61,16 +63,28 @@ class Batcher:
         dispatcher: Dispatcher,
         *,
         max_queued_rows: int,
+        max_wait_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`dispatcher` shares the engine's lanes among the models of its device."""
+        """Launches nothing yet.
+
+        Args:
+            engine: runs the rows.
+            dispatcher: shares the engine's lanes among the models of its device.
+            max_queued_rows: most rows that wait or run.
+            max_wait_s: most seconds that rows wait whose caller gives no deadline.
+            clock: monotonic seconds.
+        """
         self._engine = engine
         self._dispatcher = dispatcher
         self._clock = clock
         self._budget = Budget(max_queued_rows)
         self._queue = RowQueue()
         self._pending: dict[Job, _Pending] = {}
+        self._max_wait_s = max_wait_s
+        self._num_running = 0
         self._row_s = engine.cost_s(engine.max_batch) / engine.max_batch
+        self._pace = Pace(self._row_s / engine.lanes.num_lanes)
         self._closed = False
         dispatcher.add(self)
 
@@ -88,8 +102,8 @@ class Batcher:
         """Whether so many rows of a caller would be admitted now.
 
         Raises:
-            OverloadedError: there is no room for them.
-            DeadlineError: the deadline would pass before they could be done.
+            OverloadedError: there is no room for them, or too much waits before them.
+            DeadlineError: the deadline would pass before they could be done, even if nothing else waited.
         """
         if not self._budget.has_room(num_rows, caller.priority):
             admitted, limit = self._budget.taken, self._budget.limit_of(caller.priority)
@@ -97,25 +111,34 @@ class Batcher:
                 f"{admitted} rows are queued and {num_rows} more would exceed the {limit} that this server queues"
                 f"{' for bulk requests' if caller.priority is Priority.BULK else ''}; "
                 "try again shortly, or with fewer samples",
-                retry_after_s=max(_MIN_RETRY_S, self._expected_s(admitted)),
+                retry_after_s=max(_MIN_RETRY_S, admitted * self._pace.row_s),
             )
-        if caller.deadline_s is None:
-            return
-        rows_ahead = self._queue.rows_before(caller, num_rows)
-        needed_s = self._expected_s(rows_ahead + num_rows)
-        if self._clock() + needed_s > caller.deadline_s:
+        left_s = self._max_wait_s if caller.deadline_s is None else caller.deadline_s - self._clock()
+        alone_s = self._dispatcher.expected_s(self, num_rows * self._row_s)
+        if alone_s > left_s:
             raise DeadlineError(
-                f"{num_rows} samples behind {rows_ahead} queued ones take about {needed_s:.3g} s, "
-                "which is more than the deadline leaves; allow more time, or ask for fewer samples"
+                f"{num_rows} samples take about {alone_s:.3g} s, and there are {max(0.0, left_s):.3g} s for them; "
+                "allow more time, or ask for fewer samples"
+            )
+        rows_ahead = self._queue.rows_before(caller, num_rows) + self._num_running
+        needed_s = (rows_ahead + num_rows) * self._pace.row_s
+        if rows_ahead and needed_s > left_s * _HOPEFUL:
+            raise OverloadedError(
+                f"{num_rows} samples behind {rows_ahead} others take about {needed_s:.3g} s, and there are "
+                f"{max(0.0, left_s):.3g} s for them; try again shortly, allow more time, or ask for fewer samples",
+                retry_after_s=max(_MIN_RETRY_S, needed_s - left_s * _HOPEFUL),
             )
 
     @contextmanager
-    def admitted(self, num_rows: int, caller: Caller) -> Iterator[None]:
-        """Room for so many rows for as long as the body runs. Raises as `check_admission` does."""
+    def admitted(self, num_rows: int, caller: Caller) -> Iterator[Caller]:
+        """Room for so many rows for as long as the body runs, and the caller with a deadline, for who waits for it.
+
+        Raises as `check_admission` does.
+        """
         self.check_admission(num_rows, caller)
         self._budget.take(num_rows)
         try:
-            yield
+            yield caller if caller.deadline_s is not None else replace(caller, deadline_s=self._due_s(caller))
         finally:
             self._budget.give_back(num_rows)
 
@@ -137,7 +160,7 @@ class Batcher:
         """
         if self._closed:
             raise UnavailableError("the server is stopping; ask another, or try again shortly")
-        job = Job(source=source, start=start, num_rows=count, caller=caller)
+        job = Job(source=source, start=start, num_rows=count, caller=caller, due_s=self._due_s(caller))
         future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         self._pending[job] = _Pending(future, count)
         self._queue.add(job)
@@ -172,23 +195,26 @@ class Batcher:
         loop = asyncio.get_running_loop()
         execution = self._engine.lanes.submit(execute, self._engine, batch)
         execution.add_done_callback(lambda done: loop.call_soon_threadsafe(self._settle, batch, done))
+        self._num_running += batch.num_rows
         return self._engine.cost_s(batch.num_rows)
 
-    def _expected_s(self, num_rows: int) -> float:
-        """Expected time to run so many rows of this model on all lanes, in the largest batches."""
-        return self._dispatcher.expected_s(self, num_rows * self._row_s)
+    def _due_s(self, caller: Caller) -> float:
+        return self._clock() + self._max_wait_s if caller.deadline_s is None else caller.deadline_s
 
-    def _settle(self, batch: Batch, execution: Future[list[Rows | None]]) -> None:
-        outcomes = [None] * len(batch.slices) if execution.cancelled() else execution.result()
+    def _settle(self, batch: Batch, execution: Future[Execution]) -> None:
+        expected_s = self._engine.cost_s(batch.num_rows)
+        done = Execution([None] * len(batch.slices), expected_s) if execution.cancelled() else execution.result()
         try:
-            for part, made in zip(batch.slices, outcomes, strict=True):
+            for part, made in zip(batch.slices, done.outcomes, strict=True):
                 if made is None:
                     self._queue.remove(part.job)
                     self._fail(part.job, ServerError("the model could not make these samples; see the server's log"))
                 else:
                     self._deliver(part, made)
         finally:
-            self._dispatcher.release()
+            self._num_running -= batch.num_rows
+            self._pace.settle(batch.num_rows, self._clock(), rows_wait=bool(self._queue.num_rows))
+            self._dispatcher.release(self, expected_s, done.took_s)
 
     def _deliver(self, part: Slice, made: Rows) -> None:
         pending = self._pending.get(part.job)
@@ -206,11 +232,21 @@ class Batcher:
             pending.future.set_exception(error)
 
 
-def execute(engine: BatchEngine, batch: Batch) -> list[Rows | None]:
-    """Gathers and runs a batch on a lane: what is made of each slice, or None for a slice that fails.
+class Execution(NamedTuple):
+    """What a lane made of a batch: an outcome for each slice, None where it failed, and the seconds that it took."""
 
-    If the batch fails, each slice runs by itself, so that only the one at fault has to fail.
-    """
+    outcomes: list[Rows | None]
+    took_s: float
+
+
+def execute(engine: BatchEngine, batch: Batch) -> Execution:
+    """Gathers and runs a batch on a lane. If that fails, each slice runs by itself, so that only a faulty one does."""
+    start_s = time.monotonic()
+    outcomes = _run(engine, batch)
+    return Execution(outcomes, time.monotonic() - start_s)
+
+
+def _run(engine: BatchEngine, batch: Batch) -> list[Rows | None]:
     try:
         rows = draw_rows([part.span for part in batch.slices])
         made = engine.run(rows)
@@ -220,7 +256,7 @@ def execute(engine: BatchEngine, batch: Batch) -> list[Rows | None]:
         _failures.warning(f"a batch of {batch.num_rows} rows failed: {type(error).__name__}: {one_line(error)}")
         if len(batch.slices) == 1:
             return [None]
-        return [outcome for part in batch.slices for outcome in execute(engine, Batch(slices=(part,)))]
+        return [outcome for part in batch.slices for outcome in _run(engine, Batch(slices=(part,)))]
     outcomes: list[Rows | None] = []
     start = 0
     for part in batch.slices:

@@ -39,6 +39,9 @@ class ServingConfig:
     max_queued_rows: int = 16_384
     """Most rows that wait or run, a model; beyond it requests are refused with RESOURCE_EXHAUSTED."""
 
+    max_wait_s: float = 30.0
+    """Most seconds that a request waits whose caller gives no deadline; what would take longer is refused."""
+
     max_reply_mib: int = 512
     """Most MiB of replies under way at once."""
 
@@ -62,5 +65,6 @@ class ServingConfig:
         for name in ("grace_s", "drain_delay_s"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must not be negative")
-        if not self.stall_s > 0:
-            raise ConfigError(f"--stall-s is {self.stall_s}; it must be above 0")
+        for name in ("max_wait_s", "stall_s"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be above 0")

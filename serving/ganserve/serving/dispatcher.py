@@ -27,7 +27,8 @@ class Dispatcher:
     """The idle lanes of one device, and what each model has had of them.
 
     Turns are counted in time and not in batches, so that a large model does not crowd out a small one: the model that
-    has had least launches next. A model that comes back after a pause is not paid for the time that it did not want.
+    has had least launches next. A run counts as it is expected to take until it is done, and then as it took. A model
+    that comes back after a pause is not paid for the time that it did not want.
     """
 
     def __init__(self, num_lanes: int) -> None:
@@ -54,8 +55,10 @@ class Dispatcher:
                 self._last_start_s = max(self._last_start_s, self._had_s[feed])
                 self._had_s[feed] = self._last_start_s + cost_s
 
-    def release(self) -> None:
+    def release(self, feed: Feed, expected_s: float, took_s: float) -> None:
         """Takes a lane back whose batch is done, and launches what waits."""
+        if feed in self._had_s:
+            self._had_s[feed] += took_s - expected_s
         self._num_idle += 1
         self.launch()
 

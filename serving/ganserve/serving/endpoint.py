@@ -25,6 +25,9 @@ _ANNOUNCEMENT_S: Final = 0.1
 _OPTIONS: Final = (
     # Without this a second server could share the port in silence.
     ("grpc.so_reuseport", 0),
+    # Calls wait until the event loop takes them, and is the one to refuse them. Beyond 1,000, gRPC would cancel them.
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.server.max_pending_requests_hard_limit", 100_000),
     # A client that vanished is noticed while the server waits for it, and clients may ask the same of the server.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),

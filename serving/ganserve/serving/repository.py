@@ -81,7 +81,9 @@ class InUse:
 class Repository:
     """Models by name and version: opened, looked up, retired. Belongs to one event loop."""
 
-    def __init__(self, *, device: DeviceChoice, num_lanes: int, max_batch: int, max_queued_rows: int) -> None:
+    def __init__(
+        self, *, device: DeviceChoice, num_lanes: int, max_batch: int, max_queued_rows: int, max_wait_s: float
+    ) -> None:
         """Opens nothing yet. Raises ConfigError where the device cannot be used.
 
         Args:
@@ -89,12 +91,14 @@ class Repository:
             num_lanes: runs at once on a CPU.
             max_batch: most rows of one run.
             max_queued_rows: most rows of a model that wait or run.
+            max_wait_s: most seconds that rows wait whose caller gives no deadline.
         """
         self._may_fall_back = device == "auto"
         self._device = choose_device(device)
         self._num_lanes = num_lanes
         self._max_batch = max_batch
         self._max_queued_rows = max_queued_rows
+        self._max_wait_s = max_wait_s
         self._lanes: dict[Device, tuple[Lanes, Dispatcher]] = {}
         self._models: dict[str, dict[int, Model]] = {}
 
@@ -120,7 +124,7 @@ class Repository:
             _log.warning("%s; going on with the CPU", error)
             self._device = "cpu"
             return await self.open(folder)
-        batcher = Batcher(loaded.engine, dispatcher, max_queued_rows=self._max_queued_rows)
+        batcher = Batcher(loaded.engine, dispatcher, max_queued_rows=self._max_queued_rows, max_wait_s=self._max_wait_s)
         model = Model(loaded=loaded, batcher=batcher, limits=self._limits_of(loaded, lanes))
         self._models.setdefault(model.identity.name, {})[model.identity.version] = model
         return model

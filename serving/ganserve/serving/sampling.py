@@ -29,8 +29,8 @@ class Made:
 
 async def make_all(model: Model, source: Source, caller: Caller) -> Made:
     """All rows of a source at once. Raises what `Batcher.admitted` and `Batcher.run` raise."""
-    with model.batcher.admitted(source.count, caller):
-        rows = await model.batcher.run(source, 0, source.count, caller)
+    with model.batcher.admitted(source.count, caller) as admitted:
+        rows = await model.batcher.run(source, 0, source.count, admitted)
     return Made(start=0, rows=rows)
 
 

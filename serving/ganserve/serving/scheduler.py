@@ -1,11 +1,13 @@
-"""Which rows run next: a queue that counts rows, takes interactive ones first, is fair between clients, and plans one
-batch at a time.
+"""Which rows run next: a queue that counts rows, and plans one batch at a time.
+
+Interactive rows come first, in turns between clients; of each client, those whose deadline is earliest.
 
 Pure: no threads, no event loop, no model. The caller passes the time in.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -49,13 +51,15 @@ class Job:
     """Rows that one caller waits for together: `num_rows` rows of a source from `start` on.
 
     Attributes:
-        num_planned: rows that a batch holds or held, from the front.
+        due_s: monotonic time by which the caller wants them, of which the earliest come first.
+        num_planned: rows that a batch holds or held, from the front, or that nobody wants any more.
     """
 
     source: Source
     start: int
     num_rows: int
     caller: Caller
+    due_s: float
     num_planned: int = field(default=0, init=False)
 
     @property
@@ -107,12 +111,38 @@ class Batch:
         return Batch(slices=self.slices + other.slices, expired=self.expired + other.expired)
 
 
-@dataclass(eq=False)
 class _Line:
-    """One client's jobs in order of arrival, and how many of their rows wait."""
+    """One client's jobs, and how many of their rows wait. Those of a job that is dropped are passed over."""
 
-    jobs: dict[Job, None] = field(default_factory=dict)
-    num_rows: int = 0
+    def __init__(self) -> None:
+        self.num_rows = 0
+        self._jobs: list[tuple[float, int, Job]] = []
+        self._num_added = 0
+
+    def add(self, job: Job) -> None:
+        """Puts a job where its due time belongs, behind those that are due at the same time."""
+        heapq.heappush(self._jobs, (job.due_s, self._num_added, job))
+        self._num_added += 1
+        self.num_rows += job.num_waiting
+
+    def first(self) -> Job:
+        """The job whose rows are next; some wait."""
+        while not (job := self._jobs[0][2]).num_waiting:
+            heapq.heappop(self._jobs)
+        return job
+
+    def take(self, job: Job, max_rows: int) -> Slice:
+        """The next rows of a job, at most `max_rows`."""
+        part = job.take(max_rows)
+        self.num_rows -= part.num_rows
+        return part
+
+    def drop(self, job: Job) -> int:
+        """Takes the rows of a job that still wait out, and tells how many those are."""
+        num_rows = job.num_waiting
+        self.num_rows -= num_rows
+        job.num_planned = job.num_rows
+        return num_rows
 
 
 class _Turns:
@@ -123,17 +153,16 @@ class _Turns:
         self.num_rows = 0
 
     def add(self, job: Job) -> None:
-        """Puts a job behind the client's others."""
-        line = self._lines.setdefault(job.caller.client, _Line())
-        line.jobs[job] = None
-        self._count(line, job.num_waiting)
+        """Puts a job among the client's others."""
+        self._lines.setdefault(job.caller.client, _Line()).add(job)
+        self.num_rows += job.num_waiting
 
     def remove(self, job: Job) -> None:
         """Takes the rows of a job that still wait out."""
         line = self._lines.get(job.caller.client)
-        if line is not None and job in line.jobs:
-            self._drop(line, job)
-            if not line.jobs:
+        if line is not None and job.num_waiting:
+            self.num_rows -= line.drop(job)
+            if not line.num_rows:
                 del self._lines[job.caller.client]
 
     def rows_before(self, client: str, num_rows: int) -> int:
@@ -154,39 +183,30 @@ class _Turns:
             # The client whose turn it is leaves the front of the queue.
             client, line = self._lines.popitem(last=False)
             num_rows = min(turn_rows, max_rows)
-            # Its jobs are taken in their order, until its share is full.
-            while num_rows and line.jobs:
-                job = next(iter(line.jobs))
+            # Its jobs are taken as they are due, until its share is full.
+            while num_rows and line.num_rows:
+                job = line.first()
                 if job.is_expired(now_s):
-                    self._drop(line, job)
+                    self.num_rows -= line.drop(job)
                     expired.append(job)
                     continue
-                part = job.take(num_rows)
-                self._count(line, -part.num_rows)
-                if not job.num_waiting:
-                    del line.jobs[job]
+                part = line.take(job, num_rows)
                 slices.append(part)
                 num_rows -= part.num_rows
                 max_rows -= part.num_rows
-            # With jobs left it joins the queue again at the back.
-            if line.jobs:
+                self.num_rows -= part.num_rows
+            # With rows left it joins the queue again at the back.
+            if line.num_rows:
                 self._lines[client] = line
         return Batch(slices=tuple(slices), expired=tuple(expired))
 
-    def _drop(self, line: _Line, job: Job) -> None:
-        del line.jobs[job]
-        self._count(line, -job.num_waiting)
-
-    def _count(self, line: _Line, num_rows: int) -> None:
-        line.num_rows += num_rows
-        self.num_rows += num_rows
-
 
 class RowQueue:
-    """Rows that wait: those of interactive jobs run first, in turns between clients, and bulk fills what is left.
+    """Rows that wait: interactive ones run first, in turns between clients, and bulk has what they leave.
 
-    While bulk rows wait, one row of every `BULK_EVERY` that are planned is theirs. That is counted on from batch to
-    batch, so that they never starve, however small the batches are.
+    Interactive rows run without bulk ones beside them, so that they are made as soon as their own batch is. But of
+    every `BULK_EVERY` rows that are planned while bulk waits, one is bulk. That is counted on from batch to batch, so
+    that bulk never starves, however small the batches are.
     """
 
     def __init__(self) -> None:
@@ -201,7 +221,7 @@ class RowQueue:
         return self._interactive.num_rows + self._bulk.num_rows
 
     def add(self, job: Job) -> None:
-        """Puts a job behind those of its client that are as urgent."""
+        """Has the rows of a job wait."""
         self._by_priority[job.caller.priority].add(job)
 
     def remove(self, job: Job) -> None:
@@ -217,9 +237,11 @@ class RowQueue:
 
     def plan(self, max_rows: int, now_s: float) -> Batch:
         """Takes at most `max_rows` rows off the queue, passing over expired jobs."""
+        # Of so many rows, or of the urgent ones and bulk's share beside them.
         due = min((self._num_unshared + max_rows) // BULK_EVERY, self._bulk.num_rows)
+        due = min((self._num_unshared + self._interactive.num_rows) // (BULK_EVERY - 1), due)
         urgent = self._interactive.take(max_rows - due, now_s)
-        bulk = self._bulk.take(max_rows - urgent.num_rows, now_s)
+        bulk = self._bulk.take(due if urgent.slices else max_rows, now_s)
         # Where bulk jobs turned out to have expired, there is room for more.
         more = self._interactive.take(max_rows - urgent.num_rows - bulk.num_rows, now_s)
         batch = urgent + bulk + more

@@ -41,6 +41,7 @@ class Server:
             num_lanes=config.lanes,
             max_batch=config.max_batch,
             max_queued_rows=config.max_queued_rows,
+            max_wait_s=config.max_wait_s,
         )
         self._gate = CallGate(SERVICE_NAME, max_calls=config.max_calls, stall_s=config.stall_s)
         health = Health()

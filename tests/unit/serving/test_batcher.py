@@ -76,7 +76,9 @@ def run(story: Callable[[GatedEngine, Batcher], Awaitable[None]], **settings: in
 
     async def play() -> None:
         dispatcher = Dispatcher(engine.lanes.num_lanes)
-        await story(engine, Batcher(engine, dispatcher, max_queued_rows=max_queued_rows, clock=lambda: 100.0))
+        await story(
+            engine, Batcher(engine, dispatcher, max_queued_rows=max_queued_rows, max_wait_s=30.0, clock=lambda: 100.0)
+        )
 
     try:
         asyncio.run(play())
@@ -163,7 +165,7 @@ def test_expired_rows_are_never_computed() -> None:
     now_s = 100.0
 
     async def story(engine: GatedEngine) -> None:
-        batcher = Batcher(engine, Dispatcher(1), max_queued_rows=100, clock=lambda: now_s)
+        batcher = Batcher(engine, Dispatcher(1), max_queued_rows=100, max_wait_s=30.0, clock=lambda: now_s)
         blocker = asyncio.create_task(double(batcher, 1))
         await until(lambda: len(engine.batches) == 1)
         hurried = asyncio.create_task(double(batcher, 2, deadline_s=105.0))
@@ -185,11 +187,55 @@ def test_expired_rows_are_never_computed() -> None:
 
 def test_a_job_that_cannot_meet_its_deadline_is_refused_at_once() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:  # noqa: ARG001
-        with pytest.raises(DeadlineError, match="10 samples behind 0 queued ones take about"):
+        with pytest.raises(DeadlineError, match=r"10 samples take about 10.6 s, and there are 1 s for them"):
             batcher.check_admission(10, Caller(client="a", deadline_s=101.0))
         batcher.check_admission(10, Caller(client="a", deadline_s=120.0))
 
     run(story)
+
+
+@pytest.mark.parametrize("deadline_s", [130.0, None])
+def test_rows_that_would_wait_for_too_long_are_refused_with_a_time_to_come_back(deadline_s: float | None) -> None:
+    caller = Caller(client="a", deadline_s=deadline_s)
+
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        running = asyncio.create_task(double(batcher, 1))
+        await until(lambda: len(engine.batches) == 1)
+        waiting = asyncio.create_task(double(batcher, *range(15), client="b"))
+        await until(lambda: batcher.num_queued_rows == 15)
+        batcher.check_admission(6, caller)
+        with pytest.raises(OverloadedError, match=r"10 samples behind 11 others take about 22.3 s, and") as caught:
+            batcher.check_admission(10, Caller(client="a", deadline_s=127.0))
+        assert caught.value.retry_after_s == pytest.approx(22.3125 - 0.8 * 27)
+        with pytest.raises(OverloadedError, match="there are 30 s for them"):
+            batcher.check_admission(20, caller)
+        engine.open()
+        await asyncio.gather(running, waiting)
+
+    run(story)
+
+
+def test_who_gives_no_deadline_waits_for_a_bounded_time() -> None:
+    now_s = 100.0
+
+    async def story(engine: GatedEngine) -> None:
+        batcher = Batcher(engine, Dispatcher(1), max_queued_rows=100, max_wait_s=30.0, clock=lambda: now_s)
+        blocker = asyncio.create_task(double(batcher, 1))
+        await until(lambda: len(engine.batches) == 1)
+        with batcher.admitted(1, Caller(client="b")) as admitted:
+            waiting = asyncio.create_task(batcher.run(numbers(2), 0, 1, admitted))
+            await until(lambda: batcher.num_queued_rows == 1)
+            nonlocal now_s
+            now_s = 131.0
+            engine.open()
+            with pytest.raises(DeadlineError):
+                await waiting
+        await blocker
+
+    engine = GatedEngine()
+    asyncio.run(story(engine))
+    engine.lanes.close()
+    assert engine.batches == [[1]]
 
 
 def test_more_rows_than_there_is_room_for_are_refused_until_some_are_done() -> None:
@@ -218,7 +264,7 @@ def test_interactive_numbers_overtake_bulk_ones() -> None:
         assert await bulk == list(range(1, 11))
         await running
 
-    assert run(story).batches == [[0], [20, 21, 1, 2, 3, 4, 5, 6], [7, 8, 9, 10]]
+    assert run(story).batches == [[0], [20, 21], [1, 2, 3, 4, 5, 6, 7, 8], [9, 10]]
 
 
 def test_bulk_is_refused_while_there_is_still_room_for_interactive_rows() -> None:

@@ -8,8 +8,11 @@ from ganserve.serving.dispatcher import Dispatcher
 class Queue:
     """A model whose batches all take the same time."""
 
-    def __init__(self, name: str, cost_s: float, num_batches: int, log: list[str]) -> None:
+    def __init__(
+        self, name: str, cost_s: float, num_batches: int, log: list[Queue], took_s: float | None = None
+    ) -> None:
         self.name, self.cost_s, self.num_queued_rows, self.log = name, cost_s, num_batches, log
+        self.took_s = cost_s if took_s is None else took_s
         self.lanes: list[int] = []
 
     @property
@@ -19,20 +22,20 @@ class Queue:
     def launch(self, num_lanes: int) -> float:
         self.lanes.append(num_lanes)
         self.num_queued_rows -= 1
-        self.log.append(self.name)
+        self.log.append(self)
         return self.cost_s
 
 
-def launch_all(dispatcher: Dispatcher, log: list[str], count: int) -> list[str]:
+def launch_all(dispatcher: Dispatcher, log: list[Queue], count: int) -> list[str]:
     """The models in the order in which they launch, on one lane."""
     dispatcher.launch()
     while len(log) < count:
-        dispatcher.release()
-    return log
+        dispatcher.release(log[-1], log[-1].cost_s, log[-1].took_s)
+    return [queue.name for queue in log]
 
 
 def test_models_take_turns() -> None:
-    log: list[str] = []
+    log: list[Queue] = []
     dispatcher = Dispatcher(1)
     for name in "ab":
         dispatcher.add(Queue(name, 1.0, 3, log))
@@ -40,7 +43,7 @@ def test_models_take_turns() -> None:
 
 
 def test_turns_are_counted_in_time_and_not_in_batches() -> None:
-    log: list[str] = []
+    log: list[Queue] = []
     dispatcher = Dispatcher(1)
     dispatcher.add(Queue("large", 4.0, 100, log))
     dispatcher.add(Queue("small", 1.0, 100, log))
@@ -48,8 +51,17 @@ def test_turns_are_counted_in_time_and_not_in_batches() -> None:
     assert launched.count("small") == pytest.approx(4 * launched.count("large"), abs=4)
 
 
+def test_a_turn_counts_as_it_took_and_not_as_it_was_expected_to() -> None:
+    log: list[Queue] = []
+    dispatcher = Dispatcher(1)
+    dispatcher.add(Queue("slower", 1.0, 100, log, took_s=3.0))
+    dispatcher.add(Queue("as expected", 1.0, 100, log))
+    launched = launch_all(dispatcher, log, 50)
+    assert launched.count("as expected") == pytest.approx(3 * launched.count("slower"), abs=4)
+
+
 def test_a_model_that_was_idle_is_not_paid_for_its_pause() -> None:
-    log: list[str] = []
+    log: list[Queue] = []
     dispatcher = Dispatcher(1)
     idle = Queue("idle", 1.0, 0, log)
     dispatcher.add(idle)
@@ -62,7 +74,7 @@ def test_a_model_that_was_idle_is_not_paid_for_its_pause() -> None:
 
 
 def test_idle_lanes_are_divided_over_the_models_that_wait() -> None:
-    log: list[str] = []
+    log: list[Queue] = []
     dispatcher = Dispatcher(4)
     first, second = Queue("a", 1.0, 1, log), Queue("b", 1.0, 1, log)
     for queue in (first, second, Queue("idle", 1.0, 0, log)):
@@ -72,7 +84,7 @@ def test_idle_lanes_are_divided_over_the_models_that_wait() -> None:
 
 
 def test_what_a_model_waits_for_counts_the_turns_of_others() -> None:
-    log: list[str] = []
+    log: list[Queue] = []
     dispatcher = Dispatcher(2)
     own, other = Queue("own", 1.0, 0, log), Queue("other", 1.0, 50, log)
     dispatcher.add(own)
@@ -82,7 +94,7 @@ def test_what_a_model_waits_for_counts_the_turns_of_others() -> None:
 
 
 def test_a_model_that_left_launches_nothing() -> None:
-    log: list[str] = []
+    log: list[Queue] = []
     dispatcher = Dispatcher(1)
     queue = Queue("a", 1.0, 5, log)
     dispatcher.add(queue)

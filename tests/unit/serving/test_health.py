@@ -114,7 +114,7 @@ def examine(
     monkeypatch.setattr("ganserve.serving.model_watch._CHECK_EVERY_S", 0.01)
 
     async def run(story: Callable[[Patient], Awaitable[None]]) -> None:
-        repository = Repository(device="cpu", num_lanes=1, max_batch=2, max_queued_rows=10)
+        repository = Repository(device="cpu", num_lanes=1, max_batch=2, max_queued_rows=10, max_wait_s=30.0)
         model = await repository.open(make_picky_bundle(tmp_path, fails_where="Greater", bound=9.0))
         health = Health()
         watch = ModelWatch(repository, health, SERVICE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -52,7 +53,7 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
 
     @asynccontextmanager
     async def serving(max_reply_bytes: int) -> AsyncIterator[GeneratorServiceAsyncStub]:
-        repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=MOST_SAMPLES)
+        repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=MOST_SAMPLES, max_wait_s=30.0)
         await repository.open(make_bundle(tmp_path))
         with ThreadPoolExecutor(1) as workers:
             watch = ModelWatch(repository, Health(), SERVICE_NAME)
@@ -180,7 +181,8 @@ def test_each_request_has_its_own_time(play: Play, monkeypatch: pytest.MonkeyPat
         assert (await stub.GenerateMany(together(asked(1)), timeout=10)).outcomes[0].response.batch.count == 1
 
     play(story)
-    assert deadlines[0] is None
+    assert deadlines[0] is not None
+    assert deadlines[0] > time.monotonic() + 20  # that of the server
     assert deadlines[1] is not None
     assert deadlines[-1] is not None  # that of the call
 

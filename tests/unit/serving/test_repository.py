@@ -42,7 +42,7 @@ def play(models: Path) -> Play:
     """Plays a story with the repository of all bundles."""
 
     async def run(story: Story) -> None:
-        repository = Repository(device="cpu", num_lanes=1, max_batch=1, max_queued_rows=1)
+        repository = Repository(device="cpu", num_lanes=1, max_batch=1, max_queued_rows=1, max_wait_s=30.0)
         for folder in find_bundles(models):
             await repository.open(folder)
         await story(repository)
@@ -137,7 +137,7 @@ def test_auto_goes_on_with_the_cpu_where_cuda_fails_in_warm_up(
     monkeypatch.setattr("ganserve.runtime.engine.open_runner", open_on)
 
     async def story(device: DeviceChoice) -> None:
-        repository = Repository(device=device, num_lanes=1, max_batch=1, max_queued_rows=1)
+        repository = Repository(device=device, num_lanes=1, max_batch=1, max_queued_rows=1, max_wait_s=30.0)
         try:
             model = await repository.open(models / "tiny" / "1")
             assert model.loaded.engine.lanes.device == "cpu"

@@ -23,7 +23,7 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
     """Plays a story with a model and a source of very many of its samples."""
 
     async def run(story: Story) -> None:
-        repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=1000)
+        repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=1000, max_wait_s=30.0)
         model = await repository.open(make_bundle(tmp_path))
         query = SampleQuery(address=SampleAddress(seed=1, count=2**40))
         await story(model, open_source(query, model.card))

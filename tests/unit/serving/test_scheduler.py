@@ -17,7 +17,8 @@ def make_job(
     priority: Priority = Priority.INTERACTIVE,
 ) -> Job:
     caller = Caller(client=client, priority=priority, deadline_s=deadline_s)
-    return Job(source=Source(columns={}, count=num_rows), start=0, num_rows=num_rows, caller=caller)
+    due_s = 1e9 if deadline_s is None else deadline_s
+    return Job(source=Source(columns={}, count=num_rows), start=0, num_rows=num_rows, caller=caller, due_s=due_s)
 
 
 def make_bulk(num_rows: int, client: str = "a", deadline_s: float | None = None) -> Job:
@@ -48,7 +49,7 @@ def test_every_row_is_planned_once_and_in_order(jobs: list[tuple[int, str, Prior
         waiting = queue.num_rows
         batch = queue.plan(sizes[turn % len(sizes)], NOW_S)
         turn += 1
-        assert batch.num_rows == min(waiting, sizes[(turn - 1) % len(sizes)])
+        assert 0 < batch.num_rows <= min(waiting, sizes[(turn - 1) % len(sizes)])
         assert queue.num_rows == waiting - batch.num_rows
         for part in batch.slices:
             planned[part.job] += range(part.start, part.stop)
@@ -80,7 +81,17 @@ def test_clients_take_turns_where_a_batch_is_too_small_for_all() -> None:
     assert order == ["a", "b", "c", "a", "b", "c"]
 
 
-def test_a_client_is_served_in_its_own_order() -> None:
+@given(st.lists(st.one_of(st.none(), st.integers(1, 5)), max_size=20))
+def test_of_a_client_the_earliest_deadline_comes_first(deadlines_s: list[int | None]) -> None:
+    queue = RowQueue()
+    jobs = [make_job(1, deadline_s=deadline_s) for deadline_s in deadlines_s]
+    for job in jobs:
+        queue.add(job)
+    order = [part.job for part in queue.plan(100, NOW_S).slices]
+    assert order == sorted(jobs, key=lambda job: job.due_s)
+
+
+def test_what_is_due_at_the_same_time_is_served_as_it_came() -> None:
     queue = RowQueue()
     first, second = make_job(3), make_job(3)
     queue.add(first)
@@ -132,14 +143,24 @@ def test_rows_before_counts_own_rows_and_fair_turns_of_others() -> None:
     assert queue.rows_before(Caller(client="new"), 2) == 2 + 2
 
 
-def test_interactive_rows_run_first_and_bulk_fills_what_is_left() -> None:
+def test_interactive_rows_run_first_and_without_more_bulk_than_its_share() -> None:
     queue = RowQueue()
-    bulk, urgent = make_bulk(100), make_job(3, "b")
+    bulk, urgent = make_bulk(100), make_job(4, "b")
     queue.add(bulk)
     queue.add(urgent)
     first = queue.plan(32, NOW_S)
-    assert [(part.job, part.num_rows) for part in first.slices] == [(urgent, 3), (bulk, 29)]
+    assert [(part.job, part.num_rows) for part in first.slices] == [(urgent, 4), (bulk, 1)]
     assert [(part.job, part.num_rows) for part in queue.plan(32, NOW_S).slices] == [(bulk, 32)]
+
+
+def test_single_interactive_rows_leave_bulk_its_share_too() -> None:
+    queue = RowQueue()
+    queue.add(make_bulk(100, "slow"))
+    planned = []
+    for _ in range(6):
+        queue.add(make_job(1, "single"))
+        planned.append(rows_by_client(queue.plan(32, NOW_S)))
+    assert planned == [{"single": 1}, {"single": 1}, {"single": 1, "slow": 1}] * 2
 
 
 def test_both_priorities_of_one_client_are_kept_apart() -> None:

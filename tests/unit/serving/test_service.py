@@ -57,7 +57,7 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
     """Plays a story with a service of its own and a stub for it."""
 
     async def run(story: Story) -> None:
-        repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=10_000)
+        repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=10_000, max_wait_s=30.0)
         await repository.open(make_bundle(tmp_path))
         with ThreadPoolExecutor(1) as workers:
             watch = ModelWatch(repository, Health(), SERVICE_NAME)

@@ -1,0 +1,37 @@
+"""Servers to measure, each a process of its own, and untrained models for them to serve."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ganserve.contract.card import LATENT_SCHEME
+from ganserve.exporter import Target, export
+from ganserve.training.networks import ImageShape, build_generator
+from ganserve.v1.model_pb2 import ModelCard
+
+
+def export_untrained(models: Path, name: str, shape: tuple[int, int, int] = (32, 32, 3), *, width: int = 64) -> None:
+    """A DCGAN of images (height, width, channels). Speed does not depend on what the weights have learnt."""
+    card = ModelCard(latent_dim=128, latent_scheme=LATENT_SCHEME, architecture="dcgan", loss="none")
+    card.image.height, card.image.width, card.image.channels = shape
+    generator = build_generator(
+        "dcgan", ImageShape(*shape), latent_dim=card.latent_dim, num_classes=0, base_width=width
+    )
+    export(generator, card, Target(models=models, name=name))
+
+
+@contextmanager
+def serving(models: Path, *flags: str) -> Iterator[str]:
+    """A server on a free port; gives its address."""
+    command = [sys.executable, "-m", "ganserve.cli", "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
+    server = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
+    try:
+        yield next(match[1] for line in server.stderr or () if (match := re.search(r"serving on (\S+)", line)))
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
