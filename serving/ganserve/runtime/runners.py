@@ -43,6 +43,7 @@ class CpuRunner:
         options = _session_options()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
+        options.enable_mem_pattern = False  # which keeps memory for every batch size, and gains nothing
         self._session = open_session(model, options, ["CPUExecutionProvider"])
 
     def run(self, rows: Rows) -> Rows:
