@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
 import pytest
 
 from ganserve.client import AsyncClient, Client, OverloadedError, RetryEvent
+from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 from ganserve.v1.generator_pb2 import GenerateRequest, ModelSelector, SampleAddress, SampleQuery, StreamSamplesRequest
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
+
+if TYPE_CHECKING:
+    from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
 from .conftest import StartServer
 
@@ -46,6 +51,24 @@ def test_a_crowd_that_asks_again_is_answered(models: Path, start_server: StartSe
         assert asyncio.run(crowd(server.address)) == 6_000
     assert events
     assert all(event.pause_s >= (event.error.retry_after_s or 0.0) for event in events)
+
+
+def test_a_flood_ends_as_answers_and_refusals_alone(models: Path, start_server: StartServer) -> None:
+    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=1))
+
+    async def flood(address: str) -> list[Exception | None]:
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub: GeneratorServiceAsyncStub = GeneratorServiceStub(channel)
+            calls = (stub.Generate(GenerateRequest(query=query), timeout=60) for _ in range(4_000))
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+            assert (await stub.Generate(GenerateRequest(query=query), timeout=60)).batch.count == 1  # all is calm again
+        return [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+
+    with start_server(models) as server:
+        for error in asyncio.run(flood(server.address)):
+            assert isinstance(error, grpc.aio.AioRpcError)
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert any(key == STATUS_DETAILS_KEY for key, _ in error.trailing_metadata())
 
 
 def test_streams_wait_their_turn_in_a_full_queue(models: Path, start_server: StartServer) -> None:

@@ -143,10 +143,14 @@ class Batcher:
             self._budget.give_back(num_rows)
 
     async def run_in_turn(self, source: Source, start: int, count: int, caller: Caller) -> Rows:
-        """Like `run`, for rows that have not been admitted: waits for room first."""
+        """Like `run`, for a part of a stream, which has not been admitted: waits for room first.
+
+        Parts come in the order in which they are asked for: by the deadlines of their streams, the earliest of these
+        would keep the others of its caller waiting until it ends.
+        """
         await self._budget.take_in_turn(count)
         with self._budget.holding(count):
-            return await self.run(source, start, count, caller)
+            return await self._run(source, start, count, caller, self._clock() + self._max_wait_s)
 
     async def run(self, source: Source, start: int, count: int, caller: Caller) -> Rows:
         """What the model makes of rows `start … start + count - 1` of a source, with the inputs that it reports.
@@ -158,9 +162,12 @@ class Batcher:
             ServerError: the engine failed on these rows.
             UnavailableError: the batcher is closed.
         """
+        return await self._run(source, start, count, caller, self._due_s(caller))
+
+    async def _run(self, source: Source, start: int, count: int, caller: Caller, due_s: float) -> Rows:
         if self._closed:
             raise UnavailableError("the server is stopping; ask another, or try again shortly")
-        job = Job(source=source, start=start, num_rows=count, caller=caller, due_s=self._due_s(caller))
+        job = Job(source=source, start=start, num_rows=count, caller=caller, due_s=due_s)
         future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         self._pending[job] = _Pending(future, count)
         self._queue.add(job)

@@ -207,6 +207,8 @@ class CallGate(grpc.aio.ServerInterceptor):
         try:
             async with asyncio.timeout(self._stall_s):
                 await context.write(reply)
+        except grpc.aio.InternalError as error:
+            raise UnavailableError("the connection was lost; ask again for what has not come") from error
         except TimeoutError as error:
             # The status waits behind the reply until it is read, or its reader leaves; nobody else waits for either.
             self._await_no_longer(context)

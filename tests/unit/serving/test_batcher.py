@@ -215,6 +215,22 @@ def test_rows_that_would_wait_for_too_long_are_refused_with_a_time_to_come_back(
     run(story)
 
 
+def test_parts_of_streams_come_as_they_are_asked_for_whatever_the_deadlines_of_the_streams() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        def part(number: int, deadline_s: float) -> asyncio.Task[Rows]:
+            caller = Caller(client="a", priority=Priority.BULK, deadline_s=deadline_s)
+            return asyncio.create_task(batcher.run_in_turn(numbers(number), 0, 1, caller))
+
+        parts = [part(0, 500)]
+        await until(lambda: len(engine.batches) == 1)
+        parts += [part(number, deadline_s) for number, deadline_s in enumerate((400, 200, 300), start=1)]
+        await until(lambda: batcher.num_queued_rows == 3)
+        engine.open()
+        await asyncio.gather(*parts)
+
+    assert run(story).batches == [[0], [1, 2, 3]]
+
+
 def test_who_gives_no_deadline_waits_for_a_bounded_time() -> None:
     now_s = 100.0
 

@@ -152,6 +152,34 @@ def test_a_stream_that_nobody_reads_is_ended() -> None:
     play(story, stall_s=0.2)
 
 
+def test_a_reply_that_cannot_be_sent_is_no_fault_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    class Lost:
+        async def write(self, reply: bytes) -> None:  # noqa: ARG002
+            raise grpc.aio.InternalError
+
+        async def abort(self, code: grpc.StatusCode, *_: object) -> None:
+            self.code = code
+
+        def add_done_callback(self, callback: object) -> None: ...
+
+    class Details:
+        method = f"/{SERVICE}/Repeat"
+
+    async def story() -> None:
+        gate, context = CallGate(SERVICE, max_calls=1, stall_s=60), Lost()
+        handler: Any = grpc.unary_stream_rpc_method_handler(Parrot().repeat, bytes, bytes)
+
+        async def find(_: object) -> Any:
+            return handler
+
+        guarded: Any = await gate.intercept_service(find, Details())  # type: ignore[arg-type]
+        await guarded.unary_stream(b"a", context)
+        assert context.code is grpc.StatusCode.UNAVAILABLE
+
+    asyncio.run(story())
+    assert not caplog.records
+
+
 def test_a_stalled_stream_counts_as_a_call_until_its_reader_leaves() -> None:
     """What it had on its way is still in gRPC's memory."""
 

@@ -13,7 +13,6 @@ import grpc
 import pytest
 
 from ganserve.contract.grpc_keys import CALL_TIMES_KEY, PROFILE_KEY
-from ganserve.contract.rows import Rows
 from ganserve.runtime.sources import Source, open_source
 from ganserve.serving import scheduler
 from ganserve.serving.batcher import Batcher
@@ -21,7 +20,6 @@ from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
 from ganserve.serving.model_watch import ModelWatch
 from ganserve.serving.repository import Repository
-from ganserve.serving.scheduler import Caller
 from ganserve.serving.service import SERVICE_NAME, GeneratorService
 from ganserve.v1 import generator_pb2
 from ganserve.v1.generator_pb2 import (
@@ -124,14 +122,14 @@ def test_too_many_indices_for_one_reply(play: Play) -> None:
 
 
 def test_a_request_says_how_urgent_it_is(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Caller] = []
-    run = Batcher.run
+    seen: list[scheduler.Priority] = []
+    add = scheduler.RowQueue.add
 
-    async def watch(self: Batcher, source: Source, start: int, count: int, caller: Caller) -> Rows:
-        seen.append(caller)
-        return await run(self, source, start, count, caller)
+    def watch(self: scheduler.RowQueue, job: scheduler.Job) -> None:
+        seen.append(job.caller.priority)
+        add(self, job)
 
-    monkeypatch.setattr(Batcher, "run", watch)
+    monkeypatch.setattr(scheduler.RowQueue, "add", watch)
 
     async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
         service.state = ModelState.MODEL_STATE_SERVING
@@ -143,7 +141,7 @@ def test_a_request_says_how_urgent_it_is(play: Play, monkeypatch: pytest.MonkeyP
 
     play(story)
     bulk, interactive = scheduler.Priority.BULK, scheduler.Priority.INTERACTIVE
-    assert [caller.priority for caller in seen] == [interactive, interactive, bulk, interactive, bulk]
+    assert seen == [interactive, interactive, bulk, interactive, bulk]
 
 
 @pytest.mark.parametrize("form", ImageFormat.values())
