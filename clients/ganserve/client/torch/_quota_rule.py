@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ganserve.client.quotas import Quota, counted, equal_shares, is_even, topped_up
 from ganserve.contract.errors import ConfigError
@@ -36,6 +37,18 @@ class QuotaRule:
         if self.synthetic_counts is not None:
             return counted(self.real_counts, self.synthetic_counts)
         return equal_shares(self.real_counts, self._ratio_of(epoch), balance=self.balance)
+
+    def conditions(self, epoch: int) -> dict[str, Any]:
+        """What the quotas of an epoch come of, in plain values; of a ratio by a function, that of this epoch."""
+        by_ratio = self.synthetic_counts is None and not self.top_up
+        ratio: Any = list(self.ratio) if isinstance(self.ratio, Sequence) else self._ratio_of(epoch)
+        return {
+            "real_counts": list(self.real_counts),
+            "ratio": ratio if by_ratio else None,
+            "balance": self.balance,
+            "counts": None if self.synthetic_counts is None else list(self.synthetic_counts),
+            "top_up": self.top_up,
+        }
 
     def uneven(self) -> list[Quota] | None:
         """The first quotas whose shares differ, of those epochs that can be known; None where there are none."""

@@ -191,6 +191,39 @@ def test_a_stateful_loader_goes_on_exactly(real: Labelled, bundle: Path) -> None
             smaller.load_state_dict(mixed.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "differs"),
+    [
+        ({"ratio": 0.5}, {"ratio": 0.25}, r"ratio \(0.5\)"),
+        ({}, {"ratio": 0.5}, r"ratio \(0.25\)"),
+        ({"ratio": [1, 0.5]}, {"ratio": [1, 0.25]}, r"ratio \(\[1, 0.5\]\)"),
+        ({"ratio": lambda epoch: epoch / 4}, {"ratio": lambda epoch: epoch / 2}, r"ratio \(0.5\)"),
+        ({}, {"balance": True}, r"balance \(False\)"),
+        ({"counts": {"cat": 30, "dog": 12, "emu": 5}}, {"ratio": 1}, "ratio"),
+        ({}, {"top_up": True}, "ratio"),
+        ({"classes": ["dog", "cat", "emu"]}, {}, "classes"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::ganserve.client.torch.UnevenShareWarning")
+def test_a_state_of_other_quotas_is_refused(
+    real: Labelled, source: Any, before: dict[str, Any], after: dict[str, Any], differs: str
+) -> None:
+    mixed = mix(real, source, seed=7, **before)
+    mixed.set_epoch(2)
+    saved = mixed.state_dict()
+    with pytest.raises(ConfigError, match=f"saved with another {differs}"):
+        mix(real, source, seed=7, **after).load_state_dict(saved)
+    again = mix(real, source, seed=7, **before)
+    again.load_state_dict(saved)
+    assert again.epoch == 2
+
+
+def test_a_state_of_real_images_in_another_order_is_refused(real: Labelled, source: Any) -> None:
+    saved = mix(real, source, seed=7).state_dict()
+    with pytest.raises(ConfigError, match="saved with another real_labels"):
+        mix(Subset(real, range(46, -1, -1)), source, seed=7).load_state_dict(saved)
+
+
 def test_it_can_be_sent_to_another_process(real: Labelled, bundle: Path) -> None:
     with LocalGenerator(bundle) as source:
         mixed = mix(real, source, seed=7, balance=True)
