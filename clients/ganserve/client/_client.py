@@ -15,13 +15,12 @@ from ganserve.contract.images import ImageFormatName
 from ._calls.batches import BatchPlan, read_ahead
 from ._calls.calls import Calls
 from ._calls.core import Core, merge_models
-from ._calls.partial import partial_of
 from ._calls.profile import Profile, check_repeats
 from ._calls.retry_event import OnRetry
 from ._calls.submissions import CALLS_AT_ONCE, Submissions
 from ._queries.interpolation import SeedAndIndex, interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
-from ._queries.options import SampleOptions
+from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
@@ -155,6 +154,7 @@ class Client:
         Raises:
             InvalidRequestError: at once, where an argument cannot be used.
         """
+        check_options(self.submit, options)
         query = self._core.addressed(n, **options)
         wait_s = self._core.check_wait(timeout_s)
         return self._submissions.submit(lambda: self._calls.samples(query, Deadline(wait_s)))
@@ -169,10 +169,11 @@ class Client:
             timeout_s: as in `generate`.
 
         Raises:
+            InvalidRequestError: no such error, or one of a call for another model than this client's.
             RequestError: `error` itself where it does not tell what was asked for.
             PreconditionError: the model that made the first ones is not there any more.
         """
-        return self._calls.rest(partial_of(error), self._core.deadline(timeout_s))
+        return self._calls.rest(self._core.partial_of(error), self._core.deadline(timeout_s))
 
     def generate_from(
         self,
@@ -303,6 +304,7 @@ class Client:
             timeout_s: most seconds to wait for the next batch; without it, the client's own.
             **options: as in `generate`; `indices` in any order are batched in that order.
         """
+        check_options(self.batches, options)
         plan = BatchPlan.check(self._core.addressed(n, endless=True, **options), size, prefetch)
         wait_s = self._core.check_wait(timeout_s)
         return read_ahead(

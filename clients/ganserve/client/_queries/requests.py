@@ -49,6 +49,14 @@ def model_selector(model: str | None, version: int | None, digest: str) -> Model
     return selector
 
 
+def describe_selector(model: ModelSelector, digest: str) -> str:
+    """A model for people, such as ``model 'digits:2'@abababababab``, with what is known of its digest."""
+    if not model.name:
+        return "no model"
+    version = f":{model.version}" if model.HasField("version") else ""
+    return f"model '{model.name}{version}'" + (f"@{digest[:12]}" if digest else "")
+
+
 def priority_value(name: PriorityName) -> Priority.ValueType:
     """How urgent a client's samples are. Raises ConfigError for a priority that does not exist."""
     if name not in get_args(PriorityName):

@@ -88,11 +88,6 @@ class SyntheticDataset(MapStyle):
         return self._epochs.epoch
 
     @property
-    def has_transform(self) -> bool:
-        """Whether images pass through a transform."""
-        return self._presentation.transform is not None
-
-    @property
     def classes(self) -> list[str]:
         """Names of the classes, in label order; none for an unconditional generator."""
         return list(self.recipe.model.class_names)

@@ -258,3 +258,11 @@ def test_without_pytorch_the_module_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ganserve.client.torch needs PyTorch; " in done.stderr.splitlines()[-1]
     assert ".[torch]" in done.stderr
+
+
+def test_an_option_that_a_local_generator_does_not_take_is_named_by_its_method(bundle: Path) -> None:
+    with LocalGenerator(bundle) as generator:
+        for method, size in ((generator.submit, 1), (generator.batches, 1)):
+            says = rf"^LocalGenerator.{method.__name__}\(\) got an unexpected keyword argument 'timeout_s'$"
+            with pytest.raises(TypeError, match=says):
+                method(size, timeout_s=2)  # type: ignore[call-arg]
