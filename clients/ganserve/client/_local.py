@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 
 class LocalGenerator:
-    """Makes the samples of one bundle in this process: the same methods and the same bytes as `Client`.
+    """Makes the samples of one bundle in this process: the same bytes as `Client`, by the same methods.
+
+    But for `resume`, `profile` and `wait_until_ready`, which are about servers.
 
     For notebooks, tests and bulk work on many machines. The methods take no `timeout_s`, for nobody is waited for.
     The bundle is read, verified and warmed up when it is first used, as a server does it, once in every process: a
