@@ -14,12 +14,11 @@ from ganserve.contract.images import ImageFormatName
 from ._calls.async_calls import AsyncCalls
 from ._calls.batches import BatchPlan, read_ahead_async
 from ._calls.core import Core, merge_models
-from ._calls.partial import partial_of
 from ._calls.profile import Profile, check_repeats
 from ._calls.retry_event import OnRetry
 from ._queries.interpolation import SeedAndIndex, interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
-from ._queries.options import SampleOptions
+from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
@@ -89,7 +88,7 @@ class AsyncClient:
 
     async def resume(self, error: RequestError, *, timeout_s: float | None = None) -> Samples:
         """As `Client.resume`."""
-        return await self._calls.rest(partial_of(error), self._core.deadline(timeout_s))
+        return await self._calls.rest(self._core.partial_of(error), self._core.deadline(timeout_s))
 
     async def generate_from(
         self,
@@ -164,6 +163,7 @@ class AsyncClient:
         **options: Unpack[SampleOptions],
     ) -> AsyncGenerator[Samples]:
         """As `Client.batches`. ``contextlib.aclosing`` cancels what is under way as soon as the reader stops."""
+        check_options(self.batches, options)
         plan = BatchPlan.check(self._core.addressed(n, endless=True, **options), size, prefetch)
         wait_s = self._core.check_wait(timeout_s)
         return read_ahead_async(

@@ -15,13 +15,12 @@ from ganserve.contract.images import ImageFormatName
 from ._calls.batches import BatchPlan, read_ahead
 from ._calls.calls import Calls
 from ._calls.core import Core, merge_models
-from ._calls.partial import partial_of
 from ._calls.profile import Profile, check_repeats
 from ._calls.retry_event import OnRetry
 from ._calls.submissions import CALLS_AT_ONCE, Submissions
 from ._queries.interpolation import SeedAndIndex, interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
-from ._queries.options import SampleOptions
+from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
@@ -110,16 +109,17 @@ class Client:
         However many requests that takes. A class is given as an int, its label counted from 0, or as a str, its name.
 
         Args:
-            n: number of samples, at least 1; without it, as many as `counts` add up to.
+            n: number of samples, at least 1; with `counts`, leave it out: they say how many.
             seed: 0 to 2^64 - 1; without it, the client draws one, and `Samples.seed` tells which.
             first_index: index of the first sample.
-            indices: in place of `n` and `first_index`: indices in any order, any of them any number of times.
+            indices: in place of `n` and `first_index`: indices in any order, any of them any number of times. With
+                `counts`, each has the class that it has in the whole.
             labels: one class for all; ``"balanced"`` or ``"uniform"``; a sequence of classes, of which index `i` gets
                 entry `i` modulo its length; or a mapping from class to weight. Without it, balanced for a conditional
                 generator.
             counts: in place of `labels`: exactly how many samples of each class. With ``{"dog": 1100, "frog": 1400}``
-                indices 0 to 1099 are dogs, 1100 to 2499 frogs, and so on in turns, so that any 2500 indices in a row
-                hold as many of each.
+                indices 0 to 1099 are dogs, 1100 to 2499 frogs, and so on in turns, so that any 2500 indices in a row,
+                which a call gives, hold as many of each. A part of them is asked for by its `indices`.
             truncation: bound on the absolute value of every latent value, above 0, such as 1.5: fewer odd samples and
                 less variety.
             spread: what every latent value is multiplied by, after it is truncated, such as 1.2: more variety and more
@@ -154,6 +154,7 @@ class Client:
         Raises:
             InvalidRequestError: at once, where an argument cannot be used.
         """
+        check_options(self.submit, options)
         query = self._core.addressed(n, **options)
         wait_s = self._core.check_wait(timeout_s)
         return self._submissions.submit(lambda: self._calls.samples(query, Deadline(wait_s)))
@@ -168,10 +169,11 @@ class Client:
             timeout_s: as in `generate`.
 
         Raises:
+            InvalidRequestError: no such error, or one of a call for another model than this client's.
             RequestError: `error` itself where it does not tell what was asked for.
             PreconditionError: the model that made the first ones is not there any more.
         """
-        return self._calls.rest(partial_of(error), self._core.deadline(timeout_s))
+        return self._calls.rest(self._core.partial_of(error), self._core.deadline(timeout_s))
 
     def generate_from(
         self,
@@ -251,7 +253,7 @@ class Client:
         Where a server is lost, the stream goes on at the next index, by the same model, as soon as one is there.
 
         Args:
-            n: number of samples; without it, as many as `counts` add up to, and without counts, there is no end.
+            n: number of samples; `counts` say it themselves, and without either there is no end.
             batch_size: samples a batch, of which the last may hold fewer; without it, as many as come at once.
             seed: as in `generate`.
             first_index: as in `generate`.
@@ -296,12 +298,13 @@ class Client:
 
         Args:
             size: samples a batch. With `n`, the last batch may hold fewer.
-            n: number of samples; without it, as many as `counts` add up to, and without counts, there is no end.
+            n: number of samples; `counts` say it themselves, and without either there is no end.
             prefetch: batches asked for ahead of the reader, 0 to 256. Never more than these and the reader's own are
                 there at a time. When the reader stops, those under way are cancelled.
             timeout_s: most seconds to wait for the next batch; without it, the client's own.
             **options: as in `generate`; `indices` in any order are batched in that order.
         """
+        check_options(self.batches, options)
         plan = BatchPlan.check(self._core.addressed(n, endless=True, **options), size, prefetch)
         wait_s = self._core.check_wait(timeout_s)
         return read_ahead(

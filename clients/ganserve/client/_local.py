@@ -22,7 +22,7 @@ from ._calls.submissions import CALLS_AT_ONCE, Submissions, SubmittedCall
 from ._queries.checks import whole_number
 from ._queries.interpolation import SeedAndIndex, interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
-from ._queries.options import SampleOptions, sample_query
+from ._queries.options import SampleOptions, check_options, sample_query
 from ._queries.parts import num_samples, part
 from ._queries.requests import IndicesLike, image_encoding, latents_query
 from ._samples.memory import check_fits
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 
 class LocalGenerator:
-    """Makes the samples of one bundle in this process: the same methods and the same bytes as `Client`.
+    """Makes the samples of one bundle in this process: the same bytes as `Client`, by the same methods.
+
+    But for `resume`, `profile` and `wait_until_ready`, which are about servers.
 
     For notebooks, tests and bulk work on many machines. The methods take no `timeout_s`, for nobody is waited for.
     The bundle is read, verified and warmed up when it is first used, as a server does it, once in every process: a
@@ -95,6 +97,7 @@ class LocalGenerator:
 
     def submit(self, n: int | None = None, **options: Unpack[SampleOptions]) -> Future[Samples]:
         """As `Client.submit`. Up to 8 calls share what the model runs on."""
+        check_options(self.submit, options)
         query = sample_query(self._selector(), n, **options)
         return self._submissions.submit(lambda: self._answer(query))
 
@@ -164,6 +167,7 @@ class LocalGenerator:
         self, size: int, *, n: int | None = None, prefetch: int = 2, **options: Unpack[SampleOptions]
     ) -> Generator[Samples]:
         """As `Client.batches`."""
+        check_options(self.batches, options)
         query = sample_query(self._selector(), n, endless=True, **options)
         plan = BatchPlan.check(query, size, prefetch)
         threads = Submissions(max(1, prefetch))

@@ -94,10 +94,9 @@ class Plan:
         image_bytes = image.height * image.width * image.channels
         batches = source.batches(
             max(1, min(_MOST_IN_BATCH, _BATCH_BYTES // image_bytes)),
-            n=count,
+            indices=range(first_index, first_index + count),
             prefetch=_NUM_AHEAD,
             seed=address.seed,
-            first_index=first_index,
             truncation=address.truncation if address.HasField("truncation") else None,
             spread=address.spread if address.HasField("spread") else None,
             **_label_arguments(self.message.query.labels),

@@ -45,7 +45,7 @@ def make_plan(
 
     Args:
         source: where the samples come from.
-        n: number of samples; without it, as many as `counts` add up to.
+        n: number of samples; `counts` say it themselves.
         format: ``"folder"``, ``"zip"``, ``"webdataset"``, ``"parquet"`` or ``"npz"``.
         image_format: ``"png"``, ``"webp"`` or ``"raw"``, as the format allows; its usual one by default.
         num_shards: number of shards; see `default_num_shards`.
@@ -82,7 +82,7 @@ def make_plan(
     )
     query.ClearField("encoding")
     first = source.generate(
-        1, seed=seed, first_index=first_index, labels=labels, counts=counts, truncation=truncation, spread=spread
+        indices=[first_index], seed=seed, labels=labels, counts=counts, truncation=truncation, spread=spread
     )
     _check_reproducible(first, served, within_one_level)
     num_samples = query.address.count

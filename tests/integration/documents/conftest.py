@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -59,21 +57,11 @@ def reader(pets: Path, addresses: dict[str, str], monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def folder(reader: Path) -> Path:
-    """Where the reader has ``pets/cat/1.png``, …, and the same in ``pets.tar``."""
+    """Where the reader has ``pets/cat/1.png``, …."""
     rng = np.random.default_rng(0)
-    with tarfile.open(reader / "pets.tar", "w") as tar:
-        for label, (name, count) in enumerate(COUNTS.items()):
-            (reader / "pets" / name).mkdir(parents=True, exist_ok=True)
-            for number in range(1, count + 1):
-                picture = Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
-                path = reader / "pets" / name / f"{number}.png"
-                picture.save(path)
-                add_to(tar, f"{name}{number}.png", path.read_bytes())
-                add_to(tar, f"{name}{number}.cls", str(label).encode())
+    for name, count in COUNTS.items():
+        (reader / "pets" / name).mkdir(parents=True, exist_ok=True)
+        for number in range(1, count + 1):
+            picture = Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
+            picture.save(reader / "pets" / name / f"{number}.png")
     return reader
-
-
-def add_to(tar: tarfile.TarFile, name: str, content: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    tar.addfile(info, io.BytesIO(content))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -34,6 +35,7 @@ def test_every_snippet_that_can_run_here_does(tmp_path: Path, monkeypatch: pytes
         if not is_heavy(snippet):
             snippet.run(names)
     check_hugging_face(names["synthetic"])
+    check_mappings(names["batch"])
     assert sum(map(is_heavy, snippets)) == len(HEAVY)
 
 
@@ -51,3 +53,8 @@ def check_hugging_face(synthetic: object) -> None:
     assert isinstance(synthetic, datasets.Dataset)
     assert synthetic.features["label"].names == list(COUNTS)
     assert np.bincount(synthetic["label"]).tolist() == [100] * 3
+
+
+def check_mappings(batch: Any) -> None:
+    assert (batch["image"].dtype, batch["image"].shape) == (torch.uint8, (64, 3, 32, 32))
+    assert (batch["label"].dtype, batch["synthetic"].dtype) == (torch.int64, torch.bool)

@@ -172,3 +172,12 @@ def test_closing_the_client_ends_them(server: ScriptedServer, script: Script) ->
     with pytest.raises((CallCancelledError, RuntimeError), match="closed"):
         list(itertools.islice(batches, 10))
     wait_for_no_threads()
+
+
+def test_an_option_that_does_not_exist_is_named_by_the_method(server: ScriptedServer) -> None:
+    with Client(server.address, model="digits") as client:
+        for name in ("timeout", "model", "endless"):
+            with pytest.raises(TypeError, match=rf"^Client.batches\(\) got an unexpected keyword argument '{name}'$"):
+                client.batches(1, **{name: 2})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^AsyncClient.batches\(\) got an unexpected keyword argument 'timeout'$"):
+        AsyncClient(server.address, model="digits").batches(1, timeout=2)  # type: ignore[call-arg]

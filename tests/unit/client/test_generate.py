@@ -107,7 +107,7 @@ def test_a_part_of_counted_samples_is_the_same_samples(connect: Connect, server:
     client = connect(server.address)
     counts = {"two": 11, "one": 20}
     whole = client.generate(counts=counts, seed=3)
-    part = client.generate(7, first_index=9, counts=counts, seed=3)
+    part = client.generate(indices=range(9, 16), counts=counts, seed=3)
     assert whole.labels is not None
     assert part.labels is not None
     assert part.labels.tolist() == whole.labels[9:16].tolist()
@@ -292,9 +292,14 @@ def test_a_closed_client_says_so(connect: Connect, server: ScriptedServer) -> No
         client.generate(1)
 
 
-def test_more_samples_than_are_counted_are_refused(connect: Connect, server: ScriptedServer) -> None:
+@pytest.mark.parametrize("n", [2, 5])
+def test_another_number_than_is_counted_is_refused(connect: Connect, server: ScriptedServer, n: int) -> None:
     client = connect(server.address)
-    with pytest.raises(InvalidRequestError, match="n is 5, and the counts add up to 3; leave n out"):
-        client.generate(5, counts={"two": 2, "one": 1}, seed=3)
-    with pytest.raises(InvalidRequestError, match="n is 5, and the counts add up to 3"):
-        client.stream(5, counts={"two": 2, "one": 1}, seed=3)
+    counts = {"two": 2, "one": 1}
+    with pytest.raises(InvalidRequestError, match=f"n is {n}, and the counts add up to 3; leave n out. A part of what"):
+        client.generate(n, counts=counts, seed=3)
+    with pytest.raises(InvalidRequestError, match=f"n is {n}, and the counts add up to 3"):
+        client.stream(n, counts=counts, seed=3)
+    with pytest.raises(InvalidRequestError, match=f"n is {n}, and the counts add up to 3"):
+        next(client.batches(1, n=n, counts=counts, seed=3))
+    assert client.generate(3, counts=counts, seed=3).labels is not None

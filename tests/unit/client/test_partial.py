@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from multiprocessing.reduction import ForkingPickler
+from typing import Any
 
 import grpc
 import numpy as np
@@ -114,6 +115,42 @@ def test_an_error_that_says_nothing_of_samples_is_raised_again(connect: Connect,
         client.generate(0)
     with pytest.raises(InvalidRequestError, match="n is 0"):
         client.resume(caught.value)
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), "x", None])
+def test_what_is_no_error_of_a_call_is_refused(connect: Connect, server: ScriptedServer, error: Any) -> None:
+    with pytest.raises(InvalidRequestError, match="is not the error of a call for samples; give the RequestError that"):
+        connect(server.address).resume(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_for"),
+    [
+        ({"model": "pets"}, "model 'pets'"),
+        ({"model": None}, "no model"),
+        ({"model": "digits", "digest": "cd" * 32}, "model 'digits'@cdcdcdcdcdcd"),
+    ],
+)
+def test_a_client_of_another_model_says_so(
+    connect: Connect, server: ScriptedServer, script: Script, arguments: dict[str, Any], is_for: str
+) -> None:
+    script.generate.extend([None, BROKEN])
+    error = failure_of(connect(server.address))
+    script.generate.clear()
+    says = f"the call that failed was for model 'digits'@abababababab, and this client is for {is_for}; resume it with"
+    with pytest.raises(InvalidRequestError, match=says):
+        connect(server.address, **arguments).resume(error)
+    assert len(connect(server.address, "digits:2").resume(error)) == 60
+
+
+def test_a_client_of_another_version_says_so(connect: Connect, server: ScriptedServer, script: Script) -> None:
+    script.generate.extend([None, BROKEN])
+    error = failure_of(connect(server.address, "digits:2"))
+    script.generate.clear()
+    with pytest.raises(
+        InvalidRequestError, match="for model 'digits:2'@abababababab, and this client is for model 'digi"
+    ):
+        connect(server.address, "digits:1").resume(error)
 
 
 def test_scattered_indices_and_latents(connect: Connect, server: ScriptedServer, script: Script) -> None:

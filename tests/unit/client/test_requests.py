@@ -59,7 +59,7 @@ def test_counts_say_how_many_and_which() -> None:
         }
     }
     assert ask(None, counts={"dog": 7}, endless=True).address.count == 7
-    assert ask(3, counts={"dog": 7}).address.count == 3
+    assert ask(7, counts={"dog": 7}).address.count == 7
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,18 @@ def test_indices_are_sent_in_their_order(indices: Any) -> None:
     assert (address.count, address.first_index) == (0, 0)
     assert list(ask(None, indices=range(5, 0, -2)).address.indices) == [5, 3, 1]
     assert ask(None, indices=[8], counts={"dog": 7}).labels.HasField("blocks")
+
+
+def test_a_range_of_indices_is_sent_as_one() -> None:
+    address = ask(None, indices=range(2**64 - 7, 2**64)).address
+    assert (address.first_index, address.count, list(address.indices)) == (2**64 - 7, 7, [])
+    with pytest.raises(
+        InvalidRequestError, match="the last of the indices is 18446744073709551616; it must be at most"
+    ):
+        ask(None, indices=range(5, 2**64 + 1))
+    for impossible in (range(3, 3), range(-1, 3)):
+        with pytest.raises(InvalidRequestError, match="ind"):
+            ask(None, indices=impossible)
 
 
 @pytest.mark.parametrize(

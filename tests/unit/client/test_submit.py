@@ -81,8 +81,10 @@ def test_errors_come_with_the_result_and_wrong_arguments_at_once(server: Scripte
         assert isinstance(client.submit(3).exception(), UnavailableError)
         with pytest.raises(InvalidRequestError, match="n is 0"):
             client.submit(0)
-        with pytest.raises(TypeError, match="sede"):
+        with pytest.raises(TypeError, match=r"^Client.submit\(\) got an unexpected keyword argument 'sede'$"):
             client.submit(3, sede=1)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=r"^Client.submit\(\) got an unexpected keyword argument 'model'$"):
+            client.submit(3, model="x")  # type: ignore[call-arg]
 
 
 def test_closing_cancels_what_waits_and_ends_what_runs(server: ScriptedServer, script: Script) -> None:

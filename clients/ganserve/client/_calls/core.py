@@ -40,7 +40,7 @@ from ganserve.v1.generator_pb2 import (
 from ganserve.v1.model_pb2 import ModelState
 
 from .attempts import Attempts
-from .partial import Assembly
+from .partial import Assembly, Partial, partial_of
 from .profile import TimedReply
 from .retry_event import OnRetry, check_on_retry
 from .servers import Servers
@@ -173,6 +173,10 @@ class Core:
         pinned = part(query, 0, num_samples(query), model.digest)
         request = generate_request(pinned, self._priority)
         return Ask("Generate", request, TimedReply.reader(pinned), ((PROFILE_KEY, "1"),))
+
+    def partial_of(self, error: RequestError) -> Partial:
+        """What came of a call for the client's model, as `partial.partial_of` tells it. Raises RequestError."""
+        return partial_of(error, self._model)
 
     def refresh(self, query: SampleQuery) -> Refresh:
         """What to do where a call for samples is refused."""

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.client._queries.parts import Span, num_samples
+from ganserve.client._queries.requests import describe_selector
 from ganserve.client._samples.model_info import ModelInfo
 from ganserve.client._samples.samples import Samples
-from ganserve.contract.errors import RequestError
-from ganserve.v1.generator_pb2 import SampleQuery
+from ganserve.contract.errors import InvalidRequestError, RequestError
+from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
 _MOST_GAPS_TOLD: Final = 3
 
@@ -135,11 +136,38 @@ class Assembly:
         return error
 
 
-def partial_of(error: RequestError) -> Partial:
-    """What came before a call failed with `error`. Raises `error` where it does not tell what was asked for."""
+def partial_of(error: RequestError, model: ModelSelector) -> Partial:
+    """What came before a call for a model failed with `error`.
+
+    Raises InvalidRequestError for another thing than a RequestError and for one of another model's call, and `error`
+    itself where it does not tell what was asked for.
+    """
+    given: object = error
+    if not isinstance(given, RequestError):
+        raise InvalidRequestError(
+            f"{given!r} is not the error of a call for samples; give the RequestError that generate or a future raised",
+            field="error",
+        )
     if not isinstance(error.partial, Partial):
         raise error
+    _check_model(error.partial, model)
     return error.partial
+
+
+def _check_model(partial: Partial, model: ModelSelector) -> None:
+    """Raises InvalidRequestError where a call was for another model, and samples of this one do not go on with it."""
+    asked = partial.query.model
+    digest = partial.digest if partial.pieces else asked.digest
+    if (
+        asked.name != model.name
+        or (asked.HasField("version") and model.HasField("version") and asked.version != model.version)
+        or (digest and model.digest and digest != model.digest)
+    ):
+        raise InvalidRequestError(
+            f"the call that failed was for {describe_selector(asked, digest)}, and this client is for "
+            f"{describe_selector(model, model.digest)}; resume it with a client for that model",
+            field="error",
+        )
 
 
 def _gaps(pieces: Pieces, total: int) -> Iterator[Span]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypedDict
 
 from ganserve.contract.images import ImageFormatName
@@ -23,6 +24,13 @@ class SampleOptions(TypedDict, total=False):
     spread: float | None
     format: ImageFormatName
     quality: int | None
+
+
+def check_options(method: Callable[..., object], options: SampleOptions) -> None:
+    """Raises TypeError, as the method's own signature would, where an option does not exist."""
+    for name in options:
+        if name not in SampleOptions.__annotations__:
+            raise TypeError(f"{method.__qualname__}() got an unexpected keyword argument {name!r}")
 
 
 def sample_query(

@@ -49,6 +49,14 @@ def model_selector(model: str | None, version: int | None, digest: str) -> Model
     return selector
 
 
+def describe_selector(model: ModelSelector, digest: str) -> str:
+    """A model for people, such as ``model 'digits:2'@abababababab``, with what is known of its digest."""
+    if not model.name:
+        return "no model"
+    version = f":{model.version}" if model.HasField("version") else ""
+    return f"model '{model.name}{version}'" + (f"@{digest[:12]}" if digest else "")
+
+
 def priority_value(name: PriorityName) -> Priority.ValueType:
     """How urgent a client's samples are. Raises ConfigError for a priority that does not exist."""
     if name not in get_args(PriorityName):
@@ -94,11 +102,12 @@ def address_query(
     """Asks for samples `first_index … first_index + n - 1` of a seed, or for those of `indices`.
 
     Without a seed one is drawn here, so that asking again asks for the same. Without `n` the counts say how many, and
-    without counts it is all to the end of the indices, where `endless`.
+    without counts it is all to the end of the indices, where `endless`. Indices in a row, as a range, are sent as one.
 
     Raises:
-        InvalidRequestError: n below 1 or missing, an index or seed that is not 0 to 2^64 - 1, or labels, counts, a
-            truncation or a spread that cannot be used, or arguments that exclude each other.
+        InvalidRequestError: n below 1, missing, or another number than the counts add up to; an index or seed that is
+            not 0 to 2^64 - 1; labels, counts, a truncation or a spread that cannot be used; or arguments that exclude
+            each other.
     """
     if labels is not None and counts is not None:
         raise InvalidRequestError("labels and counts both say which classes; give one of them", field="query.labels")
@@ -110,7 +119,7 @@ def address_query(
             raise InvalidRequestError(
                 "indices say which samples and how many; leave n and first_index out", field="query.address.indices"
             )
-        address = SampleAddress(indices=_indices(indices))
+        address = _range_of(indices) or SampleAddress(indices=_indices(indices))
     address.seed = _seed(seed)
     if truncation is not None:
         address.truncation = real_number(truncation, "truncation", field="query.address.truncation")
@@ -165,14 +174,14 @@ def _num_asked(n: int | None, policy: LabelPolicy | None, endless: bool) -> int 
 
 
 def _num_counted(n: int | None, total: int) -> int:
-    """All that is counted, or a part of it: `n` of more could not hold each class as often as its count says."""
-    if n is None:
-        return total
-    if whole_number(n, "n", low=1, high=_MAX_COUNT, field="query.address.count") > total:
+    """All that is counted: no other number holds each class as often as its count says."""
+    if n is not None and whole_number(n, "n", low=1, high=_MAX_COUNT, field="query.address.count") != total:
         raise InvalidRequestError(
-            f"n is {n}, and the counts add up to {total}; leave n out, or count more", field="query.address.count"
+            f"n is {n}, and the counts add up to {total}; leave n out. A part of what is counted is asked for by its "
+            "indices, as in indices=range(0, 10)",
+            field="query.address.count",
         )
-    return n
+    return total
 
 
 def _range(n: int | None, first_index: int) -> SampleAddress:
@@ -180,6 +189,14 @@ def _range(n: int | None, first_index: int) -> SampleAddress:
     most = min(NUM_INDICES - first, _MAX_COUNT)
     count = most if n is None else whole_number(n, "n", low=1, high=most, field="query.address.count")
     return SampleAddress(first_index=first, count=count)
+
+
+def _range_of(indices: IndicesLike) -> SampleAddress | None:
+    """Indices that follow each other as first index and count; None for all others."""
+    if not isinstance(indices, range) or indices.step != 1 or not 0 <= indices.start < indices.stop:
+        return None
+    whole_number(indices[-1], "the last of the indices", low=0, high=NUM_INDICES - 1, field="query.address.indices")
+    return _range(indices.stop - indices.start, indices.start)
 
 
 def _indices(indices: IndicesLike) -> list[int]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from ganserve.client._queries.checks import whole_number
 from ganserve.client._queries.labels import CountsLike, LabelsLike
 from ganserve.client._samples.samples import Samples
 from ganserve.client._source import SampleSource
@@ -15,8 +14,6 @@ from ._epochs import EpochIndices
 from ._images import ImageType, Presentation, Transform
 from ._map_style import MapStyle, check_places
 from ._recipe import Recipe
-
-MAX_LENGTH: Final = 2**63 - 1
 
 
 class SyntheticDataset(MapStyle):
@@ -48,7 +45,7 @@ class SyntheticDataset(MapStyle):
 
         Args:
             source: a `Client`, of one or several servers, or a `LocalGenerator`.
-            length: samples an epoch; without it, as many as `counts` add up to.
+            length: samples an epoch; `counts` say it themselves.
             seed: as in `Client.generate`; needed here, so that the data set can be made again.
             labels: as in `Client.generate`.
             counts: as in `Client.generate`.
@@ -65,9 +62,7 @@ class SyntheticDataset(MapStyle):
             RequestError: the source does not answer.
         """
         self.recipe = Recipe.open(source, seed=seed, labels=labels, counts=counts, truncation=truncation, spread=spread)
-        if length is None and counts is not None:
-            length = sum(block.count for block in self.recipe.policy.blocks.blocks)
-        self._length = whole_number(length, "length", low=1, high=MAX_LENGTH, field="length")
+        self._length = self.recipe.check_length(self.recipe.num_counted if length is None else length)
         self._epochs = EpochIndices(self._length, first_index)
         self._presentation = Presentation.choose(images, transform)
 
@@ -93,11 +88,6 @@ class SyntheticDataset(MapStyle):
         return self._epochs.epoch
 
     @property
-    def has_transform(self) -> bool:
-        """Whether images pass through a transform."""
-        return self._presentation.transform is not None
-
-    @property
     def classes(self) -> list[str]:
         """Names of the classes, in label order; none for an unconditional generator."""
         return list(self.recipe.model.class_names)
@@ -114,17 +104,11 @@ class SyntheticDataset(MapStyle):
             raise AttributeError("the generator is unconditional, so that its samples have no labels")
         return self.recipe.labels_of(self._epochs.start_of(self.epoch), self._length).tolist()  # type: ignore[no-any-return]
 
-    def state_dict(self) -> dict[str, Any]:
-        """The epoch, and what tells whether the samples are the same; a `StatefulDataLoader` saves it."""
-        return {**self.recipe.identity(length=self._length), "epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Turns to the epoch of a saved state. Raises ConfigError where it was saved of other samples."""
-        self.recipe.check_identity(state, length=self._length)
-        self.set_epoch(state["epoch"])
-
     def __repr__(self) -> str:
         return f"<{self._length:,} samples of {self.recipe.model!r}, seed {self.recipe.seed}, epoch {self.epoch}>"
+
+    def _conditions(self, epoch: int) -> dict[str, Any]:  # noqa: ARG002
+        return self._epochs.address()
 
 
 def present_samples(samples: Samples, presentation: Presentation) -> list[Any]:

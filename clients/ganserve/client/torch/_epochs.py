@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ganserve.client._queries.checks import whole_number
 from ganserve.contract.latents import NUM_INDICES
 
@@ -37,6 +39,10 @@ class EpochIndices:
         epoch = check_epoch(epoch)
         check_reach(epoch, self.start_of(epoch + 1))
         self._epoch[0] = epoch
+
+    def address(self) -> dict[str, Any]:
+        """Which indices all epochs have, as a saved state tells it."""
+        return {"length": self._length, "first_index": self._first_index}
 
     def start_of(self, epoch: int) -> int:
         """The first index of an epoch."""

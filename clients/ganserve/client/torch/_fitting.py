@@ -43,9 +43,13 @@ class Fitting:
         channels: int | None,
         synthetic_transform: Transform | None,
     ) -> Fitting:
-        """Raises ConfigError or InvalidRequestError for a size or channels that cannot be."""
+        """Raises ConfigError or InvalidRequestError for a size, channels or a transform that cannot be."""
         if channels not in (None, 1, 3):
             raise ConfigError(f"channels is {channels!r}; give 1, for grey images, or 3")
+        if synthetic_transform is not None and not callable(synthetic_transform):
+            raise ConfigError(
+                f"synthetic_transform is {synthetic_transform!r}; give something that is called with an image"
+            )
         return cls(
             presentation=presentation,
             own_shape=own_shape,

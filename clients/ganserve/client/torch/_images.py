@@ -98,13 +98,15 @@ def to_pixels(image: Any, where: str) -> Images:
         array = image
     else:
         raise DatasetError(f"{where} is a {type(image).__name__}, no PIL image, tensor or array")
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+    if array.dtype != np.uint8:
         kind = "tensor" if isinstance(image, torch.Tensor) else "array"
         raise DatasetError(
             f"{where} is a {kind} of {array.dtype}, shape {tuple(image.shape)}, and not uint8 pixels; give its "
             "transform to mix, which applies it to all images, or a synthetic_transform that makes the same of "
             "synthetic ones"
         )
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _MODE_OF_CHANNELS):
+        raise DatasetError(f"{where} is {_describe_shape(tuple(image.shape), isinstance(image, torch.Tensor))}")
     return _with_channels(array)
 
 
@@ -119,6 +121,19 @@ def resized(pixels: Images, size: tuple[int, int] | None, channels: int | None) 
     if size is not None:
         picture = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC)
     return _with_channels(np.asarray(picture))
+
+
+def _describe_shape(shape: tuple[int, ...], is_tensor: bool) -> str:
+    """What is wrong with the shape of a tensor or an array, and how to mend it."""
+    kind, place, usual = ("a tensor", "first", "(3, H, W)") if is_tensor else ("an array", "last", "(H, W, 3)")
+    if len(shape) == 3 and shape[2 if is_tensor else 0] in _MODE_OF_CHANNELS:
+        turned = (shape[2], *shape[:2]) if is_tensor else (*shape[1:], shape[0])
+        order = "2, 0, 1" if is_tensor else "1, 2, 0"
+        change = f"image.{'permute' if is_tensor else 'transpose'}({order})"
+        return f"{kind} of shape {shape}, and those have channels {place}: {turned}, as {change} makes it"
+    if len(shape) == 3:
+        return f"{kind} of shape {shape}; give 1 or 3 channels, {place}, such as {usual}"
+    return f"{kind} of shape {shape}; give one image, {usual} or (H, W)"
 
 
 def _with_channels(array: Images) -> Images:

@@ -25,8 +25,14 @@ def match_classes(
         classes: the generator's name for every real label, in their order; or for those real names that differ.
 
     Raises:
-        ConfigError: nothing says which class a label is, or the names do not fit.
+        ConfigError: nothing says which class a label is, the names do not fit, or `classes` is of another kind.
     """
+    given: object = classes
+    if isinstance(given, str) or not (given is None or isinstance(given, (Mapping, Sequence))):
+        raise ConfigError(
+            f"classes is {given!r}; give the generator's class for each real label in a list, or for those real names "
+            "that differ in a mapping"
+        )
     labels = {name: label for label, name in enumerate(generator_names)}
     if isinstance(classes, Mapping):
         if real_names is None:
@@ -41,7 +47,7 @@ def match_classes(
         raise ConfigError(f"there are names of {len(wanted)} classes, and the real labels go up to {num_labels - 1}")
     if classes is not None:
         for name in classes.values() if isinstance(classes, Mapping) else classes:
-            if name not in labels:
+            if name not in generator_names:
                 raise ConfigError(
                     f"classes names {name!r}, and the generator's classes are {list_names(generator_names)}"
                 )

@@ -20,6 +20,7 @@ from ._mixed import MixedDataset
 from ._quota_rule import QuotaRule, RatioLike, counts_in_order
 from ._real import RealImages
 from ._recipe import Recipe
+from ._stream import SyntheticStream
 
 _DEFAULT_RATIO: Final = 0.25
 
@@ -30,7 +31,7 @@ class UnevenShareWarning(UserWarning):
 
 def mix(
     real: Any,
-    synthetic: SampleSource | SyntheticDataset,
+    synthetic: SampleSource,
     *,
     seed: int | None = None,
     ratio: RatioLike | None = None,
@@ -59,8 +60,7 @@ def mix(
         real: a folder with a folder of images for each class; or a map-style data set of ``(image, label)`` or of
             mappings: torchvision's, a `TensorDataset`, a `Subset`, one of Hugging Face. Images are PIL images or uint8
             tensors or arrays, not yet transformed.
-        synthetic: a source of a conditional generator; or a `SyntheticDataset`, of which the source, seed, truncation
-            and spread are taken, and all else is as the quotas say.
+        synthetic: a source of a conditional generator, of whose samples the quotas say how many of which class.
         seed: of the samples, and of which real images are shown more often.
         ratio: synthetic images for one real image, 0.25 where nothing else is said; a list has one for each epoch, of
             which the last stays; a function is called with the epoch. The length of the data set follows.
@@ -122,18 +122,13 @@ def _check_exclusive(**arguments: Any) -> None:
         raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them, or ratio with balance")
 
 
-def _open_recipe(
-    synthetic: SampleSource | SyntheticDataset, seed: int | None, truncation: float | None, spread: float | None
-) -> Recipe:
+def _open_recipe(synthetic: SampleSource, seed: int | None, truncation: float | None, spread: float | None) -> Recipe:
     """Samples of all classes in turns, so that the index tells the class."""
-    if isinstance(synthetic, SyntheticDataset):
-        if synthetic.has_transform:
-            raise ConfigError("the SyntheticDataset has a transform; give it to mix, which applies it to all images")
-        of_dataset = synthetic.recipe
-        seed = of_dataset.seed if seed is None else seed
-        truncation = of_dataset.truncation if truncation is None else truncation
-        spread = of_dataset.spread if spread is None else spread
-        synthetic = of_dataset.source
+    if isinstance(synthetic, (SyntheticDataset, SyntheticStream)):
+        raise ConfigError(
+            f"a {type(synthetic).__name__} has a length, labels and indices of its own, and mix chooses those by its "
+            f"quotas; give the source itself, as in mix(real, client, seed={synthetic.recipe.seed}, ratio=0.25)"
+        )
     recipe = Recipe.open(synthetic, seed=seed, truncation=truncation, spread=spread)
     if not recipe.model.class_names:
         raise ConfigError("the generator is unconditional, so that its samples have no labels to mix by")

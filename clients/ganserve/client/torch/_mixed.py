@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -53,6 +54,7 @@ class MixedDataset(MapStyle):
         self._matched = tuple(matched)
         self._keys = keys
         self._flag = flag
+        self._labels_digest = hashlib.sha256(real.labels.tobytes()).hexdigest()
         self._orders = ClassOrders(real.labels, len(names), recipe.seed)
         self._epoch = SharedNumbers()
         self._planned: EpochPlan | None = None
@@ -112,15 +114,6 @@ class MixedDataset(MapStyle):
         plan = self._plan()
         return check_places([place], len(plan))[0] >= plan.num_real
 
-    def state_dict(self) -> dict[str, Any]:
-        """The epoch, and what tells whether the images are the same; a `StatefulDataLoader` saves it."""
-        return {**self.recipe.identity(real_counts=list(self._rule.real_counts)), "epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Turns to the epoch of a saved state. Raises ConfigError where it was saved of other images."""
-        self.recipe.check_identity(state, real_counts=list(self._rule.real_counts))
-        self.set_epoch(state["epoch"])
-
     def __repr__(self) -> str:
         quotas = self._plan().quotas
         real, synthetic = (sum(getattr(quota, kind) for quota in quotas) for kind in ("real", "synthetic"))
@@ -128,6 +121,9 @@ class MixedDataset(MapStyle):
             f"<{real:,} real and {synthetic:,} synthetic images of {len(quotas)} classes, by "
             f"{self.recipe.model!r}, seed {self.recipe.seed}, epoch {self.epoch}>"
         )
+
+    def _conditions(self, epoch: int) -> dict[str, Any]:
+        return {**self._rule.conditions(epoch), "real_labels": self._labels_digest, "classes": list(self._matched)}
 
     def _plan(self) -> EpochPlan:
         epoch = self.epoch

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from ganserve.client.quotas import Quota, counted, equal_shares, is_even, topped_up
 from ganserve.contract.errors import ConfigError
@@ -37,6 +40,18 @@ class QuotaRule:
             return counted(self.real_counts, self.synthetic_counts)
         return equal_shares(self.real_counts, self._ratio_of(epoch), balance=self.balance)
 
+    def conditions(self, epoch: int) -> dict[str, Any]:
+        """What the quotas of an epoch come of, in plain values; of a ratio by a function, that of this epoch."""
+        by_ratio = self.synthetic_counts is None and not self.top_up
+        ratio: Any = list(self.ratio) if isinstance(self.ratio, Sequence) else self._ratio_of(epoch)
+        return {
+            "real_counts": list(self.real_counts),
+            "ratio": ratio if by_ratio else None,
+            "balance": self.balance,
+            "counts": None if self.synthetic_counts is None else list(self.synthetic_counts),
+            "top_up": self.top_up,
+        }
+
     def uneven(self) -> list[Quota] | None:
         """The first quotas whose shares differ, of those epochs that can be known; None where there are none."""
         num_known = max(1, len(self.ratio)) if isinstance(self.ratio, Sequence) else 1
@@ -56,17 +71,31 @@ class QuotaRule:
 def counts_in_order(counts: Mapping[str | int, int], names: Sequence[str]) -> tuple[int, ...]:
     """Synthetic images of each class from a mapping by name or label; 0 of those that are not in it.
 
-    Raises ConfigError for a class that does not exist or a count that is no whole number.
+    Raises ConfigError for no mapping, a class that is not there or named twice, or a count that is no whole number.
     """
-    by_label = [0] * len(names)
+    given: object = counts
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"counts is {given!r}; give a mapping from class to number of synthetic images, such as {{'cat': 100}}"
+        )
+    by_label: dict[int, int] = {}
     for key, count in counts.items():
-        label = names.index(key) if key in names else key
-        if isinstance(label, (str, bool)) or not 0 <= label < len(names):
+        label = names.index(key) if key in names else _whole_number(key)
+        if label is None or not 0 <= label < len(names):
             raise ConfigError(f"counts names {key!r}, and the real classes are {', '.join(map(repr, names))}")
-        if isinstance(count, bool) or not isinstance(count, int):
+        if label in by_label:
+            raise ConfigError(f"counts name class {names[label]!r} twice, by its name and its label")
+        number = _whole_number(count)
+        if number is None:
             raise ConfigError(f"the count of class {key!r} is {count!r}; give a whole number")
-        by_label[label] = count
-    return tuple(by_label)
+        by_label[label] = number
+    return tuple(by_label.get(label, 0) for label in range(len(names)))
+
+
+def _whole_number(value: object) -> int | None:
+    """An int, also of NumPy; None for all else."""
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return int(value) if is_whole else None  # type: ignore[call-overload]
 
 
 def _check_ratio(ratio: object) -> float:

@@ -33,7 +33,7 @@ class RealImages:
         Raises:
             DatasetError: no such data set, or labels that are not whole numbers from 0.
         """
-        if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        if isinstance(dataset, Mapping) or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise DatasetError(f"{type(dataset).__name__} is not map-style: it has no items to be asked for by number")
         if not len(dataset):
             raise DatasetError("the real data set is empty")

@@ -21,6 +21,7 @@ from ganserve.contract.labels import open_policy
 from ganserve.contract.latents import NUM_INDICES
 from ganserve.v1.generator_pb2 import ImageEncoding, LabelPolicy, ModelSelector
 
+MAX_LENGTH: Final = 2**63 - 1
 _MAX_EPOCH: Final = 2**62
 _ANY: Final = ModelSelector(name="any")
 
@@ -71,7 +72,7 @@ class Recipe:
         model = _check_source(source).get_model()
         query = address_query(
             _ANY,
-            1,
+            None,
             seed=seed,
             first_index=0,
             labels=labels,
@@ -79,6 +80,7 @@ class Recipe:
             truncation=truncation,
             spread=spread,
             encoding=ImageEncoding(),
+            endless=True,
         )
         if model.class_names:
             open_policy(query.labels, model.class_names)
@@ -120,6 +122,23 @@ class Recipe:
                 "answers; make the data set anew, or ask for the former model by its version or digest"
             )
         return samples
+
+    @property
+    def num_counted(self) -> int | None:
+        """What the counts add up to; None without counts."""
+        return sum(block.count for block in self.policy.blocks.blocks) or None
+
+    def check_length(self, length: int | None) -> int:
+        """The samples of an epoch.
+
+        Raises InvalidRequestError for no whole number from 1, or another one than the counts add up to.
+        """
+        length = whole_number(length, "length", low=1, high=MAX_LENGTH, field="length")
+        if self.num_counted not in (None, length):
+            raise InvalidRequestError(
+                f"length is {length}, and the counts add up to {self.num_counted}; leave length out", field="length"
+            )
+        return length
 
     def labels_of(self, first_index: int, count: int) -> NDArray[np.int64]:
         """The labels that samples `first_index … first_index + count - 1` of a conditional generator have."""

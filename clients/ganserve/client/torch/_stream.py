@@ -22,7 +22,6 @@ from ._recipe import Recipe
 from ._shards import Layout, Place, Shard, Span
 
 _ENDLESS: Final = 2**40  # samples of an epoch that has no end
-_MAX_LENGTH: Final = 2**63 - 1
 
 
 class SyntheticStream(IterableDataset[Any]):
@@ -82,9 +81,7 @@ class SyntheticStream(IterableDataset[Any]):
         """
         self.recipe = Recipe.open(source, seed=seed, labels=labels, counts=counts, truncation=truncation, spread=spread)
         self._has_end = length is not None
-        self._length = _ENDLESS
-        if length is not None:
-            self._length = whole_number(length, "length", low=1, high=_MAX_LENGTH, field="length")
+        self._length = _ENDLESS if length is None else self.recipe.check_length(length)
         self._epochs = EpochIndices(self._length, first_index)
         self._batch_size = whole_number(batch_size, "batch_size", low=1, high=2**32 - 1, field="batch_size")
         self._prefetch = whole_number(prefetch, "prefetch", low=1, high=256, field="prefetch")
@@ -142,7 +139,7 @@ class SyntheticStream(IterableDataset[Any]):
         With workers, ask the loader for its state: the stream in the main process knows nothing of what they read.
         """
         state = self._reader.state() if self._reader else self._unread()
-        return {**self.recipe.identity(length=self._length), **state}
+        return {**self.recipe.identity(**self._epochs.address()), **state}
 
     def load_state_dict(self, saved: Any) -> None:
         """Goes on from a saved state the next time that it is iterated.
@@ -156,7 +153,7 @@ class SyntheticStream(IterableDataset[Any]):
         """
         states = find_states(saved)
         for state in states:
-            self.recipe.check_identity(state, length=self._length)
+            self.recipe.check_identity(state, **self._epochs.address())
         progress = join_states(states)
         self.set_epoch(progress.epoch)
         self._reader = None

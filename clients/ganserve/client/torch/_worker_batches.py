@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, Sampler
 from ganserve.client._source import SampleSource
 from ganserve.contract.errors import RequestError
 
-from ._dataset import MAX_LENGTH, SyntheticDataset
+from ._dataset import SyntheticDataset
+from ._recipe import MAX_LENGTH
 
 
 class WorkerBatches:

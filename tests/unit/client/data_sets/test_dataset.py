@@ -183,6 +183,26 @@ def test_a_state_of_other_samples_is_refused(source: Any) -> None:
         SyntheticDataset(source, 40, seed=4).load_state_dict(saved)
     with pytest.raises(ConfigError, match="another length"):
         SyntheticDataset(source, 41, seed=3).load_state_dict(saved)
+    with pytest.raises(ConfigError, match=r"another first_index \(0\) than the data set has \(500\)"):
+        SyntheticDataset(source, 40, seed=3, first_index=500).load_state_dict(saved)
+
+
+@pytest.mark.parametrize("saved", [None, 5, "state", {}, {"_snapshot": {}}])
+def test_what_is_no_state_is_refused(source: Any, saved: Any) -> None:
+    with pytest.raises(ConfigError, match="there is no state of a data set in what was loaded"):
+        SyntheticDataset(source, 40, seed=3).load_state_dict(saved)
+
+
+def test_a_loader_with_another_number_of_workers_says_that_it_cannot_go_on(bundle: Path) -> None:
+    with LocalGenerator(bundle) as source:
+        dataset = SyntheticDataset(source, 40, seed=3)
+        loader = StatefulDataLoader(dataset, batch_size=4, num_workers=2)
+        next(iter(loader))
+        saved = loader.state_dict()
+        loader = StatefulDataLoader(dataset, batch_size=4, num_workers=1)
+        loader.load_state_dict(saved)
+        with pytest.raises(ConfigError, match="saved with num_workers=2, and this loader has 1; a map-style data set"):
+            next(iter(loader))
 
 
 def test_another_model_is_not_taken_for_the_first(make_bundle: MakeBundle, tmp_path: Path, source: Any) -> None:
@@ -205,6 +225,7 @@ def test_another_model_is_not_taken_for_the_first(make_bundle: MakeBundle, tmp_p
         ({"spread": 0.0}, "spread"),
         ({"first_index": 2**64}, "first_index"),
         ({"labels": "cat", "counts": {"cat": 1}}, "labels and counts both say which classes"),
+        ({"counts": {"cat": 3, "dog": 4}}, "length is 5, and the counts add up to 7; leave length out"),
     ],
 )
 def test_arguments_that_cannot_be(source: Any, arguments: dict[str, Any], message: str) -> None:
@@ -237,3 +258,11 @@ def test_without_pytorch_the_module_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ganserve.client.torch needs PyTorch; " in done.stderr.splitlines()[-1]
     assert ".[torch]" in done.stderr
+
+
+def test_an_option_that_a_local_generator_does_not_take_is_named_by_its_method(bundle: Path) -> None:
+    with LocalGenerator(bundle) as generator:
+        for method, size in ((generator.submit, 1), (generator.batches, 1)):
+            says = rf"^LocalGenerator.{method.__name__}\(\) got an unexpected keyword argument 'timeout_s'$"
+            with pytest.raises(TypeError, match=says):
+                method(size, timeout_s=2)  # type: ignore[call-arg]

@@ -20,7 +20,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 
 from ganserve.client import ConfigError, DatasetError, InvalidRequestError, LocalGenerator
 from ganserve.client.quotas import Quota
-from ganserve.client.torch import MixedDataset, SyntheticDataset, UnevenShareWarning, mix
+from ganserve.client.torch import MixedDataset, SyntheticDataset, SyntheticStream, UnevenShareWarning, mix
 
 from .conftest import CLASSES, Labelled, number, pixels
 
@@ -189,6 +189,39 @@ def test_a_stateful_loader_goes_on_exactly(real: Labelled, bundle: Path) -> None
         smaller = mix(Subset(real, range(5, 47)), source, seed=7, balance=True)
         with pytest.raises(ConfigError, match="saved with another real_counts"):
             smaller.load_state_dict(mixed.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differs"),
+    [
+        ({"ratio": 0.5}, {"ratio": 0.25}, r"ratio \(0.5\)"),
+        ({}, {"ratio": 0.5}, r"ratio \(0.25\)"),
+        ({"ratio": [1, 0.5]}, {"ratio": [1, 0.25]}, r"ratio \(\[1, 0.5\]\)"),
+        ({"ratio": lambda epoch: epoch / 4}, {"ratio": lambda epoch: epoch / 2}, r"ratio \(0.5\)"),
+        ({}, {"balance": True}, r"balance \(False\)"),
+        ({"counts": {"cat": 30, "dog": 12, "emu": 5}}, {"ratio": 1}, "ratio"),
+        ({}, {"top_up": True}, "ratio"),
+        ({"classes": ["dog", "cat", "emu"]}, {}, "classes"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::ganserve.client.torch.UnevenShareWarning")
+def test_a_state_of_other_quotas_is_refused(
+    real: Labelled, source: Any, before: dict[str, Any], after: dict[str, Any], differs: str
+) -> None:
+    mixed = mix(real, source, seed=7, **before)
+    mixed.set_epoch(2)
+    saved = mixed.state_dict()
+    with pytest.raises(ConfigError, match=f"saved with another {differs}"):
+        mix(real, source, seed=7, **after).load_state_dict(saved)
+    again = mix(real, source, seed=7, **before)
+    again.load_state_dict(saved)
+    assert again.epoch == 2
+
+
+def test_a_state_of_real_images_in_another_order_is_refused(real: Labelled, source: Any) -> None:
+    saved = mix(real, source, seed=7).state_dict()
+    with pytest.raises(ConfigError, match="saved with another real_labels"):
+        mix(Subset(real, range(46, -1, -1)), source, seed=7).load_state_dict(saved)
 
 
 def test_it_can_be_sent_to_another_process(real: Labelled, bundle: Path) -> None:
@@ -438,12 +471,12 @@ def test_a_class_that_the_generator_lacks_may_be_left_without_samples(source: An
 # Sources and arguments
 
 
-def test_a_synthetic_data_set_gives_its_source_seed_truncation_and_spread(real: Labelled, source: Any) -> None:
-    samples = SyntheticDataset(source, 5, seed=7, truncation=0.8, spread=1.25)
-    mixed, expected = mix(real, samples), mix(real, source, seed=7, truncation=0.8, spread=1.25)
-    assert torch.equal(mixed[-1][0], expected[-1][0])
-    with pytest.raises(ConfigError, match="give it to mix"):
-        mix(real, SyntheticDataset(source, 5, seed=7, transform=Scaled()))
+@pytest.mark.parametrize("kind", [SyntheticDataset, SyntheticStream])
+def test_a_synthetic_data_set_is_no_source(real: Labelled, source: Any, kind: Any) -> None:
+    """Its length, labels and indices would not be used."""
+    says = rf"a {kind.__name__} has a length, labels and indices .*, as in mix\(real, client, seed=9, ratio=0.25\)"
+    with pytest.raises(ConfigError, match=says):
+        mix(real, kind(source, 5, seed=9, labels="cat", first_index=100), seed=7)
 
 
 @pytest.mark.parametrize(
@@ -460,6 +493,17 @@ def test_a_synthetic_data_set_gives_its_source_seed_truncation_and_spread(real: 
         ({"counts": {3: 1}}, "counts names 3"),
         ({"counts": {"cat": 1.5}}, "the count of class 'cat' is 1.5; give a whole number"),
         ({"counts": {"cat": -1}}, "cannot be -1 synthetic images"),
+        ({"counts": {1.0: 1}}, "counts names 1.0, and the real classes are"),
+        ({"counts": {None: 1}}, "counts names None, and the real classes are"),
+        ({"counts": {"cat": 1, 0: 2}}, "counts name class 'cat' twice"),
+        ({"counts": 5}, "counts is 5; give a mapping from class to number of synthetic images, such as {'cat': 100}"),
+        ({"counts": [{"cat": 1}, {"cat": 2}]}, r"counts is \[\{'cat': 1\}, .*; give a mapping from class"),
+        ({"classes": 5}, "classes is 5; give the generator's class for each real label in a list"),
+        ({"classes": "cat"}, "classes is 'cat'; give the generator's class"),
+        ({"classes": [0, 1, 2]}, "classes names 0, and the generator's classes are 'cat', 'dog', 'emu'"),
+        ({"classes": [["cat"], "dog", "emu"]}, r"classes names \['cat'\], and the generator's classes are"),
+        ({"synthetic_transform": 3}, "synthetic_transform is 3; give something that is called with an image"),
+        ({"transform": 3}, "transform is 3"),
         ({"channels": 4}, "channels is 4"),
         ({"images": "jax"}, "images is 'jax'"),
     ],
@@ -490,10 +534,18 @@ def items(*values: Any) -> list[Any]:
     [
         ([], "the real data set is empty"),
         (iter([1]), "is not map-style"),
+        ({"cat": [1]}, "dict is not map-style"),
+        (None, "NoneType is not map-style"),
         (items(torch.zeros(3, 6, 5)), r"real item 0 is a Tensor, and not \(image, label\)"),
         (items((torch.zeros(3, 6, 5), "cat")), "labels of the real data set are not whole numbers"),
         (items((torch.zeros(3, 6, 5), -1)), "not whole numbers from 0: there is -1"),
         (items((torch.zeros(3, 6, 5), 0.5)), "not whole numbers"),
+        (items((torch.zeros(6, 5, 3, dtype=torch.uint8), 0)), r"shape \(6, 5, 3\), .* channels first: \(3, 6, 5\)"),
+        (items((torch.zeros(6, 5, 1, dtype=torch.uint8), 0)), r"shape \(6, 5, 1\), .* channels first: \(1, 6, 5\)"),
+        (items((np.zeros((3, 6, 5), np.uint8), 0)), r"an array of shape \(3, 6, 5\), .* channels last: \(6, 5, 3\)"),
+        (items((torch.zeros(4, 6, 5, dtype=torch.uint8), 0)), r"shape \(4, 6, 5\); give 1 or 3 channels, first"),
+        (items((np.zeros((6, 5, 4), np.uint8), 0)), r"shape \(6, 5, 4\); give 1 or 3 channels, last"),
+        (items((torch.zeros(30, dtype=torch.uint8), 0)), r"a tensor of shape \(30,\); give"),
         (items(("a.png", 0)), "real image 0 is a str, no PIL image, tensor or array"),
     ],
 )

@@ -230,6 +230,8 @@ def test_states_that_cannot_be_gone_on_with(generator: LocalGenerator, numbers: 
         data.load_state_dict({"epoch": 3})
     with pytest.raises(ConfigError, match="another seed"):
         data.load_state_dict(stream(generator, seed=4).state_dict())
+    with pytest.raises(ConfigError, match=r"another first_index \(500\) than the data set has \(0\)"):
+        data.load_state_dict(stream(generator, first_index=500).state_dict())
     loader = StatefulDataLoader(data, batch_size=BATCH, num_workers=2, snapshot_every_n_steps=3)
     read(loader, numbers, 4)
     with pytest.raises(ConfigError, match="1 batches older than the loader"):
@@ -267,6 +269,8 @@ def test_ranks_that_cannot_be(source: Any) -> None:
         stream(source, rank=1)
     with pytest.raises(InvalidRequestError, match="rank is 2; it must be at most 1"):
         stream(source, rank=2, num_ranks=2)
+    with pytest.raises(InvalidRequestError, match="length is 90, and the counts add up to 7"):
+        stream(source, counts={"cat": 3, "dog": 4})
     with pytest.raises(InvalidRequestError, match="prefetch is 0"):
         stream(source, prefetch=0)
     with pytest.raises(InvalidRequestError, match="position is 91; it must be at most 90"):
