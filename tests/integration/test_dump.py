@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ganserve.client import Client, LocalGenerator
-from ganserve.dump import make_plan, write_dump
+from ganserve.dump import make_plan, read_dump, write_dump
 
 from .conftest import RunCommand, ServerProcess, StartServer
 
@@ -58,6 +59,21 @@ def test_one_of_two_servers_dies(bundle: Path, models: Path, start_server: Start
             write_dump(plan, client, tmp_path / "there", KillsAfter(dying, 700))
         assert dying.process.poll() == -signal.SIGKILL
     assert content(tmp_path / "there") == expected
+
+
+def test_one_of_two_models_of_a_name_makes_the_dump_and_is_named(
+    models: Path, start_server: StartServer, run_command: RunCommand, tmp_path: Path
+) -> None:
+    """Requests go to the servers in turns; the dump, its name and the names of its classes are one model's."""
+    for version in ("1", "2"):
+        shutil.copytree(models / "digits" / version, tmp_path / version / "digits" / version)
+    with start_server(tmp_path / "1") as one, start_server(tmp_path / "2") as other:
+        words = ("--server", one.address, "--server", other.address, "--model", "digits", "-n", "20", "--shards", "4")
+        for turn in range(4):
+            done = run_command("dump", *words, "--format", "npz", "--out", tmp_path / f"dump-{turn}")
+            assert (done.returncode, done.stderr) == (0, "")
+            model = read_dump(tmp_path / f"dump-{turn}").plan.query.model
+            assert f"20 samples of digits:{model.version}@{model.digest[:12]}, " in done.stdout
 
 
 class KillsAfter:

@@ -16,7 +16,13 @@ from PIL import Image
 from ganserve.cli import main
 from ganserve.client._calls import backoff
 from ganserve.contract.images import cut_grid, encode, make_contact_sheet
-from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, StreamSamplesRequest
+from ganserve.v1.generator_pb2 import (
+    GetModelRequest,
+    GetModelResponse,
+    ImageEncoding,
+    ImageFormat,
+    StreamSamplesRequest,
+)
 
 from .scripted import CHANNELS, HEIGHT, UNAVAILABLE, WIDTH, Failure, Script, ScriptedServer, image_values
 
@@ -291,15 +297,56 @@ def test_a_lost_stream_leaves_no_gap(generate: Any, script: Script) -> None:
     assert len(files_in(Path("samples"))) == 32
 
 
+@pytest.mark.parametrize("obeys_pins", [True, False])
 def test_a_model_that_changes_after_its_card_was_read(
-    generate: Any, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    generate: Any,
+    script: Script,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    obeys_pins: bool,
 ) -> None:
     served = script.served()
     served.identity.digest = "cd" * 32
-    monkeypatch.setattr(Script, "served", lambda _: served)
+    script.obeys_pins = obeys_pins
+    monkeypatch.setattr(Script, "GetModel", lambda *_: GetModelResponse(model=served))
     assert generate("--out", "samples/") == 5
-    assert "changed from digits:2@cdcdcdcdcdcd to digits:2@abababababab" in capsys.readouterr().err
+    assert ("another digest" if obeys_pins else f"the reply is by the model {'ab' * 32}") in capsys.readouterr().err
     assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["generate", "interpolate"])
+@pytest.mark.parametrize("n", [9, 40])
+def test_one_model_answers_where_two_have_the_name(command: str, n: int, tmp_path: Path) -> None:
+    """The names of the classes are read off one card, so no sample may be of the other model."""
+    scripts = [Script(), Script(digest="cd" * 32, class_names=("two", "one", "zero"))]
+    servers = [ScriptedServer(script) for script in scripts]
+    words = [command, *(word for server in servers for word in ("--server", server.address)), "--model", "digits"]
+    words += ["--from", "7:3", "--to", "8:12"] if command == "interpolate" else []
+    words += ["--labels", "two", "-n", str(n), "--out", str(tmp_path / "a.png")]
+    for _ in range(3):
+        for script in scripts:
+            script.requests.clear()
+        assert main(words) == 0
+        requests = [request for script in scripts for request in script.requests]
+        asked = [request.query.model for request in requests if not isinstance(request, GetModelRequest)]
+        assert len({model.digest for model in asked}) == 1
+        assert asked[0].digest
+    for server in servers:
+        server.stop()
+
+
+def test_a_digest_behind_the_name_finds_the_server_that_has_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = [ScriptedServer(Script()), ScriptedServer(Script(digest="cd" * 32))]
+    addresses = [word for server in servers for word in ("--server", server.address)]
+    for beginning in ("abab", "cdcd"):
+        for command in (["generate", "-n", "3", "--out", str(tmp_path / "a.png")], ["models"]):
+            assert main([*command, *addresses, "--model", f"digits@{beginning}"]) == 0
+            assert f"@{beginning}" in capsys.readouterr().out or command == ["models"]
+    for server in servers:
+        server.stop()
 
 
 def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
