@@ -60,6 +60,8 @@ _GROUPS: Final = {"data": "Look at images before training, and pack them.", "ben
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code. Errors that ganserve raises on purpose are one line each.
 
+    A command says what else people should know of an error, or of an interruption, in the exception's notes.
+
     Args:
         arguments: what follows the program's name; without it, the process's own.
     """
@@ -73,9 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(words)
         sys.stdout.flush()
     except GanserveError as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _INTERRUPTED_EXIT_CODE
+        return _fail("; ".join((str(error), *_notes(error))), error.exit_code)
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
     except OSError as error:
         # Nobody reads the output, or it cannot be written; the interpreter would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), GanserveError.exit_code)
     except RuntimeError as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # a lock of Python's that was interrupted halfway
-            return _INTERRUPTED_EXIT_CODE
+            return _interrupted(error)
         raise
     return code
 
@@ -179,6 +181,17 @@ def _missing_extra(name: str, error: ImportError) -> str:
 
 def _help_of(words: list[str]) -> str:
     return f"ganserve {_command_of(words)} --help".replace("  ", " ")
+
+
+def _interrupted(error: BaseException) -> int:
+    """Says what a command has noted on its interruption, if anything."""
+    if notes := _notes(error):
+        print(f"ganserve: interrupted; {'; '.join(notes)}", file=sys.stderr)
+    return _INTERRUPTED_EXIT_CODE
+
+
+def _notes(error: BaseException) -> Sequence[str]:
+    return getattr(error, "__notes__", ())
 
 
 def _fail(message: str, code: int) -> int:

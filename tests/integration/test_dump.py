@@ -110,16 +110,34 @@ def test_killed_over_and_over_at_random(bundle: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "more") == expected
 
 
-def test_an_interruption_by_hand_leaves_what_is_done(bundle: Path, tmp_path: Path) -> None:
-    words = ["dump", "--bundle", str(bundle), "-n", "1000000", "--format", "zip", "--shards", "5000"]
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_interruption_by_hand_leaves_what_is_done(bundle: Path, tmp_path: Path, format: str) -> None:  # noqa: A002
+    words = ["dump", "--bundle", str(bundle), "-n", "1000000", "--format", format, "--shards", "5000"]
     command = [sys.executable, "-m", "ganserve.cli", *words, "--out", str(tmp_path / "more")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while len(list((tmp_path / "more").glob("*.zip.json"))) < 2:
+        while len(list((tmp_path / "more").glob("samples-*.json"))) < 2:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=TIMEOUT_S)
-        assert (*said, process.returncode) == ("", "", 130)
+        goes_on = "ganserve: interrupted; shards that are done stay, and the same command goes on from there\n"
+        assert (*said, process.returncode) == ("", goes_on, 130)
     assert not list((tmp_path / "more").glob(".*.partial"))
-    zips = {path.name for path in (tmp_path / "more").glob("*.zip")}
-    assert {path.stem for path in (tmp_path / "more").glob("*.zip.json")} <= zips
+    shards = {path.name for path in (tmp_path / "more").glob("samples-*") if path.suffix != ".json"}
+    assert {path.stem for path in (tmp_path / "more").glob("samples-*.json")} <= shards
+
+
+def test_lost_servers_are_told_in_a_line(models: Path, start_server: StartServer, tmp_path: Path) -> None:
+    words = ["--model", "digits:2", "-n", "20000", "--format", "parquet", "--shards", "40", "--timeout", "2"]
+    with start_server(models) as server:
+        command = [sys.executable, "-m", "ganserve.cli", "dump", "--server", server.address, *words]
+        with subprocess.Popen([*command, "--out", tmp_path / "more"], stderr=subprocess.PIPE, text=True) as process:
+            while len(list((tmp_path / "more").glob("samples-*.json"))) < 2:
+                assert process.poll() is None
+                time.sleep(0.02)
+            server.process.kill()
+            errors = process.communicate(timeout=TIMEOUT_S)[1].splitlines()
+    assert process.returncode == 5
+    assert errors[-1].startswith("ganserve: error: ")
+    assert errors[-1].endswith("; shards that are done stay, and the same command goes on from there")
+    assert all(line.startswith("ganserve: ") for line in errors)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -13,7 +15,7 @@ from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.client.cli.classes import read_classes
 from ganserve.client.cli.progress import showing_progress
 from ganserve.client.cli.source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
-from ganserve.contract.errors import ConfigError
+from ganserve.contract.errors import ConfigError, DeadlineError, OverloadedError, UnavailableError
 from ganserve.v1.dump_pb2 import DumpShard
 
 from .plan import Plan
@@ -109,7 +111,8 @@ def dump(
         )
         numbers = range(plan.num_shards) if share is None else range(share[0], plan.num_shards, share[1])
         began_s = time.perf_counter()
-        with showing_progress(sum(plan.span(number)[1] for number in numbers)) as progress:
+        total = sum(plan.span(number)[1] for number in numbers)
+        with _saying_that_it_goes_on(), showing_progress(total) as progress:
             written = write_shards(plan, numbers, source, out, progress)
     rate = f"{progress.num_advanced / (time.perf_counter() - began_s):,.0f} images/s" * (progress.num_advanced > 0)
     told = f"{out}: {_tell(plan, written, served)}, {rate or 'all of it there already'}"
@@ -117,6 +120,16 @@ def dump(
         print(f"{told}; SHA-256 of {DUMP_FILE} {finish(plan, written, out)}")
     else:
         print(f"{told}; when all {plan.num_shards} shards are there, run it without --shard")
+
+
+@contextmanager
+def _saying_that_it_goes_on() -> Iterator[None]:
+    """Has the command say so where it is interrupted, or no server answers any more."""
+    try:
+        yield
+    except (KeyboardInterrupt, RuntimeError, UnavailableError, DeadlineError, OverloadedError) as error:
+        error.add_note("shards that are done stay, and the same command goes on from there")
+        raise
 
 
 def _read_share(text: str) -> tuple[int, int]:
