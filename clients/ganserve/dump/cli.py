@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from ganserve.v1.dump_pb2 import DumpShard
 from .plan import Plan
 from .planning import make_plan
 from .records import DUMP_FILE, finish, read_dump
+from .strays import describe_strays
 from .whole import write_shards
 
 _SAMPLES: Final = Group("Samples", sort_key=2)
@@ -109,7 +111,7 @@ def dump(
             spread=spread,
             within_one_level=within_one_level,
         )
-        numbers = range(plan.num_shards) if share is None else range(share[0], plan.num_shards, share[1])
+        numbers = range(plan.num_shards) if share is None else _shards_of(share, plan.num_shards)
         began_s = time.perf_counter()
         total = sum(plan.span(number)[1] for number in numbers)
         with _saying_that_it_goes_on(), showing_progress(total) as progress:
@@ -118,6 +120,8 @@ def dump(
     told = f"{out}: {_tell(plan, written, served)}, {rate or 'all of it there already'}"
     if share is None:
         print(f"{told}; SHA-256 of {DUMP_FILE} {finish(plan, written, out)}")
+        if strays := describe_strays(plan, written, out):
+            print(f"ganserve: warning: {strays}", file=sys.stderr)
     else:
         print(f"{told}; when all {plan.num_shards} shards are there, run it without --shard")
 
@@ -138,6 +142,17 @@ def _read_share(text: str) -> tuple[int, int]:
     if not matched or not int(matched[1]) < int(matched[2]):
         raise ConfigError(f"--shard {text}: give K/N with K from 0 to N - 1, such as 0/16")
     return int(matched[1]), int(matched[2])
+
+
+def _shards_of(share: tuple[int, int], num_shards: int) -> range:
+    """The shards of task K of N. Raises ConfigError where there is none for it."""
+    numbers = range(share[0], num_shards, share[1])
+    if not numbers:
+        raise ConfigError(
+            f"--shard {share[0]}/{share[1]}: there is nothing to write for it, since the dump has {num_shards} "
+            f"shard{'s' * (num_shards > 1)}, counted from 0; have at most as many tasks as --shards"
+        )
+    return numbers
 
 
 def _num_shards(given: int | None, share: tuple[int, int] | None, out: Path) -> int | None:
