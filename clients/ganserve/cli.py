@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
 import cyclopts
@@ -120,7 +121,12 @@ def build_app(command: str = "") -> App:
 
 
 def _convert(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What a flag's words mean, for every flag of every command; cyclopts itself would round 1.5 to a whole number."""
+    """What a flag's words mean, for every flag of every command.
+
+    Cyclopts itself would round 1.5 to a whole number, and take an empty path for the working directory.
+    """
+    if _has_part(kind, Path) and any(not token.value for token in tokens):
+        raise ValueError("an empty text names no file or folder")
     if _has_part(kind, int) and not _has_part(kind, float) and not _has_part(kind, str):
         for token in tokens:
             if "." in token.value:

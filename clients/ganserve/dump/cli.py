@@ -17,6 +17,7 @@ from ganserve.client.cli.classes import read_classes
 from ganserve.client.cli.progress import showing_progress
 from ganserve.client.cli.source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
 from ganserve.contract.errors import ConfigError, DeadlineError, OverloadedError, UnavailableError
+from ganserve.contract.text import counted
 from ganserve.v1.dump_pb2 import DumpShard
 
 from .plan import Plan
@@ -149,8 +150,8 @@ def _shards_of(share: tuple[int, int], num_shards: int) -> range:
     numbers = range(share[0], num_shards, share[1])
     if not numbers:
         raise ConfigError(
-            f"--shard {share[0]}/{share[1]}: there is nothing to write for it, since the dump has {num_shards} "
-            f"shard{'s' * (num_shards > 1)}, counted from 0; have at most as many tasks as --shards"
+            f"--shard {share[0]}/{share[1]}: there is nothing to write for it, since the dump has "
+            f"{counted(num_shards, 'shard')}, counted from 0; have at most as many tasks as --shards"
         )
     return numbers
 
@@ -169,6 +170,5 @@ def _tell(plan: Plan, written: list[DumpShard], served: ModelInfo) -> str:
     of_all = f" of {plan.num_shards}" if len(written) < plan.num_shards else ""
     shards = f"{len(written)}{of_all} {plan.message.format} shard{'s' * (plan.num_shards > 1)}"
     seed = plan.message.query.address.seed
-    return (
-        f"{num_samples:,} samples of {short_name(served.identity)}, seed {seed}, in {shards}, {num_bytes / 1e6:,.1f} MB"
-    )
+    samples = f"{counted(num_samples, 'sample')} of {short_name(served.identity)}, seed {seed}"
+    return f"{samples}, in {shards}, {num_bytes / 1e6:,.1f} MB"

@@ -11,10 +11,12 @@ from cyclopts import Group, Parameter
 
 from ganserve.client._sample_address import Address, address_of
 from ganserve.client._samples.model_info import ModelInfo, short_name
-from ganserve.client._samples.outputs import OutputOptions, Recipe, open_output
+from ganserve.client._samples.outputs import OutputOptions, open_output
+from ganserve.client._samples.recipes import Recipe
 from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import FileFormatName
+from ganserve.contract.text import counted
 
 from .classes import read_classes
 from .legend import Legend
@@ -141,7 +143,7 @@ def generate(
     rate = wanted.n / (time.perf_counter() - began_s)
     drawn = "" if seed is not None else f" (drawn; --seed {samples.seed} gives the same again)"
     name = short_name(served.identity)
-    print(f"{out}: {wanted.n:,} samples of {name}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
+    print(f"{out}: {counted(wanted.n, 'sample')} of {name}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
     if said := legend.text():
         print(said)
 
