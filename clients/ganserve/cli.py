@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
 import cyclopts
@@ -60,6 +61,8 @@ _GROUPS: Final = {"data": "Look at images before training, and pack them.", "ben
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns the exit code. Errors that ganserve raises on purpose are one line each.
 
+    A command says what else people should know of an error, or of an interruption, in the exception's notes.
+
     Args:
         arguments: what follows the program's name; without it, the process's own.
     """
@@ -73,9 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _run(words)
         sys.stdout.flush()
     except GanserveError as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _INTERRUPTED_EXIT_CODE
+        return _fail("; ".join((str(error), *_notes(error))), error.exit_code)
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
     except OSError as error:
         # Nobody reads the output, or it cannot be written; the interpreter would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), GanserveError.exit_code)
     except RuntimeError as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # a lock of Python's that was interrupted halfway
-            return _INTERRUPTED_EXIT_CODE
+            return _interrupted(error)
         raise
     return code
 
@@ -118,7 +121,12 @@ def build_app(command: str = "") -> App:
 
 
 def _convert(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What a flag's words mean, for every flag of every command; cyclopts itself would round 1.5 to a whole number."""
+    """What a flag's words mean, for every flag of every command.
+
+    Cyclopts itself would round 1.5 to a whole number, and take an empty path for the working directory.
+    """
+    if _has_part(kind, Path) and any(not token.value for token in tokens):
+        raise ValueError("an empty text names no file or folder")
     if _has_part(kind, int) and not _has_part(kind, float) and not _has_part(kind, str):
         for token in tokens:
             if "." in token.value:
@@ -179,6 +187,17 @@ def _missing_extra(name: str, error: ImportError) -> str:
 
 def _help_of(words: list[str]) -> str:
     return f"ganserve {_command_of(words)} --help".replace("  ", " ")
+
+
+def _interrupted(error: BaseException) -> int:
+    """Says what a command has noted on its interruption, if anything."""
+    if notes := _notes(error):
+        print(f"ganserve: interrupted; {'; '.join(notes)}", file=sys.stderr)
+    return _INTERRUPTED_EXIT_CODE
+
+
+def _notes(error: BaseException) -> Sequence[str]:
+    return getattr(error, "__notes__", ())
 
 
 def _fail(message: str, code: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ganserve.client import Client, LocalGenerator
-from ganserve.dump import make_plan, write_dump
+from ganserve.dump import make_plan, read_dump, write_dump
 
 from .conftest import RunCommand, ServerProcess, StartServer
 
@@ -60,6 +61,21 @@ def test_one_of_two_servers_dies(bundle: Path, models: Path, start_server: Start
     assert content(tmp_path / "there") == expected
 
 
+def test_one_of_two_models_of_a_name_makes_the_dump_and_is_named(
+    models: Path, start_server: StartServer, run_command: RunCommand, tmp_path: Path
+) -> None:
+    """Requests go to the servers in turns; the dump, its name and the names of its classes are one model's."""
+    for version in ("1", "2"):
+        shutil.copytree(models / "digits" / version, tmp_path / version / "digits" / version)
+    with start_server(tmp_path / "1") as one, start_server(tmp_path / "2") as other:
+        words = ("--server", one.address, "--server", other.address, "--model", "digits", "-n", "20", "--shards", "4")
+        for turn in range(4):
+            done = run_command("dump", *words, "--format", "npz", "--out", tmp_path / f"dump-{turn}")
+            assert (done.returncode, done.stderr) == (0, "")
+            model = read_dump(tmp_path / f"dump-{turn}").plan.query.model
+            assert f"20 samples of digits:{model.version}@{model.digest[:12]}, " in done.stdout
+
+
 class KillsAfter:
     """Kills a server when so many samples have come."""
 
@@ -94,16 +110,34 @@ def test_killed_over_and_over_at_random(bundle: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "more") == expected
 
 
-def test_an_interruption_by_hand_leaves_what_is_done(bundle: Path, tmp_path: Path) -> None:
-    words = ["dump", "--bundle", str(bundle), "-n", "1000000", "--format", "zip", "--shards", "5000"]
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_interruption_by_hand_leaves_what_is_done(bundle: Path, tmp_path: Path, format: str) -> None:  # noqa: A002
+    words = ["dump", "--bundle", str(bundle), "-n", "1000000", "--format", format, "--shards", "5000"]
     command = [sys.executable, "-m", "ganserve.cli", *words, "--out", str(tmp_path / "more")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while len(list((tmp_path / "more").glob("*.zip.json"))) < 2:
+        while len(list((tmp_path / "more").glob("samples-*.json"))) < 2:
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=TIMEOUT_S)
-        assert (*said, process.returncode) == ("", "", 130)
+        goes_on = "ganserve: interrupted; shards that are done stay, and the same command goes on from there\n"
+        assert (*said, process.returncode) == ("", goes_on, 130)
     assert not list((tmp_path / "more").glob(".*.partial"))
-    zips = {path.name for path in (tmp_path / "more").glob("*.zip")}
-    assert {path.stem for path in (tmp_path / "more").glob("*.zip.json")} <= zips
+    shards = {path.name for path in (tmp_path / "more").glob("samples-*") if path.suffix != ".json"}
+    assert {path.stem for path in (tmp_path / "more").glob("samples-*.json")} <= shards
+
+
+def test_lost_servers_are_told_in_a_line(models: Path, start_server: StartServer, tmp_path: Path) -> None:
+    words = ["--model", "digits:2", "-n", "20000", "--format", "parquet", "--shards", "40", "--timeout", "2"]
+    with start_server(models) as server:
+        command = [sys.executable, "-m", "ganserve.cli", "dump", "--server", server.address, *words]
+        with subprocess.Popen([*command, "--out", tmp_path / "more"], stderr=subprocess.PIPE, text=True) as process:
+            while len(list((tmp_path / "more").glob("samples-*.json"))) < 2:
+                assert process.poll() is None
+                time.sleep(0.02)
+            server.process.kill()
+            errors = process.communicate(timeout=TIMEOUT_S)[1].splitlines()
+    assert process.returncode == 5
+    assert errors[-1].startswith("ganserve: error: ")
+    assert errors[-1].endswith("; shards that are done stay, and the same command goes on from there")
+    assert all(line.startswith("ganserve: ") for line in errors)

@@ -82,7 +82,7 @@ class Client:
 
         Raises:
             ConfigError: an address, a timeout or another setting that cannot be used.
-            InvalidRequestError: a version that cannot be.
+            InvalidRequestError: a version or a digest that cannot be.
         """
         self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s, priority)
         self._connections = Connections(coalesce=coalesce)

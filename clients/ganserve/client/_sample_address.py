@@ -6,11 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ganserve.contract.errors import ArtifactError, PreconditionError
+from ganserve.contract.text import printable
 
-from .formats.xmp import find_address
+from .formats.xmp import find_address, find_recipe, is_marked
+
+_MOST_OF_RECIPE: Final = 400
 
 if TYPE_CHECKING:
     from ._samples.samples import Samples
@@ -80,12 +83,22 @@ def address_of(path: str | Path) -> Address:
         ArtifactError: the file cannot be read, or carries none.
     """
     try:
-        text = find_address(Path(path).read_bytes())
+        data = Path(path).read_bytes()
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}") from error
+    text = find_address(data)
     if text is None:
-        raise ArtifactError(f"{path} carries no address of a sample; it is no image that ganserve wrote, or was edited")
+        raise ArtifactError(f"{path} carries no address of a sample; {_reason(data)}")
     return Address.from_json(text)
+
+
+def _reason(data: bytes) -> str:
+    """Why a file carries no address."""
+    if recipe := find_recipe(data):
+        return f"it shows several, which were made by {printable(recipe)[:_MOST_OF_RECIPE]}"
+    if is_marked(data):
+        return "it was made from explicit latents, as interpolations are, and only samples of a seed have an address"
+    return "it is no image that ganserve wrote, or was edited"
 
 
 def addresses(samples: Samples) -> Iterator[Address]:

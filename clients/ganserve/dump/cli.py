@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -13,12 +16,14 @@ from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.client.cli.classes import read_classes
 from ganserve.client.cli.progress import showing_progress
 from ganserve.client.cli.source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
-from ganserve.contract.errors import ConfigError
+from ganserve.contract.errors import ConfigError, DeadlineError, OverloadedError, UnavailableError
+from ganserve.contract.text import counted
 from ganserve.v1.dump_pb2 import DumpShard
 
 from .plan import Plan
 from .planning import make_plan
 from .records import DUMP_FILE, finish, read_dump
+from .strays import describe_strays
 from .whole import write_shards
 
 _SAMPLES: Final = Group("Samples", sort_key=2)
@@ -107,16 +112,29 @@ def dump(
             spread=spread,
             within_one_level=within_one_level,
         )
-        numbers = range(plan.num_shards) if share is None else range(share[0], plan.num_shards, share[1])
+        numbers = range(plan.num_shards) if share is None else _shards_of(share, plan.num_shards)
         began_s = time.perf_counter()
-        with showing_progress(sum(plan.span(number)[1] for number in numbers)) as progress:
+        total = sum(plan.span(number)[1] for number in numbers)
+        with _saying_that_it_goes_on(), showing_progress(total) as progress:
             written = write_shards(plan, numbers, source, out, progress)
     rate = f"{progress.num_advanced / (time.perf_counter() - began_s):,.0f} images/s" * (progress.num_advanced > 0)
     told = f"{out}: {_tell(plan, written, served)}, {rate or 'all of it there already'}"
     if share is None:
         print(f"{told}; SHA-256 of {DUMP_FILE} {finish(plan, written, out)}")
+        if strays := describe_strays(plan, written, out):
+            print(f"ganserve: warning: {strays}", file=sys.stderr)
     else:
         print(f"{told}; when all {plan.num_shards} shards are there, run it without --shard")
+
+
+@contextmanager
+def _saying_that_it_goes_on() -> Iterator[None]:
+    """Has the command say so where it is interrupted, or no server answers any more."""
+    try:
+        yield
+    except (KeyboardInterrupt, RuntimeError, UnavailableError, DeadlineError, OverloadedError) as error:
+        error.add_note("shards that are done stay, and the same command goes on from there")
+        raise
 
 
 def _read_share(text: str) -> tuple[int, int]:
@@ -125,6 +143,17 @@ def _read_share(text: str) -> tuple[int, int]:
     if not matched or not int(matched[1]) < int(matched[2]):
         raise ConfigError(f"--shard {text}: give K/N with K from 0 to N - 1, such as 0/16")
     return int(matched[1]), int(matched[2])
+
+
+def _shards_of(share: tuple[int, int], num_shards: int) -> range:
+    """The shards of task K of N. Raises ConfigError where there is none for it."""
+    numbers = range(share[0], num_shards, share[1])
+    if not numbers:
+        raise ConfigError(
+            f"--shard {share[0]}/{share[1]}: there is nothing to write for it, since the dump has "
+            f"{counted(num_shards, 'shard')}, counted from 0; have at most as many tasks as --shards"
+        )
+    return numbers
 
 
 def _num_shards(given: int | None, share: tuple[int, int] | None, out: Path) -> int | None:
@@ -141,6 +170,5 @@ def _tell(plan: Plan, written: list[DumpShard], served: ModelInfo) -> str:
     of_all = f" of {plan.num_shards}" if len(written) < plan.num_shards else ""
     shards = f"{len(written)}{of_all} {plan.message.format} shard{'s' * (plan.num_shards > 1)}"
     seed = plan.message.query.address.seed
-    return (
-        f"{num_samples:,} samples of {short_name(served.identity)}, seed {seed}, in {shards}, {num_bytes / 1e6:,.1f} MB"
-    )
+    samples = f"{counted(num_samples, 'sample')} of {short_name(served.identity)}, seed {seed}"
+    return f"{samples}, in {shards}, {num_bytes / 1e6:,.1f} MB"

@@ -77,6 +77,11 @@ def lists_what_is_there(path: Path) -> bool:
         return False
 
 
+def listed_files(path: Path) -> Iterator[str]:
+    """The images of a list that is right, as paths below its folder."""
+    return (row["file"] for row in _rows(path))
+
+
 def write_labels(folder: Path, listings: Sequence[Path]) -> None:
     """Writes `labels.csv` of all lists' images, in their order. Raises ArtifactError."""
     with new_file(folder / LABELS_FILE) as partial, partial.open("w", encoding="utf-8", newline="") as table:

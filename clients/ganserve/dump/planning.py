@@ -127,7 +127,7 @@ def _check_reproducible(first: Samples, served: ModelInfo, within_one_level: boo
         raise PreconditionError(
             f"{name} is made by {describe(first.provenance)} of the exporter's samples, not equal to them, so that a "
             "pixel could differ from one making to the next; take a CPU and the version that it was exported with, or "
-            "accept a level with --within-one-level"
+            "accept a level with within_one_level=True (on the command line, --within-one-level)"
         )
 
 

@@ -29,6 +29,8 @@ from .plan import Plan
 DUMP_FILE: Final = "dump.json"
 FORMAT: Final = "ganserve-dump/1"
 _MOST_NAMED: Final = 3
+_SHARDS: Final = "samples-*-of-*"
+_ANEW: Final = "empty the folder, or give another; the same command writes the same samples again"
 
 
 def read_dump(folder: str | Path) -> Dump:
@@ -43,6 +45,11 @@ def read_dump(folder: str | Path) -> Dump:
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror}; {folder} holds no dump") from error
     return _read(path, status.st_mtime_ns, status.st_size)
+
+
+def is_record(path: Path) -> bool:
+    """Whether a file is, by its name, the record of a shard."""
+    return path.match(f"{_SHARDS}.json")
 
 
 def begin(plan: Plan, folder: Path) -> None:
@@ -125,8 +132,11 @@ def _refuse_others(plan: Plan, folder: Path) -> None:
     if not folder.exists() or any(folder.glob(f"samples-*{plan.form.suffix}.json")):
         return
     foreign = next((entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")), None)
-    if foreign is not None and not (folder / DUMP_FILE).exists():  # which others may have begun meanwhile
-        raise ConfigError(f"{folder} holds {foreign.name} and no dump; give a folder that is new or empty")
+    if foreign is None or (folder / DUMP_FILE).exists():  # which others may have begun meanwhile
+        return
+    if shard := next(folder.glob(_SHARDS), None):
+        raise ConfigError(f"{folder} holds {shard.name} and no {DUMP_FILE}, which tells what dump it is of; {_ANEW}")
+    raise ConfigError(f"{folder} holds {foreign.name} and no dump; give a folder that is new or empty")
 
 
 def _refuse_other_plan(plan: Plan, dump: Dump, folder: Path) -> None:
@@ -171,10 +181,21 @@ def _parse(data: bytes, path: Path) -> Dump:
     try:
         dump = json_format.Parse(data, Dump())
     except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactError(f"{path} is torn, altered or no {FORMAT}: {one_line(error)}; remove it") from error
-    if dump.format != FORMAT or not dump.plan.num_shards:
+        raise _torn(path, one_line(error)) from error
+    if dump.format != FORMAT:
         raise ArtifactError(f"{path} is no {FORMAT}, but {dump.format!r}; give another folder")
+    if not dump.plan.num_shards:
+        raise _torn(path, "it holds no plan")
     return dump
+
+
+def _torn(path: Path, reason: str) -> ArtifactError:
+    """Of a record or `dump.json`, with what helps: shards of which nothing tells are not gone on with."""
+    others = [entry for entry in path.parent.iterdir() if entry != path and not entry.name.startswith(".")]
+    advice = f"no shard can be trusted without it: {_ANEW}"
+    if path.name != DUMP_FILE or any(map(is_record, others)) or not others:
+        advice = "remove it, and the same command goes on"
+    return ArtifactError(f"{path} is torn, altered or no {FORMAT}: {reason.rstrip('.')}; {advice}")
 
 
 def _text(dump: Dump) -> bytes:

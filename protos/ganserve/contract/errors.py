@@ -7,7 +7,7 @@ GanserveError                     exit code
 │   └── ParityError               4   an exported model that differs from its generator
 ├── DivergenceError               6   training that is no longer finite, after all that could be tried
 └── RequestError                  5   a request that was not answered; each subclass names its gRPC status
-    ├── InvalidRequestError           INVALID_ARGUMENT
+    ├── InvalidRequestError       2   INVALID_ARGUMENT
     ├── NotFoundError                 NOT_FOUND
     ├── PreconditionError             FAILED_PRECONDITION
     ├── OverloadedError               RESOURCE_EXHAUSTED
@@ -78,8 +78,12 @@ class RequestError(GanserveError):
 
 
 class InvalidRequestError(RequestError):
-    """The request itself is wrong; sending it again cannot help."""
+    """The request itself is wrong; sending it again cannot help.
 
+    On the command line it is a flag that cannot be used, whether that is found out here or by the server.
+    """
+
+    exit_code = 2
     status = "INVALID_ARGUMENT"
 
 

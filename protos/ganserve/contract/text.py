@@ -15,6 +15,11 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def counted(number: int, noun: str) -> str:
+    """Such as ``1 sample`` or ``1,000 samples``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def one_line(error: Exception) -> str:
     """An error's text without its line breaks, for errors of libraries that take several lines."""
     return " ".join(str(error).split())

@@ -90,3 +90,18 @@ def test_figures_stand_in_the_sentence() -> None:
 def test_filling_up_is_warned_of_where_it_shows() -> None:
     assert "Filling the smaller classes up with samples gets -1" in verdict(size(0.9, 0.9, topped_up=0.65))
     assert "Filling" not in verdict(size(0.9, 0.9, topped_up=0.8))
+
+
+def test_a_tie_is_called_no_higher_figure() -> None:
+    kinds = (Arm(kind="real"), Arm(kind="synthetic", ratio=1), Arm(kind="classic"), Arm(kind="both", ratio=1))
+    arms = tuple(arm(kind, 1.0, loss, 0) for kind, loss in zip(kinds, (0.4, 0.3, 0.1, 0.2), strict=True))
+    text = verdict(SizeFindings(20, 200, False, arms))
+    assert "Best overall, by validation images, is classic augmentation, with 100.0% ± 0.0 on the test images." in text
+    assert "highest" not in text
+
+
+def test_test_images_that_are_all_told_right_cannot_tell() -> None:
+    text = verdict(size(0.9, 1.0, classic=1.0))
+    assert "On top of classic augmentation, synthetic images: these test images cannot tell" in text
+    assert "seeds" not in text
+    assert "these test images cannot tell" not in verdict(size(0.9, 1.0, classic=0.9999))

@@ -15,8 +15,15 @@ from PIL import Image
 
 from ganserve.cli import main
 from ganserve.client._calls import backoff
+from ganserve.client.formats.xmp import find_recipe, mark
 from ganserve.contract.images import cut_grid, encode, make_contact_sheet
-from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, StreamSamplesRequest
+from ganserve.v1.generator_pb2 import (
+    GetModelRequest,
+    GetModelResponse,
+    ImageEncoding,
+    ImageFormat,
+    StreamSamplesRequest,
+)
 
 from .scripted import CHANNELS, HEIGHT, UNAVAILABLE, WIDTH, Failure, Script, ScriptedServer, image_values
 
@@ -39,7 +46,9 @@ def test_a_grid(generate: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str
         grid = np.asarray(picture)[..., None]
     images = np.broadcast_to(np.arange(7, 13, dtype=np.uint8).reshape(6, 1, 1, 1), (6, HEIGHT, WIDTH, CHANNELS))
     sheet = make_contact_sheet(images, 3)
-    assert Path("grid.png").read_bytes() == encode(sheet, ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG))
+    plain = encode(sheet, ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG))
+    recipe = {"model": "digits:2", "digest": "ab" * 32, "seed": 7, "n": 6, "first_index": 0}
+    assert Path("grid.png").read_bytes() == mark(plain, recipe=json.dumps(recipe))
     assert grid.shape == sheet.shape
     factor = grid.shape[0] // (2 * HEIGHT + 2)
     tiles = cut_grid(grid[::factor, ::factor], 6, HEIGHT, WIDTH)
@@ -58,6 +67,16 @@ def test_a_grid_takes_its_format_from_the_name(generate: Any, name: str, format:
     assert generate("--out", name, "--quality", 80) == 0
     with Image.open(name) as picture:
         assert picture.format == format
+        xmp = picture.info["xmp"]
+    assert b"trainedAlgorithmicMedia" in xmp
+    assert '"n": 64' in (find_recipe(Path(name).read_bytes()) or "")
+
+
+def test_a_grid_of_many_labels_still_fits_a_jpeg(generate: Any) -> None:
+    labels = ",".join(["two"] * 5000)
+    assert generate("--labels", labels, "-n", 4, "--seed", 7, "--out", "a.jpg") == 0
+    recipe = {"model": "digits:2", "digest": "ab" * 32, "seed": 7}
+    assert json.loads(find_recipe(Path("a.jpg").read_bytes()) or "") == recipe
 
 
 def test_arrays(generate: Any, script: Script) -> None:
@@ -209,7 +228,7 @@ def test_a_model_is_named_as_it_is_printed(
     for name, code, says in (
         ("digits:2@cd", 5, "the server has digits:2@abababababab and not the model @cd"),
         ("digits@", 2, "behind the @"),
-        ("digits:x", 5, "such as digits:1"),
+        ("digits:x", 2, "such as digits:1"),
     ):
         assert main([*words, name]) == code
         assert says in capsys.readouterr().err
@@ -225,6 +244,11 @@ def test_an_unconditional_generator_gives_no_labels(generate: Any, script: Scrip
         assert "class_names" not in arrays
 
 
+def test_one_sample_is_no_plural(generate: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate("-n", 1, "--seed", 7, "--out", "samples/") == 0
+    assert "samples/: 1 sample of digits:2@" in capsys.readouterr().out
+
+
 def test_a_drawn_seed_is_told(generate: Any, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate("--out", "a.npz", "-n", 3) == 0
     with np.load("a.npz") as arrays:
@@ -235,7 +259,10 @@ def test_a_drawn_seed_is_told(generate: Any, script: Script, capsys: pytest.Capt
 def test_a_folder_that_holds_samples_is_kept(generate: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert generate("-n", 2, "--seed", 1, "--out", "samples/") == 0
     assert generate("-n", 2, "--seed", 2, "--out", "samples/") == 2
-    assert "samples is not empty; give another folder, or --overwrite" in capsys.readouterr().err
+    assert (
+        "samples is not empty; give another folder, or overwrite=True (on the command line, --overwrite)"
+        in capsys.readouterr().err
+    )
     assert "1-000000.png" in files_in(Path("samples"))
 
 
@@ -291,15 +318,56 @@ def test_a_lost_stream_leaves_no_gap(generate: Any, script: Script) -> None:
     assert len(files_in(Path("samples"))) == 32
 
 
+@pytest.mark.parametrize("obeys_pins", [True, False])
 def test_a_model_that_changes_after_its_card_was_read(
-    generate: Any, script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    generate: Any,
+    script: Script,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    obeys_pins: bool,
 ) -> None:
     served = script.served()
     served.identity.digest = "cd" * 32
-    monkeypatch.setattr(Script, "served", lambda _: served)
+    script.obeys_pins = obeys_pins
+    monkeypatch.setattr(Script, "GetModel", lambda *_: GetModelResponse(model=served))
     assert generate("--out", "samples/") == 5
-    assert "changed from digits:2@cdcdcdcdcdcd to digits:2@abababababab" in capsys.readouterr().err
+    assert ("another digest" if obeys_pins else f"the reply is by the model {'ab' * 32}") in capsys.readouterr().err
     assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", ["generate", "interpolate"])
+@pytest.mark.parametrize("n", [9, 40])
+def test_one_model_answers_where_two_have_the_name(command: str, n: int, tmp_path: Path) -> None:
+    """The names of the classes are read off one card, so no sample may be of the other model."""
+    scripts = [Script(class_names=("0", "two", "1")), Script(digest="cd" * 32)]
+    servers = [ScriptedServer(script) for script in scripts]
+    words = [command, *(word for server in servers for word in ("--server", server.address)), "--model", "digits"]
+    words += ["--from", "7:3", "--to", "8:12"] if command == "interpolate" else []
+    words += ["--labels", "1", "-n", str(n), "--out", str(tmp_path / "a.png")]
+    for _ in range(3):
+        for script in scripts:
+            script.requests.clear()
+        assert main(words) == 0
+        requests = [request for script in scripts for request in script.requests]
+        queries = [request.query for request in requests if not isinstance(request, GetModelRequest)]
+        (digest,) = {query.model.digest for query in queries}
+        assert {query.labels.one.name for query in queries} == {"1" if digest == scripts[0].digest else ""}
+    for server in servers:
+        server.stop()
+
+
+def test_a_digest_behind_the_name_finds_the_server_that_has_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers = [ScriptedServer(Script()), ScriptedServer(Script(digest="cd" * 32))]
+    addresses = [word for server in servers for word in ("--server", server.address)]
+    for beginning in ("abab", "cdcd"):
+        for command in (["generate", "-n", "3", "--out", str(tmp_path / "a.png")], ["models"]):
+            assert main([*command, *addresses, "--model", f"digits@{beginning}"]) == 0
+            assert f"@{beginning}" in capsys.readouterr().out or command == ["models"]
+    for server in servers:
+        server.stop()
 
 
 def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,31 +379,32 @@ def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytes
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["--out", "a.png", "-n", "0"], 5, "n is 0; it must be at least 1"),
-        (["--out", "a.png", "-n=-1"], 5, "n is -1; it must be at least 1"),
+        (["--out", "a.png", "-n", "0"], 2, "n is 0; it must be at least 1"),
+        (["--out", "a.png", "-n=-1"], 2, "n is -1; it must be at least 1"),
         (["--out", "a.png", "-n", "many"], 2, "many"),
-        (["--out", "a.png", "--seed=-1"], 5, "seed is -1"),
+        (["--out", "a.png", "--seed=-1"], 2, "seed is -1"),
         (["--out", "a.png", "--labels", "cat"], 5, "there is no class 'cat'"),
         (["--out", "a.png", "--labels", "7"], 5, "label 7 is not one of 0 to 2"),
-        (["--out", "a.png", "--labels=-1"], 5, "the label is -1"),
+        (["--out", "a.png", "--labels=-1"], 2, "the label is -1"),
         (["--out", "a.png", "--labels", "0,,1"], 2, "empty entry"),
         (["--out", "a.png", "--labels", "0=lots"], 2, "no class with its number"),
-        (["--out", "a.png", "--labels", "0=0"], 5, "above 0"),
-        (["--out", "a.png", "--truncation", "0"], 5, "truncation is 0"),
-        (["--out", "a.png", "--spread", "0"], 5, "spread is 0"),
-        (["--out", "a.png", "--quality", "80"], 5, "quality goes with jpeg and webp"),
+        (["--out", "a.png", "--labels", "0=0"], 2, "above 0"),
+        (["--out", "a.png", "--truncation", "0"], 2, "truncation is 0"),
+        (["--out", "a.png", "--spread", "0"], 2, "spread is 0"),
+        (["--out", "a.png", "--quality", "80"], 2, "quality goes with jpeg and webp"),
         (["--out", "a.png", "--columns", "0"], 2, "--columns is 0"),
         (["--out", "a.png", "--format", "png"], 2, "--format goes with a folder"),
         (["--out", "a.png", "--format", "gif"], 2, "gif"),
-        (["--out", "a.png", "--overwrite"], 2, "--overwrite goes with a folder"),
-        (["--out", "a.png", "--digest", "00"], 5, "another digest"),
-        (["--out", "a.png", "--version", "0"], 5, "version is 0"),
+        (["--out", "a.png", "--overwrite"], 2, "--overwrite) goes with a folder"),
+        (["--out", "a.png", "--digest", "00" * 32], 5, "another digest"),
+        (["--out", "a.png", "--digest", "00"], 2, "digest '00' is no SHA-256; give all 64 digits"),
+        (["--out", "a.png", "--version", "0"], 2, "version is 0"),
         (["--out", "a.png", "--timeout", "0"], 2, "--timeout) = 0"),
         (["--out", "a.png", "--class-folders"], 2, "--class-folders goes with a folder"),
         (["--out", "a.npz", "--captions"], 2, "--captions goes with a grid"),
         (["--out", "a.png", "--counts", "two"], 2, "is no class with its number"),
         (["--out", "a.png", "--counts", "cat=1"], 5, "there is no class 'cat'"),
-        (["--out", "a.png", "--counts", "one=1", "--labels", "0"], 5, "labels and counts both"),
+        (["--out", "a.png", "--counts", "one=1", "--labels", "0"], 2, "labels and counts both"),
         (["--out", "a.gif"], 2, ".gif is not a known suffix"),
         (["--out", ""], 2, "names no file or folder"),
         (["--out", "."], 2, "is where you are"),
@@ -343,7 +412,7 @@ def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytes
         (["--out", "a.npz", "--quality", "80"], 2, "--quality goes with images"),
         (["--out", "a.npz", "--columns", "8"], 2, "--columns goes with a grid"),
         (["--out", "samples/", "--columns", "8"], 2, "--columns goes with a grid"),
-        (["--out", "samples/", "--quality", "80"], 5, "quality goes with jpeg and webp"),
+        (["--out", "samples/", "--quality", "80"], 2, "quality goes with jpeg and webp"),
         (["--out", "taken/a.png"], 3, "taken/a.png cannot be written"),
         (["--out", "taken/"], 2, "taken is a file"),
         ([], 2, "--out"),

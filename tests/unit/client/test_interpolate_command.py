@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from ganserve.cli import main
 from ganserve.client import Client
+from ganserve.client.formats.xmp import find_recipe
 
 from .scripted import HEIGHT, WIDTH, Script, ScriptedServer
 
@@ -32,6 +34,17 @@ def test_the_samples_of_the_client_in_one_image(
     expected = np.asarray(samples.grid(3 if flags else 9))
     with Image.open(out) as image:
         np.testing.assert_array_equal(np.asarray(image), expected)
+        assert "trainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
+    assert json.loads(find_recipe(out.read_bytes()) or "") == {
+        "model": "digits:2",
+        "digest": "ab" * 32,
+        "start": "7:3",
+        "stop": "8:12",
+        "n": 9,
+        "labels": "two",
+        "truncation": 1.5,
+        "spread": 1.25,
+    }
     assert "9 samples of digits:2@abababababab, from 7:3 to 8:12" in capsys.readouterr().out
     assert expected.shape[1] > 3 * WIDTH * (1 if flags else 2)
     assert expected.shape[0] >= HEIGHT
@@ -44,10 +57,10 @@ def test_the_samples_of_the_client_in_one_image(
         (["--to", "x:1"], 2, "--to is 'x:1'"),
         (["--out", "steps.npz"], 2, "give a .png, .jpg or .webp file"),
         (["--out", "steps/"], 2, "give a .png, .jpg or .webp file"),
-        ([], 5, "give labels, one class for all images"),
-        (["--labels", "one", "-n", "1"], 5, "n is 1; it must be at least 2"),
-        (["--labels", "one", "-n", "-4"], 5, "n is -4; it must be at least 2"),
-        (["--labels", "0=1,1=2"], 5, "all images of an interpolation are of one class"),
+        ([], 2, "give labels, one class for all images"),
+        (["--labels", "one", "-n", "1"], 2, "n is 1; it must be at least 2"),
+        (["--labels", "one", "-n", "-4"], 2, "n is -4; it must be at least 2"),
+        (["--labels", "0=1,1=2"], 2, "all images of an interpolation are of one class"),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(

@@ -93,7 +93,11 @@ def test_a_range_of_indices_is_sent_as_one() -> None:
         ({"n": 2.0}, "n is 2.0; give a whole number", "query.address.count"),
         ({"n": True}, "n is True; give a whole number", "query.address.count"),
         ({"n": "8"}, "n is '8'; give a whole number", "query.address.count"),
-        ({"n": 2, "first_index": 2**64 - 1}, "n is 2; it must be at most 1", "query.address.count"),
+        (
+            {"n": 2, "first_index": 2**64 - 1},
+            "n is 2 from first_index 18446744073709551615, .* ask for at most 1,",
+            "query.address.count",
+        ),
         ({"n": None}, "give n, the number of samples, or counts, or indices", "query.address.count"),
         ({"indices": [1]}, "leave n and first_index out", "query.address.indices"),
         ({"n": None, "indices": [1], "first_index": 1}, "leave n and first_index out", "query.address.indices"),
@@ -215,3 +219,11 @@ def test_forms_that_cannot_be_are_refused(format: str, quality: int | None) -> N
     with pytest.raises(InvalidRequestError) as caught:
         image_encoding(format, quality)
     assert caught.value.field.startswith("query.encoding")
+
+
+@pytest.mark.parametrize("digest", ["xx", "ab", "AB" * 32, "ab" * 33, f" {'ab' * 32}"])
+def test_a_digest_that_is_none_is_refused(digest: str) -> None:
+    assert model_selector("digits", None, "ab" * 32).digest == "ab" * 32
+    with pytest.raises(InvalidRequestError, match="is no SHA-256; give all 64 digits") as caught:
+        model_selector("digits", None, digest)
+    assert caught.value.field == "query.model.digest"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import tarfile
 import zipfile
@@ -19,7 +20,7 @@ from PIL import Image
 from ganserve.cli import main
 from ganserve.client import Address, ArtifactError, Client, ConfigError, PreconditionError, Samples, address_of
 from ganserve.client.formats.png import encode_png
-from ganserve.client.formats.xmp import SYNTHETIC, find_address, mark, png_chunk
+from ganserve.client.formats.xmp import SYNTHETIC, find_address, find_recipe, mark, png_chunk
 from ganserve.contract.images import ImageFormatName, decode, encode
 from ganserve.training.datasets import load
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat
@@ -171,17 +172,41 @@ def test_samples_of_explicit_latents_are_marked_and_have_no_address(client: Clie
     client.generate_from(np.ones((2, 3)), labels=1).save(tmp_path / "samples")
     path = tmp_path / "samples" / "one" / "latents-000001.png"
     assert SYNTHETIC.encode() in path.read_bytes()
-    with pytest.raises(ArtifactError, match="carries no address"):
+    with pytest.raises(ArtifactError, match="carries no address of a sample; it was made from explicit latents"):
         address_of(path)
     for name in ("a.npz", "a.tar", "a.parquet", "a.zip"):
         client.generate_from(np.ones((2, 3)), labels=1).save(tmp_path / name)
 
 
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_grid_says_what_it_is_in_place_of_an_address(client: Client, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"grid.{suffix}"
+    made_by = {"model": "digits:2", "digest": "ab" * 32}
+    for samples, told in (
+        (
+            client.generate(3, seed=7, first_index=4, labels=[2, 0], spread=1.5),
+            {"seed": 7, "n": 3, "first_index": 4, "labels": [2, 0, 2], "spread": 1.5},
+        ),
+        (
+            client.generate(indices=[9, 2], seed=7, labels=1, truncation=1.0),
+            {"seed": 7, "n": 2, "indices": [9, 2], "labels": [1, 1], "truncation": 1.0},
+        ),
+        (client.generate_from(np.ones((2, 3)), labels=1), {"n": 2, "labels": [1, 1]}),
+    ):
+        samples.save(path)
+        assert SYNTHETIC.encode() in path.read_bytes()
+        assert json.loads(find_recipe(path.read_bytes()) or "") == made_by | told
+        with pytest.raises(ArtifactError, match=r"no address of a sample; it shows several, which were made by .*ab"):
+            address_of(path)
+
+
 def test_a_folder_is_replaced_on_demand_and_never_another(client: Client, tmp_path: Path) -> None:
     samples = client.generate(2, seed=1)
     samples.save(tmp_path / "samples")
-    with pytest.raises(ConfigError, match="is not empty"):
+    with pytest.raises(ConfigError, match="is not empty; give another folder, or overwrite=True"):
         samples.save(tmp_path / "samples")
+    with pytest.raises(ConfigError, match=r"^overwrite=True .* goes with a folder"):
+        samples.save(tmp_path / "a.zip", overwrite=True)
     client.generate(2, seed=2).save(tmp_path / "samples", overwrite=True)
     assert {path.name[:2] for path in (tmp_path / "samples").rglob("*.png")} == {"2-"}
     (tmp_path / "samples" / "thesis.txt").write_text("years of work")

@@ -67,6 +67,27 @@ def test_a_task_may_have_several_shards(dump: Dump) -> None:
     ]
 
 
+@pytest.mark.parametrize("format", ["folder", "zip", "webdataset", "parquet", "npz"])
+def test_what_is_no_part_of_the_dump_is_told(
+    dump: Dump,
+    format: str,  # noqa: A002
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("-n", 6, "--format", format, "--shards", 2, "--out", "more")
+    assert dump(*words) == 0
+    assert capsys.readouterr().err == ""
+    Path("more/emu").mkdir(exist_ok=True)
+    for name in ("emu/mine.png", "samples-00000-of-00009.zip", ".hidden"):
+        (Path("more") / name).write_text("")
+    assert dump(*words) == 0
+    said = capsys.readouterr()
+    assert "all of it there already" in said.out
+    assert said.err == (
+        "ganserve: warning: more holds emu/mine.png and 1 more, no part of the dump; what reads the folder may read "
+        "that too\n"
+    )
+
+
 @pytest.mark.parametrize("format", ["folder", "zip", "webdataset", "parquet"])
 def test_counts_and_an_image_format(dump: Dump, format: str) -> None:  # noqa: A002
     assert dump("--counts", "dog=3,0=2", "--format", format, "--images", "webp", "--out", "more") == 0
@@ -82,10 +103,13 @@ def test_counts_and_an_image_format(dump: Dump, format: str) -> None:  # noqa: A
         (["-n", "4", "--format", "zip"], 2, "--out"),
         (["-n", "4", "--format", "zip", "--out", "a", "--shard", "4/4"], 2, "K from 0 to N - 1"),
         (["-n", "4", "--format", "zip", "--out", "a", "--shard", "one"], 2, "give K/N"),
+        (["-n", "4", "--format", "zip", "--out", "a", "--shards", "2", "--shard", "2/3"], 2, "the dump has 2 shards"),
         (["-n", "4", "--format", "zip", "--out", "a", "--shards", "5"], 2, "4 samples make 1 to 4"),
         (["-n", "4", "--format", "zip", "--out", "a", "--images", "raw"], 2, "zip holds images as png or webp"),
-        (["-n", "0", "--format", "zip", "--out", "a"], 5, "n is 0"),
-        (["-n", "4", "--format", "zip", "--out", "a", "--labels", "cow"], 5, "there is no class 'cow'"),
+        (["-n", "0", "--format", "zip", "--out", "a"], 2, "n is 0"),
+        (["-n", "4", "--format", "zip", "--out", "a", "--seed=-1"], 2, "seed is -1"),
+        (["-n", "4", "--format", "zip", "--out", ""], 2, "an empty text names no file or folder"),
+        (["-n", "4", "--format", "zip", "--out", "a", "--labels", "cow"], 2, "there is no class 'cow'"),
         (["-n", "4", "--format", "zip", "--out", "taken"], 2, "taken is a file"),
         (["-n", "4", "--format", "zip", "--out", "."], 2, "holds taken and no dump"),
     ],

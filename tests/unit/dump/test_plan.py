@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -22,6 +23,7 @@ from ganserve.client import (
 )
 from ganserve.contract.errors import ArtifactError
 from ganserve.dump import Plan, make_plan, read_dump, write_dump, write_shard
+from ganserve.dump.records import begin
 from ganserve.v1.dump_pb2 import DumpPlan
 from ganserve.v1.model_pb2 import Provenance, Reproducibility
 
@@ -192,6 +194,42 @@ def test_a_torn_dump_file_is_told(source: LocalGenerator, tmp_path: Path, text: 
     (tmp_path / "dump.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ArtifactError, match=r"dump\.json is"):
         write_dump(make_plan(source, 8, format="folder"), source, tmp_path)
+
+
+@pytest.mark.parametrize("format", ["folder", "zip", "webdataset", "parquet", "npz"])
+@pytest.mark.parametrize("torn", ["dump.json", "a record"])
+@pytest.mark.parametrize("num_done", [0, 1, 2])
+def test_what_a_torn_file_advises_helps(
+    source: LocalGenerator,
+    tmp_path: Path,
+    format: str,  # noqa: A002
+    torn: str,
+    num_done: int,
+) -> None:
+    """However far the dump was: what is said is done, and then the dump is the bytes of one without trouble."""
+    plan, more = make_plan(source, 9, format=format, num_shards=2), tmp_path / "more"
+    write_dump(plan, source, tmp_path / "reference")
+    begin(plan, more)
+    for shard in range(num_done):
+        write_shard(plan, shard, source, more)
+    if num_done == 2 and torn == "dump.json":
+        write_dump(plan, source, more)
+    path = more / "dump.json" if torn == "dump.json" else more / f"{plan.file_name(0)}.json"
+    path.write_text("{")
+    with pytest.raises(ArtifactError, match=r"is torn, altered .*[^.]; ") as caught:
+        write_dump(plan, source, more)
+    if "remove it, and the same command goes on" in str(caught.value):
+        path.unlink()
+    else:
+        assert "empty the folder, or give another" in str(caught.value)
+        path.unlink()
+        before = content(more)
+        with pytest.raises(ConfigError, match=r"holds samples-.* and no dump\.json.*; empty the folder, or give"):
+            write_dump(plan, source, more)
+        assert content(more) == before
+        shutil.rmtree(more)
+    write_dump(plan, source, more)
+    assert content(more) == content(tmp_path / "reference")
 
 
 def test_a_finished_dump_can_be_read(source: LocalGenerator, tmp_path: Path) -> None:

@@ -106,6 +106,11 @@ class Comparison:
         """What it says of synthetic images."""
         return outcome(self.difference, self.adjusted_p)
 
+    @property
+    def is_saturated(self) -> bool:
+        """Whether every test image is told right by all classifiers, so that nothing could be better than another."""
+        return bool(self.with_samples.is_right.all() and self.without.is_right.all())
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {

@@ -15,6 +15,11 @@ _SAYS: Final[dict[Outcome, str]] = {
         "{question}: with and without them cannot be told apart, though more seeds or test images might tell"
     ),
 }
+_SATURATED: Final = (
+    "{question}: these test images cannot tell, for with and without them every one is told right; fewer real images "
+    "(--per-class) or harder test images (--test) might"
+)
+_SHOWN_DECIMALS: Final = 3
 _SPOILT_BY: Final = 0.01
 
 
@@ -36,7 +41,8 @@ def _answer(question: str, compared: Comparison) -> str:
         f"{right.arm.name} {right.balanced_accuracy}: {_points(difference.mean)} points, 95 % interval "
         f"{_points(difference.low)} to {_points(difference.high)}, adjusted p {_p(compared.adjusted_p)}"
     )
-    return f"{_SAYS[compared.outcome].format(question=question)}: {figures}."
+    says = _SATURATED if compared.is_saturated else _SAYS[compared.outcome]
+    return f"{says.format(question=question)}: {figures}."
 
 
 def _trap(found: SizeFindings) -> str:
@@ -54,7 +60,7 @@ def _trap(found: SizeFindings) -> str:
 
 def _best(found: SizeFindings) -> str:
     best = found.best
-    top = max(found.arms, key=lambda each: each.balanced_accuracy.mean)
+    top = max((best, *found.arms), key=lambda each: round(each.balanced_accuracy.mean, _SHOWN_DECIMALS))
     text = f"Best overall, by validation images, is {best.arm.name}, with {best.balanced_accuracy} on the test images"
     if top is not best:
         text += f" (the highest there is {top.arm.name}, {top.balanced_accuracy}, which nobody could have known before)"

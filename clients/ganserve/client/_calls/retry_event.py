@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from ganserve.client._queries.parts import num_samples
 from ganserve.contract.errors import ConfigError, RequestError
 from ganserve.contract.latents import NUM_INDICES
+from ganserve.contract.text import counted
 from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest, SampleQuery, StreamSamplesRequest
 
 
@@ -60,17 +61,17 @@ def describe_request(request: Message) -> str:
 
 def _describe_query(query: SampleQuery) -> str:
     count = num_samples(query)
-    counted = "1 sample" if count == 1 else f"{count:,} samples"
+    samples = counted(count, "sample")
     of_model = f"of {query.model.name}"
     if not query.HasField("address"):
-        return f"{counted} {of_model}, explicit latents"
+        return f"{samples} {of_model}, explicit latents"
     address = query.address
     of_seed = f"{of_model}, seed {address.seed}"
     first = address.indices[0] if address.indices else address.first_index
     if count == 1:
-        return f"{counted} {of_seed}, index {first}"
+        return f"{samples} {of_seed}, index {first}"
     if address.indices:
-        return f"{counted} {of_seed}, {count:,} indices from {first} to {address.indices[-1]}"
+        return f"{samples} {of_seed}, {count:,} indices from {first} to {address.indices[-1]}"
     if first + count >= NUM_INDICES - 1:
         return f"samples {of_seed}, from index {first} on"
-    return f"{counted} {of_seed}, indices {first} to {first + count - 1}"
+    return f"{samples} {of_seed}, indices {first} to {first + count - 1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Any, Final, Literal, get_args
@@ -30,11 +31,18 @@ PriorityName = Literal["interactive", "bulk"]
 
 _WITH_QUALITY: Final = tuple(form.name for form in FILE_FORMATS if form.takes_quality)
 _MAX_COUNT: Final = 2**64 - 1
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 _DRAWN_SEED_BITS: Final = 53  # exact in JSON readers that hold numbers as doubles
 
 
 def model_selector(model: str | None, version: int | None, digest: str) -> ModelSelector:
-    """Names the model; ``name:version`` says both. Raises InvalidRequestError for a version that cannot be."""
+    """Names the model; ``name:version`` says both. Raises InvalidRequestError for what cannot be."""
+    if digest and not _DIGEST.fullmatch(str(digest)):
+        raise InvalidRequestError(
+            f"digest {digest!r} is no SHA-256; give all 64 digits (0-9, a-f) that get_model().digest or "
+            "`ganserve models --model NAME` tells",
+            field="query.model.digest",
+        )
     name, colon, own_version = (model or "").partition(":")
     if colon:
         field = "query.model.version"
@@ -187,7 +195,13 @@ def _num_counted(n: int | None, total: int) -> int:
 def _range(n: int | None, first_index: int) -> SampleAddress:
     first = whole_number(first_index, "first_index", low=0, high=NUM_INDICES - 1, field="query.address.first_index")
     most = min(NUM_INDICES - first, _MAX_COUNT)
-    count = most if n is None else whole_number(n, "n", low=1, high=most, field="query.address.count")
+    count = most if n is None else whole_number(n, "n", low=1, high=_MAX_COUNT, field="query.address.count")
+    if count > most:
+        raise InvalidRequestError(
+            f"n is {count} from first_index {first}, and the last index is {NUM_INDICES - 1}; "
+            f"ask for at most {most}, or from an earlier index",
+            field="query.address.count",
+        )
     return SampleAddress(first_index=first, count=count)
 
 

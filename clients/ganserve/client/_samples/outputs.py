@@ -14,10 +14,13 @@ from ganserve.client._queries.requests import image_encoding
 from ganserve.client.formats.contents import Contents, Writer
 from ganserve.client.formats.folder import check_folder, write_recipe, writing_folder
 from ganserve.client.formats.table import FORMS, Form, form_of
+from ganserve.client.formats.xmp import mark
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.files import new_file, new_folder
 from ganserve.contract.images import FILE_FORMATS, FileFormatName, ImageFormatName, encode, file_format_of, num_columns
 from ganserve.v1.generator_pb2 import ImageEncoding
+
+from .recipes import InterpolationRecipe, Recipe, recipe_line
 
 if TYPE_CHECKING:
     from .samples import Samples
@@ -36,18 +39,6 @@ class OutputOptions:
     captions: bool = False
     class_folders: bool = False
     overwrite: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What samples were asked for, as the command's flags say it."""
-
-    n: int
-    first_index: int
-    labels: str | None
-    counts: str | None
-    truncation: float | None
-    spread: float | None = None
 
 
 class Output(Protocol):
@@ -69,7 +60,7 @@ class Output(Protocol):
 
         Args:
             contents: what is to be written; the output itself says in which form.
-            recipe: how the samples were asked for, which a folder keeps.
+            recipe: how the samples were asked for, which a folder and a grid keep.
         """
 
 
@@ -87,7 +78,11 @@ def open_output(out: str, options: OutputOptions) -> Output:
     is_folder = out.endswith(("/", "\\")) or path.is_dir() or not suffix
     form = None if is_folder else form_of(suffix)
     if not is_folder:
-        _refuse("--overwrite", options.overwrite, "with a folder; files are replaced anyway")
+        _refuse(
+            "overwrite=True (on the command line, --overwrite)",
+            options.overwrite,
+            "with a folder; files are replaced anyway",
+        )
         _refuse("--class-folders", options.class_folders and form is not FORMS["zip"], f"with {_OF_MANY_FILES}")
     if not is_folder and form is None:
         _refuse("--format", options.format is not None, f"with {_OF_MANY_FILES}")
@@ -122,7 +117,7 @@ def save_samples(samples: Samples, out: str, overwrite: bool) -> None:
 
 @dataclass(frozen=True)
 class GridFile:
-    """All samples in one image."""
+    """All samples in one image, marked as synthetic and with how they were made."""
 
     path: Path
     encoding: ImageEncoding
@@ -135,17 +130,18 @@ class GridFile:
         return self.columns or num_columns(n)
 
     @contextmanager
-    def writing(self, contents: Contents, recipe: Recipe | None = None) -> Iterator[Writer]:  # noqa: ARG002
+    def writing(self, contents: Contents, recipe: Recipe | InterpolationRecipe | None = None) -> Iterator[Writer]:
         if contents.count > _MOST_IN_GRID:
             raise ConfigError(
                 f"a grid of {contents.count} samples is too large to look at; ask for at most {_MOST_IN_GRID}, "
-                "or write a folder, as in --out samples/"
+                "or write a folder, such as samples/"
             )
         _check_classes("--captions", self.captions, contents)
         collected = _Collector()
         with new_file(self.path) as partial:
             yield collected
-            partial.write_bytes(self._encode(collected.join()))
+            samples = collected.join()
+            partial.write_bytes(mark(self._encode(samples), recipe=recipe_line(samples, recipe)))
 
     def _encode(self, samples: Samples) -> bytes:
         grid = np.asarray(samples.grid(self.columns_of(len(samples)), captions=self.captions))

@@ -15,6 +15,7 @@ from PIL import Image
 from ganserve.contract.errors import ArtifactError, ConfigError, ServerError
 from ganserve.contract.images import Images, decode, encode, is_raw, make_contact_sheet, to_pil
 from ganserve.contract.tensors import unpack_pixels
+from ganserve.contract.text import counted
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, SampleAddress, SampleBatch
 from ganserve.v1.model_pb2 import ModelIdentity, Provenance
 
@@ -201,10 +202,9 @@ class Samples:
         return self.numpy()[key]
 
     def __repr__(self) -> str:
-        count = "1 sample" if len(self) == 1 else f"{len(self):,} samples"
         model = f"{self.model.name}:{self.model.version}@{self.model.digest[:12]}"
         origin = "explicit latents" if self.seed is None else f"seed {self.seed}, {_span(self.indices)}"
-        return f"<{count} of {model}: {', '.join((origin, _by(self.shape), *self._classes()))}>"
+        return f"<{counted(len(self), 'sample')} of {model}: {', '.join((origin, _by(self.shape), *self._classes()))}>"
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the first samples as a grid."""

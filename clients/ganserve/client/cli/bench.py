@@ -20,7 +20,7 @@ from ganserve.contract.files import new_file
 from ganserve.contract.measurements import Spread
 
 from .progress import showing_turns
-from .source import check_digest, show_waiting, split_digest
+from .source import find_model, show_waiting, split_digest
 
 
 def bench_client(
@@ -58,9 +58,9 @@ def bench_client(
     show_waiting()
     settings = Settings(size=size, prefetch=prefetch, num_workers=workers, num_rounds=rounds, turn_s=seconds)
     (only_address,) = parse_addresses(address)
-    name, pinned = split_digest(model)
+    name, beginning = split_digest(model)
     with Client(only_address, model=name, timeout_s=timeout) as client:
-        check_digest(client.get_model(), pinned)
+        find_model(client, beginning)
         with showing_turns() as on_progress:
             speed = measure(client, only_address, settings, on_progress)
     _print_table(speed, Console())

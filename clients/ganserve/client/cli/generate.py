@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -11,11 +11,12 @@ from cyclopts import Group, Parameter
 
 from ganserve.client._sample_address import Address, address_of
 from ganserve.client._samples.model_info import ModelInfo, short_name
-from ganserve.client._samples.outputs import OutputOptions, Recipe, open_output
-from ganserve.client._samples.samples import Samples
+from ganserve.client._samples.outputs import OutputOptions, open_output
+from ganserve.client._samples.recipes import Recipe
 from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import FileFormatName
+from ganserve.contract.text import counted
 
 from .classes import read_classes
 from .legend import Legend
@@ -135,14 +136,14 @@ def generate(
         )
         legend = Legend(class_names, output.columns_of(wanted.n))
         with output.writing(contents, recipe) as writer, showing_progress(wanted.n) as progress:
-            for samples in _by_one_model(stream, served):
+            for samples in stream:
                 writer.add(samples)
                 legend.add(samples)
                 progress.advance(len(samples))
     rate = wanted.n / (time.perf_counter() - began_s)
     drawn = "" if seed is not None else f" (drawn; --seed {samples.seed} gives the same again)"
     name = short_name(served.identity)
-    print(f"{out}: {wanted.n:,} samples of {name}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
+    print(f"{out}: {counted(wanted.n, 'sample')} of {name}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
     if said := legend.text():
         print(said)
 
@@ -164,14 +165,3 @@ def _name_of_class(address: Address, served: ModelInfo) -> str | None:
             f"the image is by {address.model}@{address.digest[:12]}, and this is {short_name(served.identity)}"
         )
     return None if address.label is None else served.class_names[address.label]
-
-
-def _by_one_model(stream: Iterable[Samples], served: ModelInfo) -> Iterator[Samples]:
-    """The samples, which have to be by the model whose card was read."""
-    for samples in stream:
-        if samples.model.digest != served.identity.digest:
-            raise PreconditionError(
-                f"the server changed from {short_name(served.identity)} to {short_name(samples.model)} in between; "
-                "run the command again"
-            )
-        yield samples

@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from ganserve.client._queries.interpolation import SeedAndIndex
 from ganserve.client._samples.model_info import short_name
 from ganserve.client._samples.outputs import GridFile, OutputOptions, open_output
+from ganserve.client._samples.recipes import InterpolationRecipe
 from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError
 
@@ -76,7 +77,8 @@ def interpolate(
         samples = source.interpolate(first, last, n, labels=one_class, truncation=truncation, spread=spread)
         contents = Contents(count=n, last_index=n - 1, shape=served.image_shape, class_names=served.class_names)
         grid = output if columns else replace(output, columns=min(n, _MOST_COLUMNS))
-        with grid.writing(contents) as writer:
+        recipe = InterpolationRecipe(start=start, stop=stop, n=n, labels=labels, truncation=truncation, spread=spread)
+        with grid.writing(contents, recipe) as writer:
             writer.add(samples)
     print(f"{out}: {n:,} samples of {short_name(samples.model)}, from {start} to {stop}")
 

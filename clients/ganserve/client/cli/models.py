@@ -12,7 +12,7 @@ from ganserve.client._client import Client
 from ganserve.contract.errors import ConfigError
 from ganserve.v1.generator_pb2 import ListModelsResponse
 
-from .source import DEFAULT_SERVER, MODEL, Servers, check_digest, split_digest
+from .source import DEFAULT_SERVER, MODEL, Servers, find_model, split_digest
 from .tables import card_table, model_table
 
 _OUTPUT = Group("Output", sort_key=3)
@@ -43,11 +43,10 @@ def models(
     """
     if version is not None and model is None:
         raise ConfigError("--version goes with --model")
-    name, pinned = split_digest(model or "")
+    name, beginning = split_digest(model or "")
     with Client(server, model=name or None, version=version, timeout_s=timeout, retry_for_s=0) as client:
         if model is not None:
-            served = client.get_model()
-            check_digest(served, pinned)
+            served = find_model(client, beginning)
             shown, message = card_table(served), MessageToJson(served.message, preserving_proto_field_name=True)
         else:
             every = client.list_models()

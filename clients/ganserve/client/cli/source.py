@@ -35,7 +35,10 @@ def open_source(
     digest: str,
     timeout_s: float,
 ) -> Iterator[Client | LocalGenerator]:
-    """Where samples come from: a server's model, or a bundle that is run here.
+    """Where samples come from: one model of a server, or a bundle that is run here.
+
+    The model is found once, and no other answers from then on, so that what is read off its card, such as the names of
+    its classes, holds for every sample, though another server may have another model by that name.
 
     Args:
         model: name, ``name:version`` or ``name:version@digest`` of a server's model; or None.
@@ -47,7 +50,7 @@ def open_source(
 
     Raises:
         ConfigError: flags that exclude each other.
-        PreconditionError: the server has another model than the digest behind the @ says.
+        PreconditionError: no server has the model that the digest behind the @ says.
     """
     if (model is None) == (bundle is None):
         raise ConfigError("give --model, for a server's model, or --bundle, for a bundle to run here")
@@ -57,9 +60,10 @@ def open_source(
         with LocalGenerator(bundle) as generator:
             yield generator
         return
-    name, pinned = split_digest(model or "")
+    name, beginning = split_digest(model or "")
     with Client(server, model=name, version=version, digest=digest, timeout_s=timeout_s) as client:
-        check_digest(client.get_model(), pinned)
+        served = find_model(client, beginning)
+    with Client(server, model=name, version=version, digest=served.digest, timeout_s=timeout_s) as client:
         yield client
 
 
@@ -73,10 +77,20 @@ def split_digest(model: str) -> tuple[str, str]:
     return name, digest
 
 
-def check_digest(served: ModelInfo, beginning: str) -> None:
-    """Raises PreconditionError where a model's digest begins otherwise."""
-    if not served.identity.digest.startswith(beginning):
-        raise PreconditionError(f"the server has {short_name(served.identity)} and not the model @{beginning}")
+def find_model(client: Client, beginning: str) -> ModelInfo:
+    """The client's model, whichever of its servers has one whose digest begins so.
+
+    Raises:
+        PreconditionError: none has.
+        RequestError: as `Client.get_model` does.
+    """
+    served = client.get_model()
+    if served.digest.startswith(beginning):
+        return served
+    for other in client.list_models():
+        if (other.name, other.version) == (served.name, served.version) and other.digest.startswith(beginning):
+            return other
+    raise PreconditionError(f"the server has {short_name(served.identity)} and not the model @{beginning}")
 
 
 def show_waiting() -> None:

@@ -51,7 +51,10 @@ def check_folder(path: Path, overwrite: bool) -> None:
     if not path.exists() or not any(path.iterdir()):
         return
     if not overwrite:
-        raise ConfigError(f"{path} is not empty; give another folder, or --overwrite to replace its samples")
+        raise ConfigError(
+            f"{path} is not empty; give another folder, or overwrite=True (on the command line, --overwrite) to "
+            "replace its samples"
+        )
     foreign = next(_foreign_entries(path), None)
     if foreign is not None:
         raise ConfigError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -33,8 +33,13 @@ def writing_parquet(path: Path, contents: Contents) -> Iterator[ParquetWriter]:
     with path.open("wb") as file:
         sink = parquet.ParquetWriter(file, schema, compression="none")
         writer = ParquetWriter(arrow, sink, file, schema, contents)
-        yield writer
-        writer.flush()
+        try:
+            yield writer
+            writer.flush()
+        except BaseException:
+            with suppress(Exception):  # it would close itself later, when its file is closed, and complain
+                sink.close()
+            raise
         sink.close()
 
 

@@ -1,4 +1,4 @@
-"""XMP in image files: what says that an image is synthetic, and its address.
+"""XMP in image files: what says that an image is synthetic, and its address or how its samples were made.
 
 XMP is specified in ISO 16684-1, where it lies in a file in part 3 of Adobe's "XMP Specification"; in PNG, WebP and JPEG
 alike it stands apart from the pixels. The property `DigitalSourceType` and its values are those of IPTC's Photo
@@ -28,24 +28,29 @@ _JPEG_KEYWORD: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _WEBP_HEADER_BYTES: Final = 12
 _WEBP_HAS_XMP: Final = 0x04
 
+_NAMESPACE: Final = "ganserve:ns:1.0/"
 _PACKET: Final = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-    f'xmlns:ganserve="ganserve:ns:1.0/" Iptc4xmpExt:DigitalSourceType="{SYNTHETIC}"'
-    '{address}/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
+    f'xmlns:ganserve="{_NAMESPACE}" Iptc4xmpExt:DigitalSourceType="{SYNTHETIC}"'
+    '{properties}/></rdf:RDF></x:xmpmeta><?xpacket end="r"?>'
 )
 # Other programs may write a property that they keep as an element.
-_ADDRESS: Final = re.compile(r"""ganserve:Address\s*(?:=\s*"([^"]*)"|=\s*'([^']*)'|>([^<]*)<)""")
+_VALUE: Final = r"""\s*(?:=\s*"([^"]*)"|=\s*'([^']*)'|>([^<]*)<)"""
 
 
-def mark(data: bytes, address: str | None) -> bytes:
-    """A PNG, JPEG or WebP file without XMP, marked as synthetic and with its address, where it has one.
+def mark(data: bytes, address: str | None = None, *, recipe: str | None = None) -> bytes:
+    """A PNG, JPEG or WebP file without XMP, marked as synthetic. The pixels stay as they are.
 
-    The pixels stay as they are.
+    Args:
+        data: the file.
+        address: that of its sample, where it shows one that has one.
+        recipe: how its samples were made, where it shows several.
     """
-    written = "" if address is None else f' ganserve:Address="{html.escape(address)}"'
-    packet = _PACKET.replace("{address}", written).encode()
+    properties = {"Address": address, "Recipe": recipe}
+    written = [f' ganserve:{name}="{html.escape(text)}"' for name, text in properties.items() if text is not None]
+    packet = _PACKET.replace("{properties}", "".join(written)).encode()
     if data.startswith(_PNG_SIGNATURE):
         return data[:_PNG_HEADER_END] + png_chunk(b"iTXt", _PNG_KEYWORD + packet) + data[_PNG_HEADER_END:]
     if data.startswith(_JPEG_SIGNATURE):
@@ -55,8 +60,22 @@ def mark(data: bytes, address: str | None) -> bytes:
 
 def find_address(data: bytes) -> str | None:
     """The address that a file was marked with; None where there is none."""
+    return _find("Address", data)
+
+
+def find_recipe(data: bytes) -> str | None:
+    """How a file's samples were made, as it was marked; None where it does not say."""
+    return _find("Recipe", data)
+
+
+def is_marked(data: bytes) -> bool:
+    """Whether `mark` has marked a file."""
+    return any(_NAMESPACE.encode() in packet for packet in _packets(data))
+
+
+def _find(name: str, data: bytes) -> str | None:
     for packet in _packets(data):
-        if match := _ADDRESS.search(packet.decode(errors="replace")):
+        if match := re.search(f"ganserve:{name}{_VALUE}", packet.decode(errors="replace")):
             return html.unescape(next(text for text in match.groups() if text is not None))
     return None
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ganserve.client import Samples
-from ganserve.client._samples.outputs import OutputOptions, Recipe, open_output
+from ganserve.client._samples.outputs import OutputOptions, open_output
+from ganserve.client._samples.recipes import Recipe
 from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import DatasetError
 from ganserve.training.datasets import load

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -150,9 +151,18 @@ class TestWhatIsLeftOut:
             assert load(str(source)).class_names == ("cat", "dog")
 
     def test_the_way_in_is_told_where_there_is_no_image(self, write: Write) -> None:
-        folder, _ = write(["a/pets.tar.gz", "data_batch_1.bin"])
+        for archive in ("pets.zip", "cifar-10-python.tar.gz"):
+            folder, _ = write([f"a/{archive}", "data_batch_1.bin"])
+            with pytest.raises(
+                DatasetError, match=rf"give that, such as {folder}/a/{archive}; .*CIFAR's binary version"
+            ):
+                load(str(folder))
+            shutil.rmtree(folder)
+
+    def test_tars_are_not_advised_where_they_cannot_be_read(self, write: Write) -> None:
+        folder, _ = write(["samples-00000-of-00002.tar", "samples-00001-of-00002.tar"])
         with pytest.raises(
-            DatasetError, match=rf"give that, such as {folder}/a/pets\.tar\.gz; .*CIFAR's binary version"
+            DatasetError, match=r"of tars only CIFAR's is read; unpack others, and have `ganserve dump`"
         ):
             load(str(folder))
 

@@ -109,7 +109,10 @@ def _in_tarball(path: Path, split: Split) -> Iterator[tuple[str, IO[bytes]]]:
     with tarfile.open(path) as tar:
         for index, member in enumerate(tar):
             if index >= _MAX_MEMBERS or member.size > _MAX_MEMBER_BYTES:
-                raise DatasetError(f"{path}: not CIFAR's tarball, {member.name} is too large or one too many")
+                raise DatasetError(
+                    f"{path}: not CIFAR's tarball, {member.name} is too large or one too many; unpack it and give the "
+                    "folder"
+                )
             if member.isreg() and _is_of(split, PurePosixPath(member.name).name):
                 file = tar.extractfile(member)
                 if file is not None:

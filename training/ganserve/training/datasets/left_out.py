@@ -27,7 +27,8 @@ _SIDE_NAMES: Final = frozenset(
         "picasa.ini",
     }
 )
-_ARCHIVE_SUFFIXES: Final = frozenset({".zip", ".npz", ".tar", ".tgz", ".gz", ".xz", ".bz2"})
+_READ_ARCHIVE: Final = re.compile(r".*\.(zip|npz)|cifar-100?-python\.(tar\.gz|tgz|tar)", re.IGNORECASE)
+_TARBALL: Final = re.compile(r".*\.(tar(\.\w+)?|tgz)", re.IGNORECASE)
 _CIFAR_BINARY: Final = re.compile(r"(data_batch_\d|test_batch|train|test)\.bin")
 _NUM_KINDS: Final = 8
 
@@ -69,8 +70,13 @@ def say_no_images(paths: Sequence[Inner], source: str) -> str:
     sentences = [f"{source}: no images in it; put them ({suffixes}) into one folder for each class, or all into one"]
     if paths:
         sentences.append(f"what it holds is {kinds(paths)}")
-    if archives := [path for path in paths if _suffix(path) in _ARCHIVE_SUFFIXES]:
+    if archives := [path for path in paths if _READ_ARCHIVE.fullmatch(path[-1])]:
         sentences.append(f"to read one of its archives, give that, such as {source}/{'/'.join(archives[0])}")
+    elif any(_TARBALL.fullmatch(path[-1]) for path in paths):
+        sentences.append(
+            "of tars only CIFAR's is read; unpack others, and have `ganserve dump` write --format folder, zip or "
+            "parquet"
+        )
     if any(_CIFAR_BINARY.fullmatch(path[-1]) for path in paths):
         sentences.append("these are of CIFAR's binary version, of which the Python version is read")
     return "; ".join(sentences)
