@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,16 @@ def test_killed_over_and_over_at_random(bundle: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "more") == expected
 
 
+@pytest.fixture
+def heard_by_children() -> Iterator[None]:
+    """SIGINT reaches processes that are started here, also where the tests run in the background, which ignores it."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
 @pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.usefixtures("heard_by_children")
 def test_an_interruption_by_hand_leaves_what_is_done(bundle: Path, tmp_path: Path, format: str) -> None:  # noqa: A002
     words = ["dump", "--bundle", str(bundle), "-n", "1000000", "--format", format, "--shards", "5000"]
     command = [sys.executable, "-m", "ganserve.cli", *words, "--out", str(tmp_path / "more")]
