@@ -137,10 +137,8 @@ class Batcher:
         """
         self.check_admission(num_rows, caller)
         self._budget.take(num_rows)
-        try:
+        with self._budget.holding(num_rows):
             yield caller if caller.deadline_s is not None else replace(caller, deadline_s=self._due_s(caller))
-        finally:
-            self._budget.give_back(num_rows)
 
     async def run_in_turn(self, source: Source, start: int, count: int, caller: Caller) -> Rows:
         """Like `run`, for a part of a stream, which has not been admitted: waits for room first.

@@ -112,7 +112,7 @@ class AsyncCalls:
         return assembly.whole()
 
     async def _assemble_parts(self, assembly: Assembly, model: ModelInfo, deadline: Deadline) -> None:
-        """As `Calls._assemble_parts`."""
+        """As `SamplesCall` does it for threads: in parts, a few of which are under way at a time."""
         pending: deque[tuple[int, AsyncCall[Samples]]] = deque()
         try:
             for start, ask in self._core.ask_for_parts(assembly, model):

@@ -1,4 +1,4 @@
-"""As `_coalescing`, on an event loop."""
+"""As `coalescing`, on an event loop."""
 
 from __future__ import annotations
 

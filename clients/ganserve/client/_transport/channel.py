@@ -8,7 +8,7 @@ Two options are less obvious than they look:
   every 300 s unless told otherwise.
 
 gRPC repeats no call here: its own policy ends after five attempts, and a call goes on for as long as its deadline lets
-it (`_attempts.py`). Behind one name it goes round robin over all addresses; several targets have a channel each.
+it (`attempts.py`). Behind one name it goes round robin over all addresses; several targets have a channel each.
 """
 
 from __future__ import annotations
