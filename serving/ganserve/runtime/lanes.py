@@ -22,10 +22,12 @@ class Lanes:
     Attributes:
         device: what the models run on.
         num_lanes: runs that may be under way at once.
+        any_thread: whether other threads may run the models too.
     """
 
     def __init__(self, device: Device, num_lanes: int) -> None:
         self.device = device
+        self.any_thread = device == "cpu"
         self.num_lanes = 1 if device == "cuda" else num_lanes
         self._threads = ThreadPoolExecutor(self.num_lanes, thread_name_prefix="lane")
 

@@ -1,8 +1,11 @@
 """Continuous batching: rows of many requests run together, and nobody waits for a batch to fill.
 
-An idle lane launches at once whatever waits. While all lanes are busy rows gather, and the next batch is cut the moment
-a lane is free: plan (`scheduler`), gather and execute (on a lane), settle (hand each row's outcome to its job). What a
-row holds and what is made of it is not looked at here.
+An idle lane launches at once what waits. While all lanes are busy rows gather, and the next batch is cut the moment a
+lane is free: plan (`scheduler`), gather and execute (on a lane), settle (hand each row's outcome to its job). What a row
+holds and what is made of it is not looked at here.
+
+A thread that wakes up takes as long as a small model's run. So rows that take less than `_SHORT_S` also gather while a
+run as short is under way, and a job that is alone and tiny runs on the event loop itself.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from .throttled_log import ThrottledLog
 _failures = ThrottledLog(logging.getLogger(__name__))
 
 _MIN_RETRY_S: Final = 0.05
+_SHORT_S: Final = 1e-3
+_TINY_S: Final = 0.3e-3
 _HOPEFUL: Final = 0.8  # the part of the time left that may be planned for: estimates are no promises
 
 
@@ -92,6 +97,12 @@ class Batcher:
     def num_queued_rows(self) -> int:
         """Rows that wait for a lane."""
         return self._queue.num_rows
+
+    @property
+    def wants_lane(self) -> bool:
+        """Whether rows wait that a further lane should run."""
+        is_short = max(self._queue.num_rows, self._num_running) * self._row_s < _SHORT_S
+        return bool(self._queue.num_rows) and not (self._num_running and is_short)
 
     @property
     def queued_s(self) -> float:
@@ -185,8 +196,9 @@ class Batcher:
         """Plans a batch and has a lane run it; returns its expected seconds, 0 where all that waited had expired.
 
         Args:
-            num_lanes: idle lanes that the waiting rows are divided over.
+            num_lanes: idle lanes that the waiting rows may be divided over.
         """
+        num_lanes = min(num_lanes, max(1, int(self.queued_s / _SHORT_S)))
         num_rows = best_batch_size(self._queue.num_rows, num_lanes, self._engine.max_batch, self._engine.cost_s)
         now_s = self._clock()
         batch = self._queue.plan(num_rows, now_s)
@@ -197,18 +209,25 @@ class Batcher:
         for part in batch.slices:
             if part.job.caller.stopwatch:
                 part.job.caller.stopwatch.mark_launched(now_s)
-        loop = asyncio.get_running_loop()
-        execution = self._engine.lanes.submit(execute, self._engine, batch)
-        execution.add_done_callback(lambda done: loop.call_soon_threadsafe(self._settle, batch, done))
+        self._begin(batch)
         self._num_running += batch.num_rows
         return self._engine.cost_s(batch.num_rows)
+
+    def _begin(self, batch: Batch) -> None:
+        loop, lanes = asyncio.get_running_loop(), self._engine.lanes
+        if lanes.any_thread and len(self._pending) == 1 and self._engine.cost_s(batch.num_rows) < _TINY_S:
+            loop.call_soon(self._settle, batch, execute(self._engine, batch))
+            return
+        execution = lanes.submit(execute, self._engine, batch)
+        execution.add_done_callback(lambda done: loop.call_soon_threadsafe(self._settle, batch, _outcome(done)))
 
     def _due_s(self, caller: Caller) -> float:
         return self._clock() + self._max_wait_s if caller.deadline_s is None else caller.deadline_s
 
-    def _settle(self, batch: Batch, execution: Future[Execution]) -> None:
+    def _settle(self, batch: Batch, execution: Execution | None) -> None:
+        """Hands out what a batch came to, None where it was cancelled."""
         expected_s = self._engine.cost_s(batch.num_rows)
-        done = Execution([None] * len(batch.slices), expected_s) if execution.cancelled() else execution.result()
+        done = execution or Execution([None] * len(batch.slices), expected_s)
         try:
             for part, made in zip(batch.slices, done.outcomes, strict=True):
                 if made is None:
@@ -242,6 +261,10 @@ class Execution(NamedTuple):
 
     outcomes: list[Rows | None]
     took_s: float
+
+
+def _outcome(execution: Future[Execution]) -> Execution | None:
+    return None if execution.cancelled() else execution.result()
 
 
 def execute(engine: BatchEngine, batch: Batch) -> Execution:

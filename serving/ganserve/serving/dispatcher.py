@@ -12,8 +12,8 @@ class Feed(Protocol):
     """What a dispatcher asks of a model's queue; see `Batcher`."""
 
     @property
-    def num_queued_rows(self) -> int:
-        """Rows that wait for a lane."""
+    def wants_lane(self) -> bool:
+        """Whether rows wait that a further lane should run."""
 
     @property
     def queued_s(self) -> float:
@@ -47,7 +47,7 @@ class Dispatcher:
 
     def launch(self) -> None:
         """Launches batches for as long as lanes are idle and rows wait."""
-        while self._num_idle and (busy := [feed for feed in self._had_s if feed.num_queued_rows]):
+        while self._num_idle and (busy := [feed for feed in self._had_s if feed.wants_lane]):
             feed = min(busy, key=self._had_s.__getitem__)
             cost_s = feed.launch(-(-self._num_idle // len(busy)))
             if cost_s:

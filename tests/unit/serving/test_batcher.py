@@ -3,12 +3,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError, UnavailableError
 from ganserve.contract.rows import Rows
+from ganserve.runtime.device import Device
 from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.sources import GivenColumn, Source
 from ganserve.serving.batcher import Batcher
@@ -23,18 +25,21 @@ POISON = 666.0
 class GatedEngine:
     """An engine that doubles numbers, and whose runs wait until a test lets them go."""
 
-    def __init__(self, num_lanes: int = 1, max_batch: int = 8) -> None:
-        self.lanes = Lanes("cpu", num_lanes)
+    def __init__(self, num_lanes: int = 1, max_batch: int = 8, row_s: float = 1.0, device: Device = "cpu") -> None:
+        self.lanes = Lanes(device, num_lanes)
         self.max_batch = max_batch
+        self.row_s = row_s
         self.gate = threading.Semaphore(0)
         self.batches: list[list[int]] = []
+        self.threads: set[int] = set()
 
     def cost_s(self, num_rows: int) -> float:
-        return 0.5 + num_rows
+        return (0.5 + num_rows) * self.row_s
 
     def run(self, rows: Rows) -> Rows:
         numbers = rows.columns["numbers"]
         self.batches.append(numbers.astype(int).tolist())
+        self.threads.add(threading.get_ident())
         assert self.gate.acquire(timeout=10)
         if POISON in numbers:
             raise RuntimeError("poison")
@@ -69,7 +74,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def run(story: Callable[[GatedEngine, Batcher], Awaitable[None]], **settings: int) -> GatedEngine:
+def run(story: Callable[[GatedEngine, Batcher], Awaitable[None]], **settings: Any) -> GatedEngine:
     """Plays a story with an engine of its own."""
     max_queued_rows = settings.pop("max_queued_rows", 100)
     engine = GatedEngine(**settings)
@@ -108,6 +113,51 @@ def test_a_large_job_is_split_over_the_lanes_and_comes_back_in_order() -> None:
 
     engine = run(story, num_lanes=2)
     assert sorted(map(len, engine.batches)) == [4, 8, 8]
+
+
+def test_short_rows_wait_for_a_short_run_though_a_lane_is_idle() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        running = asyncio.create_task(double(batcher, *range(5)))
+        await until(lambda: len(engine.batches) == 1)
+        others = [asyncio.create_task(double(batcher, i)) for i in (5, 6)]
+        await until(lambda: batcher.num_queued_rows == 2)
+        engine.open()
+        await asyncio.gather(running, *others)
+
+    assert run(story, num_lanes=2, row_s=60e-6).batches == [[0, 1, 2, 3, 4], [5, 6]]
+
+
+def test_longer_rows_take_an_idle_lane_beside_a_run() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        running = asyncio.create_task(double(batcher, *range(5)))
+        await until(lambda: len(engine.batches) == 1)
+        other = asyncio.create_task(double(batcher, 5))
+        await until(lambda: len(engine.batches) == 2)
+        engine.open()
+        await asyncio.gather(running, other)
+
+    assert run(story, num_lanes=2, row_s=300e-6).batches == [[0, 1, 2, 3, 4], [5]]
+
+
+def test_short_rows_are_not_divided_over_the_lanes() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        engine.open()
+        await double(batcher, *range(8))
+
+    assert list(map(len, run(story, num_lanes=2, row_s=60e-6).batches)) == [8]
+
+
+@pytest.mark.parametrize(("device", "is_on_loop"), [("cpu", True), ("cuda", False)])
+def test_a_tiny_job_alone_runs_on_the_event_loop_where_the_device_allows(device: Device, is_on_loop: bool) -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        engine.open()
+        assert await double(batcher, 1) == [1]
+        with pytest.raises(ServerError):
+            await double(batcher, POISON)
+        assert await asyncio.gather(double(batcher, 2)) == [[2]]
+
+    engine = run(story, row_s=60e-6, device=device)
+    assert (engine.threads == {threading.get_ident()}) is is_on_loop
 
 
 def test_a_cancelled_job_takes_its_waiting_rows_out() -> None:

@@ -16,6 +16,10 @@ class Queue:
         self.lanes: list[int] = []
 
     @property
+    def wants_lane(self) -> bool:
+        return self.num_queued_rows > 0
+
+    @property
     def queued_s(self) -> float:
         return self.num_queued_rows * self.cost_s
 
