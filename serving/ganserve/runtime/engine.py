@@ -6,7 +6,7 @@ Knows nothing of gRPC, requests or queues.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,8 @@ from .lanes import Lanes
 from .runners import open_runner
 
 _TIMED_RUNS: Final = 3
+_LONG_S: Final = 20e-3
+_LEAST_GAIN: Final = 0.03
 
 
 def bucket_sizes(max_batch: int) -> tuple[int, ...]:
@@ -31,7 +33,7 @@ class Engine:
 
     Attributes:
         lanes: the threads that `run` belongs on.
-        max_batch: most rows that one run takes.
+        max_batch: most rows that one run takes: as many as were allowed, or on a CPU fewer where more are no faster.
         costs_s: seconds a run, by bucket size, ascending.
         num_failures: runs that failed since the last that did not.
     """
@@ -39,18 +41,24 @@ class Engine:
     def __init__(self, model: bytes, signature: Signature, *, lanes: Lanes, max_batch: int) -> None:
         """Loads, warms up and times the model, on a lane.
 
+        Args:
+            model: an ONNX file.
+            signature: of its inputs and outputs.
+            lanes: of the device.
+            max_batch: most rows of one run.
+
         Raises:
             ArtifactError: ONNX Runtime cannot load the model.
             ConfigError: the device cannot be used.
         """
         self.lanes = lanes
-        self.max_batch = max_batch
         self.num_failures = 0
         self._signature = signature
         buckets = bucket_sizes(max_batch)
         self._runner = lanes.submit(open_runner, model, signature, lanes.device, buckets).result()
         self.costs_s = lanes.submit(self._warm_up, buckets).result()
-        self._costs_by_rows_s = [self._expect_cost_s(rows) for rows in range(1, max_batch + 1)]
+        self.max_batch = max(self.costs_s)
+        self._costs_by_rows_s = [self._expect_cost_s(rows) for rows in range(1, self.max_batch + 1)]
 
     def run(self, rows: Rows) -> Rows:
         """The outputs of the model, by name, for its inputs by name.
@@ -80,12 +88,19 @@ class Engine:
         return self._costs_by_rows_s[num_rows - 1]
 
     def _warm_up(self, buckets: Sequence[int]) -> dict[int, float]:
-        """Runs every bucket, the largest first so that memory is laid out once, and takes the best of a few runs.
+        """Runs the buckets, and takes the best of a few runs of each.
 
         The best, because the figures serve to refuse what cannot be done in time, and a busy start must not.
         """
-        costs_s = {num_rows: self._time_run(num_rows) for num_rows in sorted(buckets, reverse=True)}
-        return dict(sorted(costs_s.items()))
+        if self._runner.pads_to_bucket:  # the largest first, so that memory is laid out once
+            return dict(sorted((num_rows, self._time_run(num_rows)) for num_rows in reversed(buckets)))
+        costs_s: dict[int, float] = {}
+        for num_rows in buckets:
+            cost_s = self._time_run(num_rows)
+            if cost_s > _LONG_S and costs_s and _gain(num_rows, cost_s, costs_s) < _LEAST_GAIN:
+                break  # larger ones would take memory, and hold up whoever is urgent, for nothing
+            costs_s[num_rows] = cost_s
+        return costs_s
 
     def _time_run(self, num_rows: int) -> float:
         rows = blank_rows(self._signature, num_rows)
@@ -101,3 +116,9 @@ class Engine:
         if self._runner.pads_to_bucket:
             return next(cost_s for bucket, cost_s in self.costs_s.items() if bucket >= num_rows)
         return float(np.interp(num_rows, list(self.costs_s), list(self.costs_s.values())))
+
+
+def _gain(num_rows: int, cost_s: float, costs_s: Mapping[int, float]) -> float:
+    """The part of the time for a row that a bucket saves, against the largest that is known."""
+    largest = max(costs_s)
+    return 1 - (cost_s / num_rows) / (costs_s[largest] / largest)

@@ -42,6 +42,7 @@ from ganserve.v1.model_pb2 import (
 
 from .device import Device
 from .engine import Engine
+from .heap import trim_heap
 from .lanes import Lanes
 from .onnx_file import read_card
 
@@ -108,6 +109,7 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
     with _run_errors(folder, lanes.device):
         engine = Engine(model, manifest.signature, lanes=lanes, max_batch=max_batch)
         reproducibility = _check_golden_samples(engine, card, manifest.golden, golden_images)
+    trim_heap()  # loading leaves a few times the model's size
     return LoadedModel(
         identity=ModelIdentity(name=manifest.name, version=manifest.version, digest=digest_of(manifest)),
         card=card,

@@ -139,6 +139,8 @@ def _session_options() -> Any:
 def open_session(model: bytes, options: Any, providers: list[Any], *, source: str = "the model") -> Any:
     """A session of ONNX Runtime. Raises ArtifactError, which names `source`, where it refuses the model."""
     try:
-        return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+        session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
         raise ArtifactError(f"ONNX Runtime cannot load {source}: {one_line(error)}") from error
+    session._model_bytes = None
+    return session

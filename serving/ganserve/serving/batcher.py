@@ -1,8 +1,8 @@
 """Continuous batching: rows of many requests run together, and nobody waits for a batch to fill.
 
 An idle lane launches at once what waits. While all lanes are busy rows gather, and the next batch is cut the moment a
-lane is free: plan (`scheduler`), gather and execute (on a lane), settle (hand each row's outcome to its job). What a row
-holds and what is made of it is not looked at here.
+lane is free: plan (`scheduler`), gather and execute (on a lane), settle (hand each row's outcome to its job). What a
+row holds and what is made of it is not looked at here.
 
 A thread that wakes up takes as long as a small model's run. So rows that take less than `_SHORT_S` also gather while a
 run as short is under way, and a job that is alone and tiny runs on the event loop itself.

@@ -34,7 +34,7 @@ class ServingConfig:
     """Runs at once on a CPU. The default is one a physical core."""
 
     max_batch: int = 32
-    """Most rows of one run."""
+    """Most rows of one run. On a CPU a model's runs stay smaller where larger ones are no faster."""
 
     max_queued_rows: int = 16_384
     """Most rows that wait or run, a model; beyond it requests are refused with RESOURCE_EXHAUSTED."""

@@ -187,7 +187,7 @@ class Repository:
         return Limits.of(
             height * width * channels,
             num_lanes=lanes.num_lanes,
-            max_batch=self._max_batch,
+            max_batch=loaded.engine.max_batch,
             max_queued_rows=self._max_queued_rows,
         )
 

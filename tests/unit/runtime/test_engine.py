@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import onnx
 import pytest
 
 from ganserve.contract.bundle import IMAGES_OUTPUT, golden_rows, signature_of
 from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.contract.rows import Rows
 from ganserve.runtime.device import choose_device, count_gpus, count_physical_cores
 from ganserve.runtime.engine import Engine, bucket_sizes
 from ganserve.runtime.lanes import Lanes
@@ -37,6 +41,43 @@ def test_costs_lie_between_those_of_the_measured_buckets(
     assert list(engine.costs_s) == [1, 2, 4, 8]
     low, high = sorted((engine.costs_s[4], engine.costs_s[8]))
     assert low <= engine.cost_s(6) <= high
+
+
+@dataclass
+class TimedRunner:
+    """Takes so many milliseconds for a run of so many rows, by a clock of its own."""
+
+    run_ms: Callable[[int], float]
+    pads_to_bucket: bool = False
+    now_ms: float = 0.0
+
+    def run(self, rows: Rows) -> Rows:
+        self.now_ms += self.run_ms(len(rows))
+        return rows
+
+    def perf_counter(self) -> float:
+        return self.now_ms * 1e-3
+
+
+@pytest.mark.parametrize(
+    ("runner", "max_batch"),
+    [
+        (TimedRunner(lambda num_rows: 4 * num_rows), 4),
+        (TimedRunner(lambda num_rows: 100 * num_rows), 1),
+        (TimedRunner(lambda num_rows: 100 + 10 * num_rows), 32),
+        (TimedRunner(lambda num_rows: 0.1 * num_rows), 32),
+        (TimedRunner(lambda num_rows: 4 * num_rows, pads_to_bucket=True), 32),
+    ],
+    ids=["as fast from 20 ms on", "as fast at once", "ever faster", "short", "on a GPU"],
+)
+def test_batches_grow_until_a_run_is_long_and_a_larger_one_no_faster(
+    runner: TimedRunner, max_batch: int, tiny_card: ModelCard, lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ganserve.runtime.engine.open_runner", lambda *_: runner)
+    monkeypatch.setattr("ganserve.runtime.engine.time", runner)
+    engine = Engine(b"", signature_of(tiny_card), lanes=lanes, max_batch=32)
+    assert engine.max_batch == max_batch
+    assert engine.cost_s(max_batch) == pytest.approx(runner.run_ms(max_batch) * 1e-3)
 
 
 def test_bytes_that_are_no_model_are_refused(tiny_card: ModelCard, lanes: Lanes) -> None:
