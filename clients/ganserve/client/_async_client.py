@@ -48,7 +48,7 @@ class AsyncClient:
         retry_for_s: float | None = None,
         on_retry: OnRetry | None = None,
         hedge_after_s: float | None = None,
-        priority: PriorityName = "interactive",
+        priority: PriorityName | None = None,
         coalesce: bool = False,
     ) -> None:
         """As `Client`."""

@@ -54,7 +54,7 @@ class Client:
         retry_for_s: float | None = None,
         on_retry: OnRetry | None = None,
         hedge_after_s: float | None = None,
-        priority: PriorityName = "interactive",
+        priority: PriorityName | None = None,
         coalesce: bool = False,
     ) -> None:
         """Sends nothing yet.
@@ -73,8 +73,9 @@ class Client:
             hedge_after_s: seconds after which another server is asked the same, where the first has not answered by
                 then; the first answer counts, and the other call is cancelled. At most once for each request. Takes
                 two or more addresses. Without it, nobody else is asked while one is answering.
-            priority: ``"bulk"`` for pipelines, whose samples fill what interactive callers leave free. While bulk
-                samples wait, at least a quarter of what a server makes of a model is theirs.
+            priority: ``"bulk"`` for pipelines, whose samples fill what interactive callers leave free, or
+                ``"interactive"``. Without it streams are bulk and all else is interactive. While bulk samples wait, at
+                least a quarter of what a server makes of a model is theirs.
             coalesce: whether calls for a few samples travel together where threads, or tasks, make them at the same
                 time, which costs less than a call each: for small models and many callers. The first go at once; those
                 that come while two are under way leave together when one of them returns, or after a tenth of a second.

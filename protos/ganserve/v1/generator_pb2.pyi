@@ -28,7 +28,7 @@ class _Priority:
 class _PriorityEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], builtins.type):
     DESCRIPTOR: descriptor.EnumDescriptor
     PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
-    """Interactive. So is every value that the server does not know."""
+    """As the method has it: streams are bulk, all else is interactive. So is every value that the server does not know."""
     PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
     """Somebody waits for them: they run before all that is bulk."""
     PRIORITY_BULK: _Priority.ValueType  # 2
@@ -38,7 +38,7 @@ class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
     """How urgent samples are."""
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
-"""Interactive. So is every value that the server does not know."""
+"""As the method has it: streams are bulk, all else is interactive. So is every value that the server does not know."""
 PRIORITY_INTERACTIVE: Priority.ValueType  # 1
 """Somebody waits for them: they run before all that is bulk."""
 PRIORITY_BULK: Priority.ValueType  # 2

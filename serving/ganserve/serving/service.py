@@ -47,6 +47,10 @@ from .stopwatch import Stopwatch
 
 SERVICE_NAME: Final = generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].full_name
 
+_PRIORITIES: Final = {
+    generator_pb2.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+    generator_pb2.PRIORITY_BULK: Priority.BULK,
+}
 _FILES_PER_TASK: Final = 16
 _ENTRIES_READ_AT_ONCE: Final = 1024
 
@@ -111,7 +115,9 @@ class GeneratorService:
         room = Budget(REPLY_BYTES)
 
         async def answer(one: GenerateRequest, deadline_s: float | None) -> bytes:
-            caller = replace(of_call, priority=_priority(one.priority), deadline_s=deadline_s)
+            caller = replace(
+                of_call, priority=_PRIORITIES.get(one.priority, Priority.INTERACTIVE), deadline_s=deadline_s
+            )
             return await self._answer(one, caller, context, room)
 
         return frame_outcomes(await answer_jointly(request.requests, of_call.deadline_s, answer))
@@ -123,7 +129,7 @@ class GeneratorService:
             source = await self._read(request.query, model)
             asked = request.max_batch_size if request.HasField("max_batch_size") else None
             part_size = model.limits.part_size(asked)
-            caller = _caller(context, request.priority)
+            caller = _caller(context, request.priority, default=Priority.BULK)
             async with aclosing(make_parts(model, source, part_size, caller, self._budget)) as parts:
                 async for made in parts:
                     yield await self._serialise(model, source, made, request.query.encoding)
@@ -224,12 +230,10 @@ def _take_room(room: Budget, num_bytes: int) -> None:
 
 
 def _caller(
-    context: Context, priority: generator_pb2.Priority.ValueType = generator_pb2.PRIORITY_UNSPECIFIED
+    context: Context,
+    priority: generator_pb2.Priority.ValueType = generator_pb2.PRIORITY_UNSPECIFIED,
+    default: Priority = Priority.INTERACTIVE,
 ) -> Caller:
     remaining_s = context.time_remaining()
     deadline_s = None if remaining_s is None or math.isinf(remaining_s) else time.monotonic() + remaining_s
-    return Caller(client=context.peer(), priority=_priority(priority), deadline_s=deadline_s)
-
-
-def _priority(value: generator_pb2.Priority.ValueType) -> Priority:
-    return Priority.BULK if value == generator_pb2.PRIORITY_BULK else Priority.INTERACTIVE
+    return Caller(client=context.peer(), priority=_PRIORITIES.get(priority, default), deadline_s=deadline_s)

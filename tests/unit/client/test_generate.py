@@ -66,7 +66,7 @@ def test_a_server_that_overlooks_the_spread_is_not_believed(
 
 @pytest.mark.parametrize(
     ("priority", "sent"),
-    [({}, "INTERACTIVE"), ({"priority": "interactive"}, "INTERACTIVE"), ({"priority": "bulk"}, "BULK")],
+    [({}, "UNSPECIFIED"), ({"priority": "interactive"}, "INTERACTIVE"), ({"priority": "bulk"}, "BULK")],
 )
 def test_every_request_says_how_urgent_it_is(
     connect: Connect, server: ScriptedServer, script: Script, priority: Any, sent: str
@@ -78,7 +78,7 @@ def test_every_request_says_how_urgent_it_is(
     assert {request.priority for request in asked} == {Priority.Value(f"PRIORITY_{sent}")}
 
 
-@pytest.mark.parametrize("priority", ["urgent", None, ""])
+@pytest.mark.parametrize("priority", ["urgent", "bulk ", ""])
 def test_a_priority_that_does_not_exist(connect: Connect, priority: Any) -> None:
     with pytest.raises(ConfigError, match=r"priority is .*; use interactive or bulk"):
         connect("127.0.0.1:1", priority=priority)

@@ -136,12 +136,12 @@ def test_a_request_says_how_urgent_it_is(play: Play, monkeypatch: pytest.MonkeyP
         query = generate_request().query
         for value in (*Priority.values(), 99):
             await stub.Generate(GenerateRequest(query=query, priority=value))  # type: ignore[arg-type]
-        request = StreamSamplesRequest(query=query, priority=Priority.PRIORITY_BULK)
-        assert [reply.batch.count async for reply in stub.StreamSamples(request)] == [1]
+            streamed = StreamSamplesRequest(query=query, priority=value)  # type: ignore[arg-type]
+            assert [reply.batch.count async for reply in stub.StreamSamples(streamed)] == [1]
 
     play(story)
     bulk, interactive = scheduler.Priority.BULK, scheduler.Priority.INTERACTIVE
-    assert seen == [interactive, interactive, bulk, interactive, bulk]
+    assert seen == [interactive, bulk, interactive, interactive, bulk, bulk, interactive, bulk]
 
 
 @pytest.mark.parametrize("form", ImageFormat.values())

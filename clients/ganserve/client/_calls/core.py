@@ -34,7 +34,6 @@ from ganserve.v1.generator_pb2 import (
     GetModelResponse,
     ListModelsRequest,
     ListModelsResponse,
-    Priority,
     SampleQuery,
 )
 from ganserve.v1.model_pb2 import ModelState
@@ -68,7 +67,7 @@ class Core:
         retry_for_s: float | None,
         on_retry: OnRetry | None,
         hedge_after_s: float | None,
-        priority: PriorityName,
+        priority: PriorityName | None,
     ) -> None:
         """Raises ConfigError or InvalidRequestError for arguments that cannot be used."""
         self.addresses = parse_addresses(target)
@@ -79,6 +78,7 @@ class Core:
         self._retry_for_s = check_retry(retry_for_s)
         self._on_retry = check_on_retry(on_retry)
         self.hedge_after_s = check_hedge(hedge_after_s, len(self.addresses))
+        self._priority_name = priority
         self._priority = priority_value(priority)
 
     def describe(self, kind: str) -> str:
@@ -87,7 +87,7 @@ class Core:
         version = f", version={self._model.version}" if self._model.HasField("version") else ""
         digest = f", digest={self._model.digest!r}" if self._model.digest else ""
         target = self.addresses[0] if len(self.addresses) == 1 else list(self.addresses)
-        priority = ", priority='bulk'" if self._priority == Priority.PRIORITY_BULK else ""
+        priority = f", priority={self._priority_name!r}" if self._priority_name else ""
         return f"{kind}({target!r}{model}{version}{digest}, timeout_s={self._timeout_s:g}{priority})"
 
     def deadline(self, timeout_s: float | None) -> Deadline:

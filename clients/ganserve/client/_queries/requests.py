@@ -65,8 +65,10 @@ def describe_selector(model: ModelSelector, digest: str) -> str:
     return f"model '{model.name}{version}'" + (f"@{digest[:12]}" if digest else "")
 
 
-def priority_value(name: PriorityName) -> Priority.ValueType:
-    """How urgent a client's samples are. Raises ConfigError for a priority that does not exist."""
+def priority_value(name: PriorityName | None) -> Priority.ValueType:
+    """How urgent a client's samples are; None leaves that to the method. Raises ConfigError for no such priority."""
+    if name is None:
+        return Priority.PRIORITY_UNSPECIFIED
     if name not in get_args(PriorityName):
         raise ConfigError(f"priority is {name!r}; use {' or '.join(get_args(PriorityName))}")
     return Priority.Value(f"PRIORITY_{name.upper()}")
