@@ -9,8 +9,7 @@ from typing import Any, Self
 
 from ganserve.contract.measurements import Spread
 
-from .load import Outcomes
-from .load.outcomes import percentile_ms
+from .load import Outcomes, percentile_ms
 from .server_loads import Settings
 
 
