@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ganserve.client._client import Client
 from ganserve.client._transport.addresses import parse_addresses
-from ganserve.client.benchmark import BATCHES, LOADER, PLAIN, ClientSettings, ClientSpeed, measure_client
+from ganserve.client.benchmark import BATCHES, LOADER, PLAIN, ClientSpeed, Settings, measure
 from ganserve.contract.extras import install_advice
 from ganserve.contract.files import new_file
 from ganserve.contract.measurements import Spread
@@ -56,13 +56,13 @@ def bench_client(
         timeout: Most seconds to wait for a server.
     """
     show_waiting()
-    settings = ClientSettings(size=size, prefetch=prefetch, num_workers=workers, num_rounds=rounds, turn_s=seconds)
+    settings = Settings(size=size, prefetch=prefetch, num_workers=workers, num_rounds=rounds, turn_s=seconds)
     (only_address,) = parse_addresses(address)
     name, beginning = split_digest(model)
     with Client(only_address, model=name, timeout_s=timeout) as client:
         find_model(client, beginning)
         with showing_turns() as on_progress:
-            speed = measure_client(client, only_address, settings, on_progress)
+            speed = measure(client, only_address, settings, on_progress)
     _print_table(speed, Console())
     if json_file is not None:
         with new_file(json_file) as file:

@@ -11,8 +11,7 @@ from rich.console import Console
 
 from ganserve.client._client import Client
 from ganserve.client._transport.addresses import parse_addresses
-from ganserve.client.benchmark import LoadName, ServerSettings, measure_server
-from ganserve.client.benchmark.server_plot import check_plot, write_plot
+from ganserve.client.benchmark.server import LoadName, Settings, check_plot, measure, write_plot
 from ganserve.contract.files import new_file
 
 from .progress import showing_turns
@@ -66,7 +65,7 @@ def bench_server(
     show_waiting()
     if plot is not None:
         check_plot(plot, loads)
-    settings = ServerSettings(
+    settings = Settings(
         loads=loads,
         size=size,
         deadline_s=deadline,
@@ -81,7 +80,7 @@ def bench_server(
     with Client(only_address, model=name, timeout_s=timeout) as client:
         find_model(client, beginning)
         with showing_turns() as on_progress:
-            speed = measure_server(client, only_address, settings, on_progress)
+            speed = measure(client, only_address, settings, on_progress)
     print_tables(speed, Console())
     if json_file is not None:
         with new_file(json_file) as file:

@@ -9,8 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from ganserve.client.benchmark import ServerSpeed
-from ganserve.client.benchmark.server_figures import ClosedFigures, OpenFigures, median_of, spread_of
+from ganserve.client.benchmark.server import ClosedFigures, OpenFigures, ServerSpeed, median_of, spread_of
 from ganserve.contract.measurements import Spread
 
 _NOTABLY_LATE: Final = 0.1  # of the latency

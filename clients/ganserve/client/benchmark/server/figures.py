@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+from ganserve.client.benchmark.load import Outcomes, percentile_ms
 from ganserve.contract.measurements import Spread
 
-from .load import Outcomes, percentile_ms
-from .server_loads import Settings
+from .loads import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from ganserve.client._client import Client
 from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client.benchmark.load import LoadGenerator, Outcomes
 from ganserve.contract.errors import OverloadedError, UnsupportedError
 
-from .load import LoadGenerator, Outcomes
-from .server_figures import ClosedFigures, OpenFigures, ReplyFigures, ServerSpeed
-from .server_loads import (
+from .figures import ClosedFigures, OpenFigures, ReplyFigures, ServerSpeed
+from .loads import (
     BYTES_PER_MIB,
     OPEN_PERCENTS,
     REPLY_MIB,
@@ -23,7 +23,7 @@ from .server_loads import (
     peak_loads,
     split_by_limit,
 )
-from .server_process import ServerProcess
+from .process import ServerProcess
 
 _WARM_UP_SHARE: Final = 0.25  # of a turn
 _REPLY_SHARE: Final = 0.25

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ganserve.client.benchmark.chart import Line, Panel, draw_chart
+from ganserve.client.benchmark.drawing import Drawing
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.files import new_file
 
-from .chart import Line, Panel, draw_chart
-from .drawing import Drawing
-from .server_figures import ServerSpeed, median_of
-from .server_loads import LoadName, closed_loads
+from .figures import ServerSpeed, median_of
+from .loads import LoadName, closed_loads
 
 _SUFFIXES = (".svg", ".png")
 

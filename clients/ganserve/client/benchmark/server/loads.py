@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client.benchmark.load import RequestKind
 from ganserve.contract.errors import ConfigError
 from ganserve.v1.model_pb2 import ModelIdentity
-
-from .load import RequestKind
 
 LoadName = Literal["closed", "open", "streams", "replies"]
 
