@@ -23,13 +23,15 @@ def print_tables(speed: ServerSpeed, console: Console) -> None:
     """A table a kind of load, and what could not be measured, or not well."""
     _say(console, "; ".join(_facts(speed)))
     if speed.closed or speed.stream:
-        _print(console, _rates(speed))
+        _print(console, "closed loops and streams; CPU in seconds for a thousand images", _rates(speed))
+        if num_overloaded := _num_overloaded(speed):
+            _say(console, f"Calls that were refused or took too long, and count as not answered: {num_overloaded:,}.")
     if speed.opened:
-        _print(console, _open_loops(speed))
+        _print(console, _open_title(speed), _open_loops(speed))
         if late := _late(speed):
             _say(console, late)
     if speed.replies:
-        _print(console, _replies(speed))
+        _print(console, "one reply, in milliseconds", _replies(speed))
     for reason in speed.left_out:
         _say(console, f"Left out: {reason}.")
 
@@ -48,8 +50,8 @@ def _rates(speed: ServerSpeed) -> Table:
     loads = {**speed.closed, **({"1 stream": speed.stream} if speed.stream else {})}
     has_server_cpu = speed.settings.server_pid is not None
     cpu = ["client_cpu_s", *["server_cpu_s"] * has_server_cpu]
-    headings = ("images/s", "range", "p50\nms", "p99\nms", "CPU s\nclient", *["CPU s\nserver"] * has_server_cpu)
-    table = _table("closed loops and streams", "callers × images", *headings)
+    headings = ("images/s", "range", "p50\nms", "p99\nms", "client\nCPU", *["server\nCPU"] * has_server_cpu)
+    table = _table("callers × images", *headings)
     for name, turns in loads.items():
         table.add_row(
             name,
@@ -57,21 +59,24 @@ def _rates(speed: ServerSpeed) -> Table:
             *("" if turns is speed.stream else _ms(median_of(turns, figure)) for figure in ("p50_ms", "p99_ms")),
             *(_number(median_of(turns, figure), ".3f") for figure in cpu),
         )
-    table.caption = "CPU s: seconds for a thousand images."
-    num_overloaded = sum(turn.num_overloaded for turns in loads.values() for turn in turns)
-    if num_overloaded:
-        table.caption += f" Calls that were refused or took too long: {num_overloaded:,}."
     return table
 
 
-def _open_loops(speed: ServerSpeed) -> Table:
+def _num_overloaded(speed: ServerSpeed) -> int:
+    return sum(turn.num_overloaded for turns in speed.closed.values() for turn in turns)
+
+
+def _open_title(speed: ServerSpeed) -> str:
     settings = speed.settings
     samples = "1 sample" if settings.size == 1 else f"{settings.size} samples"
     peak = f"peak {Spread.of(speed.peak_per_s):,.0f} requests/s"
-    title = f"open loop, {samples} a request, deadline {settings.deadline_s:g} s; {peak}"
+    return f"open loop, {samples} a request, deadline {settings.deadline_s:g} s; {peak}"
+
+
+def _open_loops(speed: ServerSpeed) -> Table:
     latencies = ("p50_ms", "p90_ms", "p99_ms", "refusal_p99_ms")
     headings = ("goodput\nof peak", "range", *_SHARES, "p50\nms", "p90\nms", "p99\nms", "p99 of\nrefusals")
-    table = _table(title, "load", *headings, gap=1)
+    table = _table("load", *headings, gap=1)
     for percent, turns in speed.opened.items():
         table.add_row(
             f"{percent} %",
@@ -104,20 +109,15 @@ def _is_late(turns: Sequence[OpenFigures]) -> bool:
 
 
 def _replies(speed: ServerSpeed) -> Table:
-    table = _table("one reply", "size", "images", "as a stream, ms", "in one reply, ms")
+    table = _table("size", "images", "as a stream", "in one reply")
     for name, reply in speed.replies.items():
         whole = f"{Spread.of(reply.whole_ms):,.1f}" if reply.whole_ms else ""
         table.add_row(name, f"{reply.num_samples:,}", f"{Spread.of(reply.stream_ms):,.1f}", whole)
     return table
 
 
-def _table(title: str, first_heading: str, *headings: str, gap: int = 2) -> Table:
+def _table(first_heading: str, *headings: str, gap: int = 2) -> Table:
     table = Table(
-        title=title,
-        title_justify="left",
-        title_style="",
-        caption_justify="left",
-        caption_style="",
         box=None,
         pad_edge=False,
         padding=(0, gap),
@@ -143,8 +143,8 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _print(console: Console, table: Table) -> None:
-    console.print()
+def _print(console: Console, title: str, table: Table) -> None:
+    _say(console, f"\n{title}")
     console.print(table)
 
 
