@@ -196,8 +196,8 @@ def main(*, seconds: float = 5.0) -> None:
         export_untrained(Path(models), TINY, (32, 32, 1), width=8)
         export_untrained(Path(models), MEDIUM, (32, 32, 3), width=32)
         export_untrained(Path(models), LARGE, (64, 64, 3), width=24)
-        with serving(Path(models)) as address:
-            findings = asyncio.run(measure(address, seconds))
+        with serving(Path(models)) as server:
+            findings = asyncio.run(measure(server.address, seconds))
     table = Table("load", "fault", "expected", "seen", "", title="faults")
     for finding in findings:
         table.add_row(finding.load, finding.fault, finding.expected, finding.seen, "" if finding.is_met else "✗")
