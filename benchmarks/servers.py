@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from ganserve.contract.card import LATENT_SCHEME
 from ganserve.exporter import Target, export
@@ -25,13 +26,22 @@ def export_untrained(models: Path, name: str, shape: tuple[int, int, int] = (32,
     export(generator, card, Target(models=models, name=name))
 
 
+class Server(NamedTuple):
+    """A server that takes requests, and its process."""
+
+    address: str
+    pid: int
+
+
 @contextmanager
-def serving(models: Path, *flags: str) -> Iterator[str]:
-    """A server on a free port; gives its address."""
+def serving(models: Path, *flags: str) -> Iterator[Server]:
+    """A server on a free port."""
     command = [sys.executable, "-m", "ganserve.cli", "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
     server = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
     try:
-        yield next(match[1] for line in server.stderr or () if (match := re.search(r"serving on (\S+)", line)))
+        lines = server.stderr or ()
+        address = next(match[1] for line in lines if (match := re.search(r"serving on (\S+)", line)))
+        yield Server(address, server.pid)
     finally:
         server.terminate()
         server.communicate(timeout=60)

@@ -75,7 +75,7 @@ def main(*, models: Path | None = None, model: str = "dcgan", rounds: int = 7) -
             export_untrained(models, model)
         plain = stack.enter_context(serving(models, "--lanes", "1", "--max-batch", "1"))
         batching = stack.enter_context(serving(models))
-        rates = asyncio.run(measure([plain, batching], model, rounds))
+        rates = asyncio.run(measure([plain.address, batching.address], model, rounds))
     show(rates, model)
 
 

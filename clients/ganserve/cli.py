@@ -38,7 +38,10 @@ COMMANDS: Final = {
     "data inspect": _Command("ganserve.training.cli.data:inspect", "Say what is in a source of images.", "train"),
     "data pack": _Command("ganserve.training.cli.data:pack", "Pack images into one zip.", "train"),
     "bench model": _Command("ganserve.exporter.cli.bench:bench_model", "Measure the speed of a model.", "export"),
-    "bench client": _Command("ganserve.client.cli.bench:bench_client", "Measure how fast samples come from a server."),
+    "bench server": _Command("ganserve.client.cli.bench_server:bench_server", "Measure what a server reaches."),
+    "bench client": _Command(
+        "ganserve.client.cli.bench_client:bench_client", "Measure how fast samples come from a server."
+    ),
     "export": _Command("ganserve.exporter.cli.export:export", "Export a generator to a verified model.", "export"),
     "import": _Command("ganserve.exporter.cli.import_:import_", "Bring in a generator from elsewhere.", "export"),
     "rename": _Command("ganserve.exporter.cli.rename:rename", "Give a bundle another name.", "export"),

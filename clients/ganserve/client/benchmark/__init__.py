@@ -1,4 +1,8 @@
-"""How fast samples come from a server, by each way of asking for them: `measure` for `ganserve bench client`."""
+"""How fast samples come from a server.
+
+`measure` finds out how much arrives by each way of asking, for `ganserve bench client`; `server/` is what a server
+reaches under loads of several kinds, for `ganserve bench server`, and `load/` puts them on.
+"""
 
 from .client_speed import BATCHES, LOADER, PLAIN, ClientSpeed, Settings, measure
 

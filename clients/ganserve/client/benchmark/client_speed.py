@@ -18,6 +18,7 @@ from ganserve.contract.errors import ConfigError, OverloadedError
 from ganserve.contract.measurements import Spread
 
 from .contestants import PlainRequests, batches, single_samples, stream
+from .load import RequestKind
 from .turns import Contestant, Turn, take_turn
 
 PLAIN: Final = "plain requests"
@@ -106,7 +107,7 @@ def measure(
     """
     model = client.get_model()
     _check(settings, model)
-    with closing(PlainRequests(address, model.identity, size=settings.size, seed=_draw_seed())) as plain:
+    with closing(PlainRequests(address, RequestKind.of(model.identity, settings.size))) as plain:
         ways = _ways(client, settings)
         for way in ways.values():  # which opens connections and starts workers
             take_turn(way, settings.turn_s / 2)

@@ -17,53 +17,37 @@ from ganserve.client._client import Client
 from ganserve.client._samples.samples import Samples
 from ganserve.client._transport.connections import Connections
 from ganserve.client._transport.errors import request_error
-from ganserve.v1 import generator_pb2
-from ganserve.v1.generator_pb2 import (
-    GenerateRequest,
-    ImageEncoding,
-    ImageFormat,
-    ModelSelector,
-    SampleAddress,
-    SampleQuery,
-)
-from ganserve.v1.model_pb2 import ModelIdentity
 
+from .load import RequestKind, Requests
 from .turns import Contestant
 
 _TIMEOUT_S: Final = 30.0
-_SERVICE: Final = generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"]
-_GENERATE: Final = f"/{_SERVICE.full_name}/Generate"
-_RAW: Final = ImageEncoding(format=ImageFormat.IMAGE_FORMAT_RAW)
 
 
 class PlainRequests:
     """Requests whose replies stay the bytes that they came as, many under way at a time: what the server reaches."""
 
-    def __init__(self, address: str, model: ModelIdentity, *, size: int, seed: int) -> None:
+    def __init__(self, address: str, kind: RequestKind) -> None:
         """Asks nothing yet.
 
         Args:
             address: of the server, as `parse_addresses` gives it.
-            model: whom to ask.
-            size: samples a request.
-            seed: of the samples.
+            kind: what to ask for.
         """
         self._address = address
-        self._model = ModelSelector(name=model.name, version=model.version, digest=model.digest)
-        self._size = size
-        self._seed = seed
+        self._kind = kind
+        self._requests = Requests(kind)
         self._connections = Connections()
-        self._first_indices = itertools.count(0, size)
 
     def take(self, num_in_flight: int) -> Generator[int]:
         """Has so many requests under way. Raises RequestError where the server refuses one."""
-        generate: Any = self._connections.to(self._address).channel.unary_unary(_GENERATE)
+        generate: Any = self._connections.to(self._address).channel.unary_unary(self._kind.method)
         under_way = deque(self._ask(generate) for _ in range(num_in_flight))
         try:
             while True:
                 under_way.popleft().result()
                 under_way.append(self._ask(generate))
-                yield self._size
+                yield self._kind.num_samples
         except grpc.RpcError as error:
             raise request_error(error, self._address, _TIMEOUT_S) from None
         finally:
@@ -75,9 +59,7 @@ class PlainRequests:
         self._connections.close()
 
     def _ask(self, generate: Any) -> Any:
-        address = SampleAddress(seed=self._seed, first_index=next(self._first_indices), count=self._size)
-        query = SampleQuery(model=self._model, address=address, encoding=_RAW)
-        return generate.future(GenerateRequest(query=query).SerializeToString(), timeout=_TIMEOUT_S)
+        return generate.future(self._requests.take(), timeout=_TIMEOUT_S)
 
 
 def batches(client: Client, *, size: int, prefetch: int, seed: int) -> Contestant:

@@ -1,0 +1,89 @@
+"""The command `ganserve bench server`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from ganserve.client._client import Client
+from ganserve.client._transport.addresses import parse_addresses
+from ganserve.client.benchmark.server import LoadName, Settings, check_plot, measure, write_plot
+from ganserve.contract.files import new_file
+
+from .progress import showing_turns
+from .server_tables import print_tables
+from .source import find_model, show_waiting, split_digest
+
+
+def bench_server(
+    address: str,
+    *,
+    model: str,
+    loads: Annotated[tuple[LoadName, ...], Parameter(consume_multiple=True, negative="", show_default=", ".join)] = (
+        "closed",
+        "open",
+        "streams",
+        "replies",
+    ),
+    size: int = 1,
+    deadline: float = 1.0,
+    processes: int = 1,
+    rounds: int = 3,
+    seconds: float = 2.0,
+    server_pid: int | None = None,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    plot: Path | None = None,
+    timeout: float = 30.0,
+) -> None:
+    """Measure what a server reaches, with any of its models.
+
+    The loads take turns. closed: callers that ask again as soon as they are answered. open: requests that arrive by
+    chance, at shares of the peak that the closed loops found, whatever becomes of those before; latency counts from
+    when they were due. streams: one stream. replies: 1, 8 and 32 MiB of samples. Keep the machine quiet meanwhile; load
+    that runs on the server's own machine takes its cores.
+
+    Example: ganserve bench server 127.0.0.1:50051 --model digits --plot digits.svg
+
+    Args:
+        address: Address of the server, host:port.
+        model: Name of the model, or name:version, as `ganserve models` lists them.
+        loads: Loads to put on the server; may be several.
+        size: Samples a request of the open loop.
+        deadline: Seconds that a request of the open loop is given.
+        processes: Processes that share the load, where one is too slow for the server.
+        rounds: Turns of each load.
+        seconds: Length of a turn.
+        server_pid: Process of the server, where it runs on this machine and its CPU time is to be told.
+        json_file: File for all figures, as JSON.
+        plot: File for a picture of latency, goodput and batch sizes, .svg or .png.
+        timeout: Most seconds to wait for the server, and for any request but those of the open loop.
+    """
+    show_waiting()
+    if plot is not None:
+        check_plot(plot, loads)
+    settings = Settings(
+        loads=loads,
+        size=size,
+        deadline_s=deadline,
+        num_processes=processes,
+        num_rounds=rounds,
+        turn_s=seconds,
+        timeout_s=timeout,
+        server_pid=server_pid,
+    )
+    (only_address,) = parse_addresses(address)
+    name, beginning = split_digest(model)
+    with Client(only_address, model=name, timeout_s=timeout) as client:
+        find_model(client, beginning)
+        with showing_turns() as on_progress:
+            speed = measure(client, only_address, settings, on_progress)
+    print_tables(speed, Console())
+    if json_file is not None:
+        with new_file(json_file) as file:
+            file.write_text(json.dumps(speed.to_dict(), indent=2) + "\n", encoding="utf-8")
+    if plot is not None:
+        write_plot(speed, plot)
