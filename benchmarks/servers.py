@@ -10,20 +10,36 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import nn
+
 from ganserve.contract.card import LATENT_SCHEME
 from ganserve.exporter import Target, export
+from ganserve.runtime.device import Device
 from ganserve.training.networks import ImageShape, build_generator
 from ganserve.v1.model_pb2 import ModelCard
 
 
-def export_untrained(models: Path, name: str, shape: tuple[int, int, int] = (32, 32, 3), *, width: int = 64) -> None:
-    """A DCGAN of images (height, width, channels). Speed does not depend on what the weights have learnt."""
+def export_untrained(
+    models: Path,
+    name: str,
+    shape: tuple[int, int, int] = (32, 32, 3),
+    *,
+    width: int = 64,
+    device: Device | None = None,
+) -> None:
+    """A DCGAN of images (height, width, channels), whose layers are written for a device; None is the CPU.
+
+    Speed does not depend on what the weights have learnt. They are so large that images depend on their latents.
+    """
     card = ModelCard(latent_dim=128, latent_scheme=LATENT_SCHEME, architecture="dcgan", loss="none")
     card.image.height, card.image.width, card.image.channels = shape
     generator = build_generator(
         "dcgan", ImageShape(*shape), latent_dim=card.latent_dim, num_classes=0, base_width=width
     )
-    export(generator, card, Target(models=models, name=name))
+    for weights in generator.parameters():
+        if weights.ndim > 1:
+            nn.init.kaiming_normal_(weights)
+    export(generator, card, Target(models=models, name=name), device=device)
 
 
 class Server(NamedTuple):

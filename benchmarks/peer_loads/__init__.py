@@ -1,0 +1,1 @@
+"""Loads for servers of other makers and for ours, from processes of their own."""
