@@ -1,6 +1,6 @@
 # Everything here works on a fresh clone: .venv is made when a target needs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format protos protos-check bench bench-peers faults wheel-check recipes-check clean distclean
+.PHONY: help demo test check format protos protos-check bench bench-peers bench-report faults wheel-check recipes-check clean distclean
 
 PYTHON ?= python3
 VENV := .venv
@@ -51,6 +51,9 @@ bench: $(INSTALLED) ## Measure the server against one-by-one runs of the same mo
 
 bench-peers: $(INSTALLED) ## Measure the server beside others, each in an environment of its own
 	$(BIN)/python benchmarks/peers.py
+
+bench-report: $(INSTALLED) ## Run all benchmarks of the server, and write docs/benchmarks.md
+	$(BIN)/python benchmarks/report.py
 
 faults: $(INSTALLED) ## Overload a server, and do other harm to it, and show what it does
 	$(BIN)/python benchmarks/faults.py
