@@ -1,6 +1,6 @@
 # Everything here works on a fresh clone: .venv is made when a target needs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format protos protos-check bench faults wheel-check recipes-check clean distclean
+.PHONY: help demo test check format protos protos-check bench bench-peers faults wheel-check recipes-check clean distclean
 
 PYTHON ?= python3
 VENV := .venv
@@ -48,6 +48,10 @@ protos-check: $(INSTALLED) ## Fail where the checked-in protobuf code is not wha
 
 bench: $(INSTALLED) ## Measure the server against one-by-one runs of the same model
 	$(BIN)/python benchmarks/serving.py
+
+bench-peers: $(INSTALLED) ## Measure the server beside those of other makers, in environments of their own
+	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/peers.py --shape 64 64 3 --width 40
 
 faults: $(INSTALLED) ## Overload a server, and do other harm to it, and show what it does
 	$(BIN)/python benchmarks/faults.py
