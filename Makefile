@@ -49,8 +49,9 @@ protos-check: $(INSTALLED) ## Fail where the checked-in protobuf code is not wha
 bench: $(INSTALLED) ## Measure the server against one-by-one runs of the same model
 	$(BIN)/python benchmarks/serving.py
 
-bench-peers: $(INSTALLED) ## Measure the server beside others, each in an environment of its own
+bench-peers: $(INSTALLED) ## Measure the server beside those of other makers, in environments of their own
 	$(BIN)/python benchmarks/peers.py
+	$(BIN)/python benchmarks/peers.py --shape 64 64 3 --width 40
 
 bench-report: $(INSTALLED) ## Run all benchmarks of the server, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/report.py

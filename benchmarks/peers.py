@@ -7,7 +7,9 @@
 Each of the others runs in an environment of its own under build/peers, made of the packages that
 benchmarks/peer_servers/requirements pins, and is alone with ours while it is measured. Of each load it takes a turn,
 and ours takes one right after it by each way of asking; ratios are between turns that followed each other. Load and
-servers share the machine. Before they are measured, all must give the images of one request right.
+servers share the machine, and all are asked at 127.0.0.1, though Ray listens on the machine's other addresses, too.
+Before they are measured, all must give the images of one request right. The images are those of the latents in the
+request; ours is asked so, too, and by address, which is how its client asks, and with calls that travel together.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from rich.table import Table
 
 from ganserve.contract.errors import ConfigError, GanserveError
 from ganserve.contract.measurements import Spread
-from peer_loads.comparison import LOADS, OURS, PEERS, Comparison, Contest, compare
+from peer_loads.comparison import OURS, PEERS, Comparison
+from peer_loads.contest import Contest, compare
 from servers import export_untrained
 
 BUILD = Path(__file__).resolve().parents[1] / "build" / "peers"
@@ -92,7 +95,7 @@ def show(found: Comparison, title: str) -> None:
     console = console if console.is_terminal else Console(width=160)
     limit = statistics.median(found.limits)
     console.print(f"{title}\nlimit in one process: {Spread.of(found.limits):,.0f} images/s", highlight=False)
-    for load in LOADS:
+    for load in found.loads:
         table = columns(load.name, "images/s", "of the limit", "p50 ms", "p99 ms", *(f"{way} ÷ it" for way in OURS))
         for name in found.contestants(load):
             rates = [figures.images_per_s for figures in found.figures(load, name)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 import grpc
@@ -37,19 +37,18 @@ async def connected(form: Form, port: int, num_callers: int) -> AsyncIterator[li
         yield list(opened)
     finally:
         for connection in opened:
-            connection.close()
+            await connection.close()
 
 
 class _OverGrpc:
     def __init__(self, channel: grpc.aio.Channel, method: str) -> None:
-        self._call = channel.unary_unary(method)
+        self._call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(method)
 
     async def ask(self, request: bytes) -> bytes:
         try:
-            reply: bytes = await self._call(request, timeout=TIMEOUT_S)
+            return await self._call(request, timeout=TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise PeerError(f"{error.code().name}: {error.details()}") from None
-        return reply
 
 
 class _OverHttp:
@@ -59,7 +58,9 @@ class _OverHttp:
     _writer: asyncio.StreamWriter | None = None
 
     def __init__(self, path: str, body_type: str) -> None:
-        self._head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {body_type}\r\nContent-Length: ".encode()
+        self._head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {body_type}\r\nContent-Length: ".encode()
+        )
 
     async def open(self, port: int) -> None:
         try:
@@ -67,9 +68,11 @@ class _OverHttp:
         except OSError as error:
             raise PeerError(str(error)) from None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._writer:
             self._writer.close()
+            with suppress(OSError):
+                await self._writer.wait_closed()
 
     async def ask(self, request: bytes) -> bytes:
         assert self._writer  # noqa: S101

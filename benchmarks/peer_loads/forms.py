@@ -59,8 +59,9 @@ class Form(Protocol):
     def target(self) -> str: ...
 
     def request(self, rows: Rows) -> bytes: ...
-    def pixels(self, reply: bytes, rows: Rows, image_bytes: int) -> bytes:
-        """The images of a reply, one after the other; raises PeerError where it holds something else."""
+    def pixels(self, reply: bytes) -> bytes:
+        """The images of a reply, one after the other."""
+        ...
 
 
 class Addressed:
@@ -76,7 +77,7 @@ class Addressed:
     def request(self, rows: Rows) -> bytes:
         return self.message(rows).SerializeToString()
 
-    def pixels(self, reply: bytes, rows: Rows, image_bytes: int) -> bytes:
+    def pixels(self, reply: bytes) -> bytes:
         return GenerateResponse.FromString(reply).batch.pixels
 
 
@@ -98,7 +99,7 @@ class Coalesced(Addressed):
         requests = [TimedRequest(request=self.message(single)) for single in singles]
         return GenerateManyRequest(requests=requests).SerializeToString()
 
-    def pixels(self, reply: bytes, rows: Rows, image_bytes: int) -> bytes:
+    def pixels(self, reply: bytes) -> bytes:
         outcomes = GenerateManyResponse.FromString(reply).outcomes
         return b"".join(outcome.response.batch.pixels for outcome in outcomes)
 
@@ -115,7 +116,7 @@ class Plain:
     def request(self, rows: Rows) -> bytes:
         return rows.data()
 
-    def pixels(self, reply: bytes, rows: Rows, image_bytes: int) -> bytes:
+    def pixels(self, reply: bytes) -> bytes:
         return reply
 
 
@@ -128,7 +129,7 @@ class InJson:
     def request(self, rows: Rows) -> bytes:
         return json.dumps({"latents": base64.b64encode(rows.data()).decode()}).encode()
 
-    def pixels(self, reply: bytes, rows: Rows, image_bytes: int) -> bytes:
+    def pixels(self, reply: bytes) -> bytes:
         return reply
 
 
@@ -149,14 +150,9 @@ class KServe:
         tensor = _field(1, b"latents") + _field(2, datatype.encode()) + _field(3, b"".join(map(_varint, shape)))
         return _field(1, MODEL.encode()) + _field(5, tensor) + _field(7, raw)
 
-    def pixels(self, reply: bytes, rows: Rows, image_bytes: int) -> bytes:
-        num_bytes = rows.count * (image_bytes + 4 * self._of_bytes)
-        raw = reply[-num_bytes:]
-        if not reply.endswith(_field(6, raw)):
-            raise PeerError("the reply does not end with the raw images")
-        if not self._of_bytes:
-            return raw
-        return b"".join(part[4:] for part in _parts(raw, image_bytes + 4))
+    def pixels(self, reply: bytes) -> bytes:
+        raw = b"".join(value for number, value in _fields(reply) if number == 6)
+        return b"".join(_without_lengths(raw)) if self._of_bytes else raw
 
 
 FORMS: dict[str, Form] = {
@@ -179,9 +175,29 @@ def _with_length(data: bytes) -> bytes:
     return len(data).to_bytes(4, "little") + data
 
 
+def _without_lengths(data: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(data):
+        end = start + 4 + int.from_bytes(data[start : start + 4], "little")
+        yield data[start + 4 : end]
+        start = end
+
+
 def _field(number: int, data: bytes) -> bytes:
     """A field of a protobuf message that holds bytes."""
     return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and content of the fields of a protobuf message, all of which hold bytes."""
+    at = 0
+    while at < len(message):
+        tag, at = _read_varint(message, at)
+        length, at = _read_varint(message, at)
+        if tag & 7 != 2 or at + length > len(message):
+            raise PeerError("the reply is no message of KServe's protocol")
+        yield tag >> 3, message[at : at + length]
+        at += length
 
 
 def _varint(value: int) -> bytes:
@@ -190,3 +206,13 @@ def _varint(value: int) -> bytes:
         encoded.append(value & 0x7F | 0x80)
         value >>= 7
     return bytes([*encoded, value])
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    """A number, and where the message goes on after it."""
+    value = 0
+    for place, byte in enumerate(message[at : at + 10]):
+        value |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return value, at + place + 1
+    raise PeerError("the reply is cut off")

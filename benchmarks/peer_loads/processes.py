@@ -16,6 +16,7 @@ from pathlib import Path
 
 MARK = "GANSERVE_PEER"
 GRACE_S = 15.0
+LAST_GRACE_S = 5.0
 
 _MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ (\S+) (\S+) (\d+)", re.MULTILINE)
 
@@ -74,17 +75,23 @@ class Server:
         return (private + sum(shared.values())) * 1024
 
     def stop(self) -> None:
-        """Asks its first process to end, and ends what is left after that."""
+        """Asks its first process to end, then what that left, and ends what is there after that."""
         self._process.terminate()
-        end_s = time.monotonic() + GRACE_S
-        while time.monotonic() < end_s and (self.is_running() or self.members()):
-            time.sleep(0.1)
-        while members := self.members():
-            for pid in members:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.1)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE_S)
+        self._signal(signal.SIGTERM)
+        end_s = time.monotonic() + LAST_GRACE_S
+        while self.members() and time.monotonic() < end_s:
+            time.sleep(0.05)
+        while self.members():
+            self._signal(signal.SIGKILL)
+            time.sleep(0.05)
         self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self.members():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import os
-from typing import Any
 
 import litserve
 import numpy as np

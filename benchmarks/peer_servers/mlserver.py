@@ -7,8 +7,6 @@ travel as tensors of bytes, an element a row.
 from __future__ import annotations
 
 import asyncio
-import os
-from typing import Any
 
 from mlserver import MLModel, MLServer, ModelSettings, Settings
 from mlserver.settings import ModelParameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 
 import numpy as np
 from pytriton.decorators import batch
@@ -16,6 +17,7 @@ MAX_ROWS = 64
 
 def main() -> None:
     path, port = arguments()
+    _let_triton_find_this_python()
     model = Model(path, num_threads=1)
 
     @batch
@@ -41,6 +43,12 @@ def main() -> None:
             config=ModelConfig(max_batch_size=MAX_ROWS, batcher=DynamicBatcher()),
         )
         triton.serve()
+
+
+def _let_triton_find_this_python() -> None:
+    """Triton's processes of Python must load the library of the Python whose modules they import."""
+    folders = [sysconfig.get_config_var("LIBDIR"), os.environ.get("LD_LIBRARY_PATH")]
+    os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, folders))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ MAX_REQUESTS = 64
 MAX_WAIT_S = 0.001
 
 
-@serve.deployment(num_replicas=os.cpu_count() or 1, max_ongoing_requests=2 * MAX_REQUESTS)
 class Generator:
     """Takes latents and gives images, both as bytes."""
 
@@ -36,9 +35,10 @@ class Generator:
 
 def main() -> None:
     path, port = arguments()
-    ray.init(include_dashboard=False, configure_logging=False)
+    ray.init(include_dashboard=False, configure_logging=False, _node_ip_address="127.0.0.1")
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(Generator.bind(path), blocking=True)
+    deployment = serve.deployment(num_replicas=os.cpu_count() or 1, max_ongoing_requests=2 * MAX_REQUESTS)
+    serve.run(deployment(Generator).bind(path), blocking=True)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 
 from peer_servers.model import Model, arguments
 
-NUM_THREADS = 64
+NUM_THREADS = 16
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
         return model(model.rows_of(latents)).tobytes()
 
     server = grpc.server(ThreadPoolExecutor(NUM_THREADS), options=[("grpc.max_receive_message_length", -1)])
-    handlers = {"Generate": grpc.unary_unary_rpc_method_handler(generate)}
+    handlers: dict[str, Any] = {"Generate": grpc.unary_unary_rpc_method_handler(generate)}
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("Images", handlers)])
     server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
