@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_ser
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
         return [outcome if isinstance(outcome, BaseException) else outcome.numpy() for outcome in outcomes]
 
-    with start_server(models, "--max-queued-rows", "64", "--lanes", "1") as server:
+    with start_server(models, "--max-queued-rows", "64", "--lanes", "1", "--max-batch", "1") as server:
         outcomes = asyncio.run(crowd(server.address))
         refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         assert refused
@@ -47,7 +48,7 @@ def test_a_crowd_that_asks_again_is_answered(models: Path, start_server: StartSe
         async with AsyncClient(address, model="digits", timeout_s=60, on_retry=events.append) as client:
             return sum(map(len, await asyncio.gather(*(client.generate(60, seed=seed) for seed in range(100)))))
 
-    with start_server(models, "--max-queued-rows", "64", "--lanes", "1") as server:
+    with start_server(models, "--max-queued-rows", "64", "--lanes", "1", "--max-batch", "1") as server:
         assert asyncio.run(crowd(server.address)) == 6_000
     assert events
     assert all(event.pause_s >= (event.error.retry_after_s or 0.0) for event in events)
@@ -160,8 +161,10 @@ def test_more_calls_than_allowed_are_told_to_come_back(models: Path, start_serve
 def wait_for_room(stub: GeneratorServiceStub) -> None:
     """Until the server has noticed that callers left: all of the budget can be had again."""
     query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=5000))
-    for _ in range(100):
+    end_s = time.monotonic() + 60
+    while time.monotonic() < end_s:
         calls = [stub.Generate.future(GenerateRequest(query=query), timeout=30) for _ in range(3)]
         if all(call.exception() is None for call in calls):
             return
-    raise AssertionError("the server never gave the room back")
+        time.sleep(0.5)  # so that streams have their turn of the replies
+    raise AssertionError(f"the server never gave the room back: {[call.exception() for call in calls]}")

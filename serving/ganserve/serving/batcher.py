@@ -116,14 +116,28 @@ class Batcher:
             OverloadedError: there is no room for them, or too much waits before them.
             DeadlineError: the deadline would pass before they could be done, even if nothing else waited.
         """
-        if not self._budget.has_room(num_rows, caller.priority):
-            admitted, limit = self._budget.taken, self._budget.limit_of(caller.priority)
+        self._check_room(num_rows, caller.priority)
+        self._check_time(num_rows, caller)
+
+    def check_stream(self, num_rows: int, caller: Caller) -> None:
+        """Whether a stream may begin whose first part has so many rows. Raises as `check_admission` does.
+
+        It need not find room among bulk rows, since its parts wait for that.
+        """
+        self._check_room(num_rows, Priority.INTERACTIVE)
+        self._check_time(num_rows, caller)
+
+    def _check_room(self, num_rows: int, priority: Priority) -> None:
+        if not self._budget.has_room(num_rows, priority):
+            admitted, limit = self._budget.taken, self._budget.limit_of(priority)
             raise OverloadedError(
                 f"{admitted} rows are queued and {num_rows} more would exceed the {limit} that this server queues"
-                f"{' for bulk requests' if caller.priority is Priority.BULK else ''}; "
+                f"{' for bulk requests' if priority is Priority.BULK else ''}; "
                 "try again shortly, or with fewer samples",
                 retry_after_s=max(_MIN_RETRY_S, admitted * self._pace.row_s),
             )
+
+    def _check_time(self, num_rows: int, caller: Caller) -> None:
         left_s = self._max_wait_s if caller.deadline_s is None else caller.deadline_s - self._clock()
         alone_s = self._dispatcher.expected_s(self, num_rows * self._row_s)
         if alone_s > left_s:

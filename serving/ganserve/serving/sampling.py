@@ -43,7 +43,7 @@ async def make_parts(
     queue or reply budget makes it wait instead of failing it. A part holds its bytes of the reply budget until the next
     one is asked for.
     """
-    model.batcher.check_admission(min(part_size, source.count), caller)
+    model.batcher.check_stream(min(part_size, source.count), caller)
     starts = iter(range(0, source.count, part_size))
     under_way: deque[asyncio.Task[Made]] = deque()
     taken: set[int] = set()

@@ -340,6 +340,7 @@ def test_bulk_is_refused_while_there_is_still_room_for_interactive_rows() -> Non
             with pytest.raises(OverloadedError, match="1 more would exceed the 4 that this server queues for bulk"):
                 batcher.check_admission(1, bulk)
             batcher.check_admission(4, Caller(client="a"))
+            batcher.check_stream(4, bulk)
 
     run(story, max_queued_rows=8)
 
