@@ -6,7 +6,7 @@
 
 Each of the others runs in an environment of its own under build/peers, made of the packages that
 benchmarks/peer_servers/requirements pins, and is alone with ours while it is measured. Of each load it takes a turn,
-and ours takes one right after it by each way of asking; ratios are between turns that followed each other. Load and
+and ours takes one beside it by each way of asking; ratios are between turns that followed each other. Load and
 servers share the machine, and all are asked at 127.0.0.1, though Ray listens on the machine's other addresses, too.
 Before they are measured, all must give the images of one request right. The images are those of the latents in the
 request; ours is asked so, too, and by address, which is how its client asks, and with calls that travel together.

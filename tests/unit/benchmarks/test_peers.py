@@ -74,13 +74,13 @@ def grpc_server(generate: Callable[[bytes, grpc.ServicerContext], bytes]) -> Ite
         server.stop(None).wait()
 
 
-def over_http(reply: bytes, load: Callable[[int], Load]) -> Any:
+def over_http(reply: bytes, load: Callable[[int], Load], *, replies_a_connection: int = 2**20) -> Any:
     """What a load finds where every request gets this reply."""
     answering: list[asyncio.Task[None]] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(EOFError, ConnectionError):
-            while True:
+            for _ in range(replies_a_connection):
                 head = await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(int(head.split(b"Content-Length: ")[1].split()[0]))
                 writer.write(reply)
@@ -161,6 +161,13 @@ def test_a_reply_of_another_size_ends_the_load(num_bytes: int) -> None:
 def test_replies_of_the_right_size_are_counted() -> None:
     reply = b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\n\r\n" + bytes(128)
     assert over_http(reply, lambda port: load_of(port, "ray")).images_per_s > 0
+
+
+def test_a_connection_that_was_closed_between_requests_is_opened_again() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\n\r\n" + bytes(128)
+    assert over_http(reply, lambda port: load_of(port, "ray"), replies_a_connection=1).images_per_s > 0
+    with pytest.raises(PeerError, match=r"^the connection broke: .+$"):
+        over_http(reply, lambda port: load_of(port, "ray"), replies_a_connection=0)
 
 
 def test_nobody_there_is_told_in_a_line() -> None:
