@@ -37,6 +37,8 @@ from peer_loads.contest import Contest, compare
 from servers import export_untrained
 
 BUILD = Path(__file__).resolve().parents[1] / "build" / "peers"
+LEAST_WIDTH = 140
+"""Of what is printed to a file."""
 
 
 def main(
@@ -92,7 +94,8 @@ def main(
 
 def show(found: Comparison, title: str) -> None:
     console = Console()
-    console = console if console.is_terminal else Console(width=160)
+    if not console.is_terminal:
+        console.width = max(console.width, LEAST_WIDTH)
     limit = statistics.median(found.limits)
     console.print(f"{title}\nlimit in one process: {Spread.of(found.limits):,.0f} images/s", highlight=False)
     for load in found.loads:

@@ -246,3 +246,10 @@ def test_all_that_a_server_started_is_weighed_and_ends_with_it(tmp_path: Path) -
 def test_what_needs_no_packages_of_its_own_runs_here(tmp_path: Path) -> None:
     assert python_of("threads", tmp_path / "threads") == sys.executable
     assert not list(tmp_path.iterdir())
+
+
+def test_packages_that_cannot_be_had_are_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "absent.txt").write_text("./nowhere\n")
+    monkeypatch.setattr("peer_loads.environments.REQUIREMENTS", tmp_path)
+    with pytest.raises(PeerError, match=r"^absent cannot be installed: ERROR: [^\n]*nowhere[^\n]*$"):
+        python_of("absent", tmp_path / "environment")
