@@ -170,6 +170,18 @@ def test_a_connection_that_was_closed_between_requests_is_opened_again() -> None
         over_http(reply, lambda port: load_of(port, "ray"), replies_a_connection=0)
 
 
+def test_calls_longer_than_the_load_count_by_their_part_in_it() -> None:
+    def generate(_: bytes, __: grpc.ServicerContext) -> bytes:
+        time.sleep(0.4)
+        return bytes(128)
+
+    with grpc_server(generate) as port:
+        figures = asyncio.run(call(load_of(port, "threads")))
+    assert figures.p50_ms >= 400
+    most = 2 * 2 / 0.4  # two callers, two images a call
+    assert 0 < figures.images_per_s <= most
+
+
 def test_nobody_there_is_told_in_a_line() -> None:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
