@@ -6,7 +6,7 @@
 
 Each of the others runs in an environment of its own under build/peers, made of the packages that
 benchmarks/peer_servers/requirements pins, and is alone with ours while it is measured. Of each load it takes a turn,
-and ours takes one right after it by each way of asking; ratios are between turns that followed each other. Load and
+and ours takes one beside it by each way of asking; ratios are between turns that followed each other. Load and
 servers share the machine, and all are asked at 127.0.0.1, though Ray listens on the machine's other addresses, too.
 Before they are measured, all must give the images of one request right. The images are those of the latents in the
 request; ours is asked so, too, and by address, which is how its client asks, and with calls that travel together.
@@ -37,6 +37,8 @@ from peer_loads.contest import Contest, compare
 from servers import export_untrained
 
 BUILD = Path(__file__).resolve().parents[1] / "build" / "peers"
+LEAST_WIDTH = 140
+"""Of what is printed to a file."""
 
 
 def main(
@@ -92,7 +94,8 @@ def main(
 
 def show(found: Comparison, title: str) -> None:
     console = Console()
-    console = console if console.is_terminal else Console(width=160)
+    if not console.is_terminal:
+        console.width = max(console.width, LEAST_WIDTH)
     limit = statistics.median(found.limits)
     console.print(f"{title}\nlimit in one process: {Spread.of(found.limits):,.0f} images/s", highlight=False)
     for load in found.loads:

@@ -30,10 +30,8 @@ async def connected(form: Form, port: int, num_callers: int) -> AsyncIterator[li
             yield [_OverGrpc(channel, form.target)] * num_callers
         return
     path, body_type = form.target.split()
-    opened = [_OverHttp(path, body_type) for _ in range(num_callers)]
+    opened = [_OverHttp(port, path, body_type) for _ in range(num_callers)]
     try:
-        for connection in opened:
-            await connection.open(port)
         yield list(opened)
     finally:
         for connection in opened:
@@ -57,37 +55,56 @@ class _OverHttp:
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter | None = None
 
-    def __init__(self, path: str, body_type: str) -> None:
+    def __init__(self, port: int, path: str, body_type: str) -> None:
+        self._port = port
         self._head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {body_type}\r\nContent-Length: ".encode()
         )
 
-    async def open(self, port: int) -> None:
+    async def ask(self, request: bytes) -> bytes:
         try:
-            self._reader, self._writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
-        except OSError as error:
-            raise PeerError(str(error)) from None
+            async with asyncio.timeout(TIMEOUT_S):
+                status, reply = await self._exchange(self._head + b"%d\r\n\r\n" % len(request) + request)
+        except TimeoutError:
+            raise PeerError(f"no reply in {TIMEOUT_S:g} s") from None
+        except (OSError, EOFError) as error:
+            raise PeerError(f"the connection broke: {error}") from None
+        if status.split()[1] != "200":
+            raise PeerError(f"{status}: {reply[:200].decode(errors='replace')}")
+        return reply
 
     async def close(self) -> None:
         if self._writer:
             self._writer.close()
             with suppress(OSError):
                 await self._writer.wait_closed()
+            self._writer = None
 
-    async def ask(self, request: bytes) -> bytes:
-        assert self._writer  # noqa: S101
+    async def _exchange(self, request: bytes) -> tuple[str, bytes]:
+        """Status line and body of a reply. A connection that was closed as it lay idle is opened again."""
+        if self._writer:
+            with suppress(_IdleConnectionClosedError):
+                return await self._over(self._writer, request)
+            await self.close()
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port, limit=2**20)
+        return await self._over(self._writer, request)
+
+    async def _over(self, writer: asyncio.StreamWriter, request: bytes) -> tuple[str, bytes]:
         try:
-            async with asyncio.timeout(TIMEOUT_S):
-                self._writer.write(self._head + b"%d\r\n\r\n" % len(request) + request)
-                status, *fields = (await self._reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
-                lengths = [field.split(b":")[1] for field in fields if field.lower().startswith(b"content-length:")]
-                if not lengths:
-                    raise PeerError(f"{status.decode()}, without a length")
-                reply = await self._reader.readexactly(int(lengths[0]))
-        except TimeoutError:
-            raise PeerError(f"no reply in {TIMEOUT_S:g} s") from None
-        except (OSError, EOFError) as error:
-            raise PeerError(f"the connection broke: {error}") from None
-        if status.split()[1] != b"200":
-            raise PeerError(f"{status.decode()}: {reply[:200].decode(errors='replace')}")
-        return reply
+            writer.write(request)
+            head = await self._reader.readuntil(b"\r\n\r\n")
+        except ConnectionResetError as error:
+            raise _IdleConnectionClosedError(str(error)) from None
+        except asyncio.IncompleteReadError as error:
+            if error.partial:
+                raise
+            raise _IdleConnectionClosedError("closed without a reply") from None
+        status, *fields = head.decode("latin-1").split("\r\n")
+        lengths = [field.split(":")[1] for field in fields if field.lower().startswith("content-length:")]
+        if not lengths:
+            raise PeerError(f"{status}, without a length")
+        return status, await self._reader.readexactly(int(lengths[0]))
+
+
+class _IdleConnectionClosedError(ConnectionError):
+    """The server closed a connection before it began to reply."""

@@ -74,7 +74,7 @@ class Contestant:
 
 
 def compare(contest: Contest, on_progress: OnProgress) -> Comparison:
-    """Measures all servers; the order of the peers changes from round to round.
+    """Measures all servers; the order of all turns changes from round to round.
 
     Raises:
         PeerError: a server cannot be installed, does not start, or answers with something else than the images.
@@ -88,7 +88,7 @@ def compare(contest: Contest, on_progress: OnProgress) -> Comparison:
                 with turn.answering(peer, command) as other:
                     turn.found.limits.append(turn.limit())
                     for load in contest.loads:
-                        turn.take(load, ours, other)
+                        turn.take(load, ours, other, backwards=number % 2 == 1)
                     turn.weigh(other)
             turn.weigh(ours)
     return turn.found
@@ -136,10 +136,10 @@ class _Turns:
         rates = _run_module("limit", str(self._contest.file), str(self._contest.turn_s / 2))
         return float(max(json.loads(rates)))
 
-    def take(self, load: CallersLoad, ours: Contestant, other: Contestant) -> None:
-        """A turn of a peer, and then ours by each way of asking."""
-        figures = {other.name: self._measure(load, other.name, other)}
-        figures |= {way: self._measure(load, way, ours) for way in load.ways()}
+    def take(self, load: CallersLoad, ours: Contestant, other: Contestant, *, backwards: bool) -> None:
+        """A turn of a peer, and of ours by each way of asking."""
+        ways = [(other.name, other), *((way, ours) for way in load.ways())]
+        figures = {form: self._measure(load, form, server) for form, server in (ways[::-1] if backwards else ways)}
         self.found.turns.setdefault(load.name, {}).setdefault(other.name, []).append(figures)
 
     def weigh(self, contestant: Contestant) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 MARK = "GANSERVE_PEER"
 GRACE_S = 15.0
 LAST_GRACE_S = 5.0
+PORTS = range(20_000, 29_000)
 
 _MAPPING = re.compile(r"^[0-9a-f]+-[0-9a-f]+ \S+ (\S+) (\S+) (\d+)", re.MULTILINE)
 
@@ -105,18 +106,24 @@ def running(command: Sequence[str], environment: Mapping[str, str], log: Path) -
 
 
 def free_ports(number: int) -> int:
-    """The first of as many ports in a row that nobody listens on."""
+    """The first of as many ports in a row that nobody has.
+
+    They are not of those that the system gives to outgoing connections, which may take them before a server does.
+    """
     while True:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            if all(map(_is_free, range(port + 1, port + number))):
-                return port
+        first = secrets.choice(PORTS)
+        if all(map(_is_free, range(first, first + number))):
+            return first
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as one:
-        return port < 2**16 and one.connect_ex(("127.0.0.1", port)) != 0
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        try:
+            one.bind(("", port))
+        except OSError:
+            return False
+        return True
 
 
 def _all_processes() -> Iterator[tuple[int, int, int]]:

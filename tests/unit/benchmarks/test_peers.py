@@ -74,13 +74,13 @@ def grpc_server(generate: Callable[[bytes, grpc.ServicerContext], bytes]) -> Ite
         server.stop(None).wait()
 
 
-def over_http(reply: bytes, load: Callable[[int], Load]) -> Any:
+def over_http(reply: bytes, load: Callable[[int], Load], *, replies_a_connection: int = 2**20) -> Any:
     """What a load finds where every request gets this reply."""
     answering: list[asyncio.Task[None]] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(EOFError, ConnectionError):
-            while True:
+            for _ in range(replies_a_connection):
                 head = await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(int(head.split(b"Content-Length: ")[1].split()[0]))
                 writer.write(reply)
@@ -163,6 +163,25 @@ def test_replies_of_the_right_size_are_counted() -> None:
     assert over_http(reply, lambda port: load_of(port, "ray")).images_per_s > 0
 
 
+def test_a_connection_that_was_closed_between_requests_is_opened_again() -> None:
+    reply = b"HTTP/1.1 200 OK\r\nContent-Length: 128\r\n\r\n" + bytes(128)
+    assert over_http(reply, lambda port: load_of(port, "ray"), replies_a_connection=1).images_per_s > 0
+    with pytest.raises(PeerError, match=r"^the connection broke: .+$"):
+        over_http(reply, lambda port: load_of(port, "ray"), replies_a_connection=0)
+
+
+def test_calls_longer_than_the_load_count_by_their_part_in_it() -> None:
+    def generate(_: bytes, __: grpc.ServicerContext) -> bytes:
+        time.sleep(0.4)
+        return bytes(128)
+
+    with grpc_server(generate) as port:
+        figures = asyncio.run(call(load_of(port, "threads")))
+    assert figures.p50_ms >= 400
+    most = 2 * 2 / 0.4  # two callers, two images a call
+    assert 0 < figures.images_per_s <= most
+
+
 def test_nobody_there_is_told_in_a_line() -> None:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -239,3 +258,10 @@ def test_all_that_a_server_started_is_weighed_and_ends_with_it(tmp_path: Path) -
 def test_what_needs_no_packages_of_its_own_runs_here(tmp_path: Path) -> None:
     assert python_of("threads", tmp_path / "threads") == sys.executable
     assert not list(tmp_path.iterdir())
+
+
+def test_packages_that_cannot_be_had_are_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "absent.txt").write_text("./nowhere\n")
+    monkeypatch.setattr("peer_loads.environments.REQUIREMENTS", tmp_path)
+    with pytest.raises(PeerError, match=r"^absent cannot be installed: ERROR: [^\n]*nowhere[^\n]*$"):
+        python_of("absent", tmp_path / "environment")
