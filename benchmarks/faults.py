@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,15 +19,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cyclopts
 import grpc
 from rich.console import Console
 from rich.table import Table
 
+from command import run
 from ganserve.client.benchmark.load import STREAM_SAMPLES, Outcomes, RequestKind, Requests, percentile_ms
 from ganserve.client.benchmark.load import closed_loop as any_closed_loop
 from ganserve.client.benchmark.load import open_loop as any_open_loop
-from ganserve.contract.errors import GanserveError
 from ganserve.v1.generator_pb2 import ModelSelector
 from servers import export_untrained, serving
 
@@ -205,7 +203,4 @@ def main(*, seconds: float = 5.0) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        cyclopts.run(main)
-    except GanserveError as error:
-        sys.exit(f"error: {error}")
+    run(main)

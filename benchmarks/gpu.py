@@ -12,19 +12,18 @@ from __future__ import annotations
 
 import json
 import statistics
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import cyclopts
 import onnxruntime
 import torch
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from command import run
 from ganserve.contract.bundle import (
     IMAGES_OUTPUT,
     MODEL_FILE,
@@ -32,7 +31,6 @@ from ganserve.contract.bundle import (
     golden_rows,
     read_verified,
 )
-from ganserve.contract.errors import GanserveError
 from ganserve.contract.manifest import read_manifest
 from ganserve.exporter.benchmark import Spread
 from ganserve.exporter.benchmark.contestants import Bundle, Contestant, PyTorch, fresh_generator
@@ -145,7 +143,4 @@ def print_tables(found: Mapping[int, Mapping[str, list[float]]]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        cyclopts.run(main)
-    except GanserveError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import cyclopts
 from rich.console import Console
 
-from ganserve.contract.errors import ConfigError, GanserveError
+from command import run
+from ganserve.contract.errors import ConfigError
 from servers import export_untrained, serving
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -155,7 +155,4 @@ def plot_file(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    try:
-        cyclopts.run(main)
-    except GanserveError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import cyclopts
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from command import run
 from ganserve.client import AsyncClient
-from ganserve.contract.errors import GanserveError
 from ganserve.exporter.benchmark import Spread
 from servers import export_untrained, serving
 
@@ -106,7 +104,4 @@ def show(rates: dict[str, list[list[float]]], model: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        cyclopts.run(main)
-    except GanserveError as error:
-        sys.exit(f"error: {error}")
+    run(main)

@@ -10,7 +10,6 @@ does not depend on what the weights have learnt.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,15 +17,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import cyclopts
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from command import run
 from ganserve.client import Client
 from ganserve.client.benchmark.load import LoadGenerator, RequestKind
 from ganserve.contract.bundle import MODEL_FILE
-from ganserve.contract.errors import ConfigError, GanserveError
+from ganserve.contract.errors import ConfigError
 from ganserve.contract.measurements import Spread
 from servers import export_untrained, serving
 
@@ -116,7 +115,4 @@ def show(starts: dict[str, list[Start]], files_mb: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        cyclopts.run(main)
-    except GanserveError as error:
-        sys.exit(f"error: {error}")
+    run(main)

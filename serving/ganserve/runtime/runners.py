@@ -142,5 +142,6 @@ def open_session(model: bytes, options: Any, providers: list[Any], *, source: st
         session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
         raise ArtifactError(f"ONNX Runtime cannot load {source}: {one_line(error)}") from error
+    # Kept for a fallback, which is off, and as large as the model.
     session._model_bytes = None
     return session

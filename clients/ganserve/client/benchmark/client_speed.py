@@ -18,6 +18,7 @@ from ganserve.contract.errors import ConfigError, OverloadedError
 from ganserve.contract.measurements import Spread
 
 from .contestants import PlainRequests, batches, single_samples, stream
+from .limits import LONGEST_TURN_S, check_size
 from .load import RequestKind
 from .turns import Contestant, Turn, take_turn
 
@@ -28,7 +29,6 @@ LOADER: Final = "DataLoader"
 SINGLE: Final = "one sample a call"
 
 _IN_FLIGHT: Final = (2, 4, 8, 16)
-_LONGEST_TURN_S: Final = 3600
 _SEED_BITS: Final = 53
 
 
@@ -125,15 +125,11 @@ def measure(
 
 
 def _check(settings: Settings, model: ModelInfo) -> None:
-    if min(settings.num_rounds, settings.size, settings.prefetch) < 1 or not 0 < settings.turn_s <= _LONGEST_TURN_S:
+    if min(settings.num_rounds, settings.size, settings.prefetch) < 1 or not 0 < settings.turn_s <= LONGEST_TURN_S:
         raise ConfigError("--rounds, --size, --prefetch and --seconds must all be positive, and a turn below an hour")
     if settings.num_workers < 0:
         raise ConfigError("--workers must be 0, for none, or more")
-    if settings.size > model.max_samples_per_request:
-        raise ConfigError(
-            f"--size is {settings.size}, and the server makes at most {model.max_samples_per_request} samples of "
-            f"{short_name(model.identity)} for one request"
-        )
+    check_size(settings.size, model)
 
 
 def _ways(client: Client, settings: Settings) -> dict[str, Contestant]:

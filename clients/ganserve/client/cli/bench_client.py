@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from pathlib import Path
@@ -12,15 +11,13 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from ganserve.client._client import Client
-from ganserve.client._transport.addresses import parse_addresses
 from ganserve.client.benchmark import BATCHES, LOADER, PLAIN, ClientSpeed, Settings, measure
 from ganserve.contract.extras import install_advice
-from ganserve.contract.files import new_file
 from ganserve.contract.measurements import Spread
 
+from .measuring import open_only_server, write_figures
 from .progress import showing_turns
-from .source import find_model, show_waiting, split_digest
+from .source import show_waiting
 
 
 def bench_client(
@@ -57,16 +54,14 @@ def bench_client(
     """
     show_waiting()
     settings = Settings(size=size, prefetch=prefetch, num_workers=workers, num_rounds=rounds, turn_s=seconds)
-    (only_address,) = parse_addresses(address)
-    name, beginning = split_digest(model)
-    with Client(only_address, model=name, timeout_s=timeout) as client:
-        find_model(client, beginning)
-        with showing_turns() as on_progress:
-            speed = measure(client, only_address, settings, on_progress)
+    with (
+        open_only_server(address, model, timeout_s=timeout) as (client, only_address),
+        showing_turns() as on_progress,
+    ):
+        speed = measure(client, only_address, settings, on_progress)
     _print_table(speed, Console())
     if json_file is not None:
-        with new_file(json_file) as file:
-            file.write_text(json.dumps(speed.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_figures(speed.to_dict(), json_file)
 
 
 def _print_table(speed: ClientSpeed, console: Console) -> None:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from ganserve.client._client import Client
-from ganserve.client._transport.addresses import parse_addresses
 from ganserve.client.benchmark.server import LoadName, Settings, check_plot, measure, write_plot
-from ganserve.contract.files import new_file
 
+from .measuring import open_only_server, write_figures
 from .progress import showing_turns
 from .server_tables import print_tables
-from .source import find_model, show_waiting, split_digest
+from .source import show_waiting
 
 
 def bench_server(
@@ -75,15 +72,13 @@ def bench_server(
         timeout_s=timeout,
         server_pid=server_pid,
     )
-    (only_address,) = parse_addresses(address)
-    name, beginning = split_digest(model)
-    with Client(only_address, model=name, timeout_s=timeout) as client:
-        find_model(client, beginning)
-        with showing_turns() as on_progress:
-            speed = measure(client, only_address, settings, on_progress)
+    with (
+        open_only_server(address, model, timeout_s=timeout) as (client, only_address),
+        showing_turns() as on_progress,
+    ):
+        speed = measure(client, only_address, settings, on_progress)
     print_tables(speed, Console())
     if json_file is not None:
-        with new_file(json_file) as file:
-            file.write_text(json.dumps(speed.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_figures(speed.to_dict(), json_file)
     if plot is not None:
         write_plot(speed, plot)

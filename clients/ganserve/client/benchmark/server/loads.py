@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client._samples.model_info import ModelInfo
+from ganserve.client.benchmark.limits import LONGEST_TURN_S, check_size
 from ganserve.client.benchmark.load import RequestKind
 from ganserve.contract.errors import ConfigError
 from ganserve.v1.model_pb2 import ModelIdentity
@@ -16,8 +17,6 @@ LoadName = Literal["closed", "open", "streams", "replies"]
 OPEN_PERCENTS: Final = (20, 50, 80, 100, 120, 200, 300)
 REPLY_MIB: Final = (1, 8, 32)
 BYTES_PER_MIB: Final = 2**20
-
-_LONGEST_TURN_S: Final = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +110,8 @@ def check(settings: Settings, model: ModelInfo) -> None:
     """Raises ConfigError for a number that cannot be used."""
     if not settings.loads:
         raise ConfigError("--loads names no load; give some of closed, open, streams and replies")
-    if min(settings.num_rounds, settings.size, settings.num_processes) < 1 or not 0 < settings.turn_s < _LONGEST_TURN_S:
+    if min(settings.num_rounds, settings.size, settings.num_processes) < 1 or not 0 < settings.turn_s < LONGEST_TURN_S:
         raise ConfigError("--rounds, --size, --processes and --seconds must all be positive, and a turn below an hour")
-    if not 0 < settings.deadline_s < _LONGEST_TURN_S:
+    if not 0 < settings.deadline_s < LONGEST_TURN_S:
         raise ConfigError("--deadline must be positive, and below an hour")
-    if settings.size > model.max_samples_per_request:
-        raise ConfigError(
-            f"--size is {settings.size}, and the server makes at most {model.max_samples_per_request} samples of "
-            f"{short_name(model.identity)} for one request"
-        )
+    check_size(settings.size, model)

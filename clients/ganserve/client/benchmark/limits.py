@@ -1,0 +1,19 @@
+"""What every measurement holds its settings to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.contract.errors import ConfigError
+
+LONGEST_TURN_S: Final = 3600
+
+
+def check_size(size: int, model: ModelInfo) -> None:
+    """Raises ConfigError where the server does not make so many samples of a model for one request."""
+    if size > model.max_samples_per_request:
+        raise ConfigError(
+            f"--size is {size}, and the server makes at most {model.max_samples_per_request} samples of "
+            f"{short_name(model.identity)} for one request"
+        )

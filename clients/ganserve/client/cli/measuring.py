@@ -1,0 +1,42 @@
+"""What the commands that measure a server have in common: whom they ask, and where their figures go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ganserve.client._client import Client
+from ganserve.client._transport.addresses import parse_addresses
+from ganserve.contract.files import new_file
+
+from .source import find_model, split_digest
+
+
+@contextmanager
+def open_only_server(address: str, model: str, *, timeout_s: float) -> Iterator[tuple[Client, str]]:
+    """A client of one model of one server, which answers, and the address as `parse_addresses` gives it.
+
+    Args:
+        address: of the server.
+        model: name, ``name:version`` or ``name:version@digest``.
+        timeout_s: as for `Client`.
+
+    Raises:
+        ConfigError: an address or a digest that cannot be used.
+        PreconditionError: the server does not have the model that the digest behind the @ says.
+        RequestError: as `Client.get_model` does.
+    """
+    (only_address,) = parse_addresses(address)
+    name, beginning = split_digest(model)
+    with Client(only_address, model=name, timeout_s=timeout_s) as client:
+        find_model(client, beginning)
+        yield client, only_address
+
+
+def write_figures(figures: dict[str, Any], path: Path) -> None:
+    """Writes plain JSON values to a file, whole or not at all."""
+    with new_file(path) as file:
+        file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
