@@ -5,7 +5,8 @@ lane is free: plan (`scheduler`), gather and execute (on a lane), settle (hand e
 row holds and what is made of it is not looked at here.
 
 A thread that wakes up takes as long as a small model's run. So rows that take less than `_SHORT_S` also gather while a
-run as short is under way, and a job that is alone and tiny runs on the event loop itself.
+run as short is under way, and a job that is alone and tiny runs on the event loop itself. Where many tiny jobs come at
+once, they are given a moment to arrive (`anticipation`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.sources import Source, draw_rows
 
 from .admission import Budget
+from .anticipation import Anticipation
 from .dispatcher import Dispatcher
 from .pace import Pace
 from .scheduler import Batch, Caller, Job, Priority, RowQueue, Slice, best_batch_size
@@ -36,6 +38,7 @@ _failures = ThrottledLog(logging.getLogger(__name__))
 _MIN_RETRY_S: Final = 0.05
 _SHORT_S: Final = 1e-3
 _TINY_S: Final = 0.3e-3
+_GATHERED_S: Final = 4e-3
 _HOPEFUL: Final = 0.8  # the part of the time left that may be planned for: estimates are no promises
 
 
@@ -90,6 +93,7 @@ class Batcher:
         self._num_running = 0
         self._row_s = engine.cost_s(engine.max_batch) / engine.max_batch
         self._pace = Pace(self._row_s / engine.lanes.num_lanes)
+        self._anticipation = Anticipation(dispatcher.launch)
         self._closed = False
         dispatcher.add(self)
 
@@ -102,7 +106,8 @@ class Batcher:
     def wants_lane(self) -> bool:
         """Whether rows wait that a further lane should run."""
         is_short = max(self._queue.num_rows, self._num_running) * self._row_s < _SHORT_S
-        return bool(self._queue.num_rows) and not (self._num_running and is_short)
+        is_held_back = self._anticipation.expects_more or (self._num_running and is_short)
+        return bool(self._queue.num_rows) and not is_held_back
 
     @property
     def queued_s(self) -> float:
@@ -194,6 +199,8 @@ class Batcher:
         future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         self._pending[job] = _Pending(future, count)
         self._queue.add(job)
+        is_few_and_tiny = self._row_s < _TINY_S and self.queued_s < _GATHERED_S
+        self._anticipation.join(len(self._pending), is_worth_it=is_few_and_tiny)
         try:
             self._dispatcher.launch()
             return await future

@@ -139,6 +139,21 @@ def test_longer_rows_take_an_idle_lane_beside_a_run() -> None:
     assert run(story, num_lanes=2, row_s=300e-6).batches == [[0, 1, 2, 3, 4], [5]]
 
 
+@pytest.mark.parametrize(("row_s", "first"), [(60e-6, [*range(9)]), (400e-6, [0])], ids=["tiny", "longer"])
+def test_tiny_jobs_that_come_back_together_run_together(row_s: float, first: list[int]) -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        engine.open()
+        await asyncio.gather(*(double(batcher, i) for i in range(10)))
+        engine.batches.clear()
+        again = []
+        for i in range(10):
+            again.append(asyncio.create_task(double(batcher, i)))
+            await asyncio.sleep(0)
+        await asyncio.gather(*again)
+
+    assert run(story, num_lanes=2, max_batch=16, row_s=row_s).batches[0] == first
+
+
 def test_short_rows_are_not_divided_over_the_lanes() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
         engine.open()
