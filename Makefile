@@ -51,7 +51,7 @@ bench: $(INSTALLED) ## Measure the server against one-by-one runs of the same mo
 
 bench-peers: $(INSTALLED) ## Measure the server beside those of other makers, in environments of their own
 	$(BIN)/python benchmarks/peers.py
-	$(BIN)/python benchmarks/peers.py --shape 64 64 3 --width 40
+	$(BIN)/python benchmarks/peers.py --shape 64 64 3 --width 24
 
 bench-report: $(INSTALLED) ## Run all benchmarks of the server, and write docs/benchmarks.md
 	$(BIN)/python benchmarks/report.py

@@ -10,12 +10,14 @@ callers reach that each have one request under way.
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import statistics
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +116,7 @@ async def beside_streams(address: str, turn_s: float) -> list[Finding]:
             (32, False, "32 streams that nobody reads"),
             (8, True, "8 streams, read as fast as they come"),
         ):
-            async with streaming(address, number, greedy=greedy):
+            with streaming(address, number, greedy=greedy):
                 beside_ms = await median_ms(channel, requests(LARGE, 1), turn_s)
             findings.append(
                 Finding(
@@ -128,18 +130,33 @@ async def beside_streams(address: str, turn_s: float) -> list[Finding]:
     return findings
 
 
-@asynccontextmanager
-async def streaming(address: str, number: int, *, greedy: bool) -> AsyncIterator[None]:
-    """Endless streams by another client, of which nothing but the first reply is read unless they are greedy."""
-    endless = Requests(requests(LARGE, 1)).take_stream(2**40)
-    async with grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        begin: Any = channel.unary_stream(STREAM_SAMPLES)
-        readers = [asyncio.create_task(read(begin(endless), greedy=greedy)) for _ in range(number)]
-        await asyncio.sleep(1.0)
+@contextmanager
+def streaming(address: str, number: int, *, greedy: bool) -> Iterator[None]:
+    """Endless streams by a process of its own, which reads the first reply of each, and all where they are greedy."""
+    processes = multiprocessing.get_context("spawn")
+    begun = processes.Event()
+    puller = processes.Process(target=pull, args=(address, number, greedy, begun), daemon=True)
+    puller.start()
+    try:
+        begun.wait(60)
         yield
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
+    finally:
+        puller.kill()
+        puller.join()
+
+
+def pull(address: str, number: int, greedy: bool, begun: Event) -> None:
+    asyncio.run(read_all(address, number, greedy, begun))
+
+
+async def read_all(address: str, number: int, greedy: bool, begun: Event) -> None:
+    endless = Requests(requests(LARGE, 1)).take_stream(2**40)
+    async with grpc.aio.insecure_channel(address) as channel:
+        begin: Any = channel.unary_stream(STREAM_SAMPLES)
+        streams = [begin(endless) for _ in range(number)]
+        await streams[0].read()
+        begun.set()
+        await asyncio.gather(*(read(stream, greedy=greedy) for stream in streams))
 
 
 async def read(stream: Any, *, greedy: bool) -> None:
@@ -147,6 +164,30 @@ async def read(stream: Any, *, greedy: bool) -> None:
     while greedy:
         await stream.read()
     await asyncio.Event().wait()
+
+
+async def left_behind(address: str) -> list[Finding]:
+    """Callers who leave before they are answered: what they asked for must not hold up the next one."""
+    single, many = requests(LARGE, 1), requests(LARGE, 32)
+    waits_ms = []
+    async with grpc.aio.insecure_channel(address) as channel:
+        each_ms = await median_ms(channel, many, 1.0)
+        for _ in range(5):
+            leaving = asyncio.create_task(any_closed_loop(channel, many, num_callers=32, turn_s=0, timeout_s=30))
+            await asyncio.sleep(0.2)
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+            waits_ms.append(await median_ms(channel, single, 0))
+    seen_ms = statistics.median(waits_ms)
+    return [
+        Finding(
+            f"32 callers of 32 × {LARGE}, {32 * each_ms:,.0f} ms of work",
+            "all leave after 200 ms",
+            f"none of what waits is made: the next sample comes in ≤ {each_ms:.0f} ms",
+            f"{seen_ms:.1f} ms",
+            seen_ms <= each_ms,
+        )
+    ]
 
 
 async def median_ms(channel: grpc.aio.Channel, kind: RequestKind, turn_s: float) -> float:
@@ -180,6 +221,7 @@ async def measure(address: str, turn_s: float) -> list[Finding]:
         findings += await overloaded(channel, requests(LARGE, 8), 0.90, turn_s)
         findings += await overloaded(channel, requests(TINY, 1), 0.60, turn_s)
     findings += await beside_streams(address, turn_s)
+    findings += await left_behind(address)
     findings += await two_models(address, turn_s)
     return findings
 

@@ -1,7 +1,7 @@
 """The server beside others, which serve the same ONNX file.
 
     python benchmarks/peers.py
-    python benchmarks/peers.py --shape 64 64 3 --width 40 --rounds 5 --json peers.json
+    python benchmarks/peers.py --shape 64 64 3 --width 24 --rounds 5 --json peers.json
     python benchmarks/peers.py --peers pytriton,threads --seconds 1
 
 Each of the others runs in an environment of its own under build/peers, made of the packages that

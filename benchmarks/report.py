@@ -3,7 +3,7 @@
     python benchmarks/report.py
     python benchmarks/report.py --parts faults,startup     # measures these again, and keeps the others as they were
 
-Takes half an hour for all parts. What a part printed is kept in docs/benchmarks/, as are the plots.
+Takes an hour for all parts. What a part printed is kept in docs/benchmarks/, as are the plots.
 """
 
 from __future__ import annotations
@@ -79,9 +79,15 @@ PARTS = {
         "python benchmarks/serving.py",
     ),
     "peers": Part(
-        "Beside others",
-        "The same ONNX file on servers of other makers, each alone with ours while it is measured.",
+        "Beside others, tiny images",
+        "The same ONNX file on servers of other makers, each alone with ours while it is measured: DCGAN of 32×32 grey "
+        "pixels, width 8.",
         "python benchmarks/peers.py",
+    ),
+    "peers-large": Part(
+        "Beside others, larger images",
+        "The same with a DCGAN of 64×64 RGB pixels, width 24.",
+        "python benchmarks/peers.py --shape 64 64 3 --width 24",
     ),
 }
 
