@@ -13,6 +13,7 @@ from typing import Any
 from ganserve.runtime.loader import LoadedModel
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
+from .answers import Answers
 from .bundles import advise_import, find_bundles, find_strays
 from .call_gate import CallGate
 from .config import ServingConfig
@@ -46,13 +47,13 @@ class Server:
         self._gate = CallGate(SERVICE_NAME, max_calls=config.max_calls, stall_s=config.stall_s)
         health = Health()
         self._watch = ModelWatch(self._repository, health, SERVICE_NAME)
-        self._service = GeneratorService(
+        self._answers = Answers(
             self._repository,
             workers=self._workers,
             max_reply_bytes=config.max_reply_mib * 1024**2,
             check_model=self._watch.check,
         )
-        self._endpoint = Endpoint(config.listen, self._gate, self._service, health)
+        self._endpoint = Endpoint(config.listen, self._gate, GeneratorService(self._answers), health)
 
     async def serve(self) -> None:
         """Runs until SIGTERM, SIGINT or `stop`.
@@ -86,7 +87,7 @@ class Server:
             _log.info("%s", _describe(model.loaded))
             if self._stopping.is_set():
                 return
-        self._service.state = ModelState.MODEL_STATE_SERVING
+        self._answers.state = ModelState.MODEL_STATE_SERVING
         self._watch.start()
         if self._ready_file is not None:
             self._ready_file.write(self._endpoint.address)
@@ -106,8 +107,8 @@ class Server:
         self._watch.stop()
         if self._ready_file is not None:
             self._ready_file.remove()
-        if self._service.state == ModelState.MODEL_STATE_SERVING:
-            self._service.state = ModelState.MODEL_STATE_DRAINING
+        if self._answers.state == ModelState.MODEL_STATE_SERVING:
+            self._answers.state = ModelState.MODEL_STATE_DRAINING
             _log.info("stopping: calls under way have %g s to finish", self.config.grace_s)
             await self._unless_hurried(asyncio.sleep(self.config.drain_delay_s))
         await self._endpoint.refuse(grace_s=self.config.grace_s)
@@ -115,7 +116,7 @@ class Server:
         await self._endpoint.cut()
         await self._repository.close()
         self._workers.shutdown()
-        if self._service.state == ModelState.MODEL_STATE_DRAINING:
+        if self._answers.state == ModelState.MODEL_STATE_DRAINING:
             _log.info("stopped")
 
     async def _unless_hurried(self, work: Coroutine[Any, Any, Any]) -> None:

@@ -18,6 +18,7 @@ from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 from ganserve.contract.rows import Rows
 from ganserve.runtime.sources import Source
 from ganserve.serving.batcher import Batcher
+from ganserve.serving.answers import Answers
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
 from ganserve.serving.model_watch import ModelWatch
@@ -57,12 +58,10 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
         await repository.open(make_bundle(tmp_path))
         with ThreadPoolExecutor(1) as workers:
             watch = ModelWatch(repository, Health(), SERVICE_NAME)
-            service = GeneratorService(
-                repository, workers=workers, max_reply_bytes=max_reply_bytes, check_model=watch.check
-            )
-            service.state = ModelState.MODEL_STATE_SERVING
+            answers = Answers(repository, workers=workers, max_reply_bytes=max_reply_bytes, check_model=watch.check)
+            answers.state = ModelState.MODEL_STATE_SERVING
             server = grpc.aio.server(interceptors=(CallGate(SERVICE_NAME, max_calls=100, stall_s=60),))
-            server.add_generic_rpc_handlers((service.rpc_handler(),))
+            server.add_generic_rpc_handlers((GeneratorService(answers).rpc_handler(),))
             port = server.add_insecure_port("127.0.0.1:0")
             await server.start()
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

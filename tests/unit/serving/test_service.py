@@ -16,6 +16,7 @@ from ganserve.contract.grpc_keys import CALL_TIMES_KEY, PROFILE_KEY
 from ganserve.runtime.sources import Source, open_source
 from ganserve.serving import scheduler
 from ganserve.serving.batcher import Batcher
+from ganserve.serving.answers import Answers
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
 from ganserve.serving.model_watch import ModelWatch
@@ -46,27 +47,27 @@ if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
 TINY = ModelSelector(name="tiny")
-Story = Callable[[GeneratorService, "GeneratorServiceAsyncStub"], Awaitable[None]]
+Story = Callable[[Answers, "GeneratorServiceAsyncStub"], Awaitable[None]]
 Play = Callable[[Story], None]
 
 
 @pytest.fixture
 def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
-    """Plays a story with a service of its own and a stub for it."""
+    """Plays a story with answers of its own and a stub for them."""
 
     async def run(story: Story) -> None:
         repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=10_000, max_wait_s=30.0)
         await repository.open(make_bundle(tmp_path))
         with ThreadPoolExecutor(1) as workers:
             watch = ModelWatch(repository, Health(), SERVICE_NAME)
-            service = GeneratorService(repository, workers=workers, max_reply_bytes=2**20, check_model=watch.check)
+            answers = Answers(repository, workers=workers, max_reply_bytes=2**20, check_model=watch.check)
             gate = CallGate(SERVICE_NAME, max_calls=100, stall_s=60)
             server = grpc.aio.server(interceptors=(gate,))
-            server.add_generic_rpc_handlers((service.rpc_handler(),))
+            server.add_generic_rpc_handlers((GeneratorService(answers).rpc_handler(),))
             port = server.add_insecure_port("127.0.0.1:0")
             await server.start()
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                await story(service, GeneratorServiceStub(channel))
+                await story(answers, GeneratorServiceStub(channel))
             await server.stop(0)
         await repository.close()
 
@@ -78,8 +79,8 @@ def generate_request(count: int = 1) -> GenerateRequest:
 
 
 def test_every_method_of_the_contract_is_routed(play: Play) -> None:
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:  # noqa: ARG001
-        handler = service.rpc_handler()
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:  # noqa: ARG001
+        handler = GeneratorService(answers).rpc_handler()
         for method in generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].methods:
             routed = handler.service(_CallDetails(f"/{SERVICE_NAME}/{method.name}"))
             assert routed is not None
@@ -92,8 +93,8 @@ def test_scattered_indices_come_in_their_order_in_replies_and_streams(play: Play
     order = [3, 2**64 - 1, 3, 0, 7]
     query = SampleQuery(model=TINY, address=SampleAddress(seed=1, indices=order))
 
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
-        service.state = ModelState.MODEL_STATE_SERVING
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:
+        answers.state = ModelState.MODEL_STATE_SERVING
         whole = (await stub.Generate(GenerateRequest(query=query))).batch
         assert (whole.count, whole.first_index, list(whole.indices)) == (5, 3, order)
         assert list(whole.class_names) == [["cat", "dog", "emu"][label] for label in whole.labels]
@@ -110,8 +111,8 @@ def test_scattered_indices_come_in_their_order_in_replies_and_streams(play: Play
 
 
 def test_too_many_indices_for_one_reply(play: Play) -> None:
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
-        service.state = ModelState.MODEL_STATE_SERVING
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:
+        answers.state = ModelState.MODEL_STATE_SERVING
         address = SampleAddress(seed=1, indices=range(10_000))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Generate(GenerateRequest(query=SampleQuery(model=TINY, address=address)))
@@ -131,8 +132,8 @@ def test_a_request_says_how_urgent_it_is(play: Play, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(scheduler.RowQueue, "add", watch)
 
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
-        service.state = ModelState.MODEL_STATE_SERVING
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:
+        answers.state = ModelState.MODEL_STATE_SERVING
         query = generate_request().query
         for value in (*Priority.values(), 99):
             await stub.Generate(GenerateRequest(query=query, priority=value))  # type: ignore[arg-type]
@@ -154,8 +155,8 @@ def test_whoever_asks_is_told_where_the_time_went(play: Play, form: ImageFormat.
         values = [value for key, value in await call.trailing_metadata() or () if key == CALL_TIMES_KEY]
         return values[0] if values and isinstance(values[0], bytes) else None
 
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
-        service.state = ModelState.MODEL_STATE_SERVING
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:
+        answers.state = ModelState.MODEL_STATE_SERVING
         assert await times_of(stub.Generate(request)) is None
         packed = await times_of(stub.Generate(request, metadata=((PROFILE_KEY, "1"),)))
         assert packed is not None
@@ -172,19 +173,19 @@ class _CallDetails(grpc.HandlerCallDetails):
 
 
 def test_while_models_load_callers_are_told_to_come_back(play: Play) -> None:
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:
         with pytest.raises(grpc.aio.AioRpcError, match="still loading its models") as caught:
             await stub.Generate(generate_request())
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        service.state = ModelState.MODEL_STATE_SERVING
+        answers.state = ModelState.MODEL_STATE_SERVING
         assert (await stub.Generate(generate_request())).batch.count == 1
 
     play(story)
 
 
 def test_a_draining_server_says_so_and_still_answers(play: Play) -> None:
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
-        service.state = ModelState.MODEL_STATE_DRAINING
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:
+        answers.state = ModelState.MODEL_STATE_DRAINING
         reply = await stub.GetModel(GetModelRequest(model=TINY))
         assert reply.model.state == ModelState.MODEL_STATE_DRAINING
         assert (await stub.Generate(generate_request())).batch.count == 1
@@ -198,8 +199,8 @@ def test_what_nobody_foresaw_is_logged_and_not_told(
     async def break_down(*_: object, **__: object) -> None:
         raise RuntimeError("a secret of the server")
 
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
-        service.state = ModelState.MODEL_STATE_SERVING
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:
+        answers.state = ModelState.MODEL_STATE_SERVING
         monkeypatch.setattr(Batcher, "run", break_down)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Generate(generate_request())
@@ -216,8 +217,8 @@ def test_what_nobody_foresaw_is_logged_and_not_told(
 def test_stream_replies_hold_no_more_than_asked_for_and_than_fit(
     play: Play, max_batch_size: int | None, expected: list[int]
 ) -> None:
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
-        service.state = ModelState.MODEL_STATE_SERVING
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:
+        answers.state = ModelState.MODEL_STATE_SERVING
         request = StreamSamplesRequest(query=generate_request(1500).query, max_batch_size=max_batch_size)
         assert [reply.batch.count async for reply in stub.StreamSamples(request)] == expected
 
@@ -233,7 +234,7 @@ def test_long_lists_of_classes_and_indices_are_read_off_the_event_loop(
         readers.append(threading.get_ident())
         return open_source(query, card)
 
-    monkeypatch.setattr("ganserve.serving.service.open_source", read)
+    monkeypatch.setattr("ganserve.serving.answers.open_source", read)
     address = SampleAddress(seed=1, count=2)
     classes = ClassList(classes=[ClassReference(label=1), ClassReference(name="emu")] * 250_000)
     long_queries = (
@@ -242,8 +243,8 @@ def test_long_lists_of_classes_and_indices_are_read_off_the_event_loop(
     )
     weights = [ClassWeight(class_reference=ClassReference(label=2), weight=1)] * 10_000
 
-    async def story(service: GeneratorService, stub: GeneratorServiceAsyncStub) -> None:
-        service.state = ModelState.MODEL_STATE_SERVING
+    async def story(answers: Answers, stub: GeneratorServiceAsyncStub) -> None:
+        answers.state = ModelState.MODEL_STATE_SERVING
         await stub.Generate(generate_request())
         assert readers == [threading.get_ident()]
         reply = await stub.Generate(GenerateRequest(query=long_queries[0]))

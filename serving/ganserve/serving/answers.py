@@ -1,0 +1,182 @@
+"""What the server answers, whatever the protocol: its models, and samples of them.
+
+Knows neither gRPC nor HTTP. Who asks is a `Caller`, what is asked is the contract's `SampleQuery`, and what is wrong is
+raised as an error of `ganserve.contract.errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sized
+from concurrent.futures import Executor
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from ganserve.contract import images as codec
+from ganserve.contract.bundle import IMAGES_OUTPUT
+from ganserve.contract.errors import InvalidRequestError, OverloadedError, UnavailableError
+from ganserve.contract.images import Images
+from ganserve.runtime.replies import describe_batch
+from ganserve.runtime.sources import Source, open_source
+from ganserve.v1.generator_pb2 import ImageEncoding, ModelSelector, SampleBatch, SampleQuery
+from ganserve.v1.model_pb2 import ModelState, ServedModel
+
+from .admission import Budget
+from .repository import Model, Repository
+from .sampling import Made, make_all, make_parts
+from .scheduler import Caller, Priority
+
+WhenSent: TypeAlias = Callable[[Callable[[], None]], None]
+"""Has something done once the caller has the reply, or never will."""
+
+_FILES_PER_TASK: Final = 16
+_ENTRIES_READ_AT_ONCE: Final = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Samples of a model, and what was asked of it."""
+
+    model: Model
+    source: Source
+    made: Made
+    encoding: ImageEncoding
+
+    @property
+    def images(self) -> Images:
+        """uint8 (N, height, width, channels)."""
+        return self.made.rows.columns[IMAGES_OUTPUT]
+
+    def describe(self) -> SampleBatch:
+        """A batch with everything but the images."""
+        return describe_batch(self.model.loaded, self.source, self.made.start, self.made.rows, self.encoding)
+
+
+class Answers:
+    """Answers every protocol from one repository, within one budget of replies. Belongs to one event loop.
+
+    Attributes:
+        state: what clients are told of all models; nothing is answered while they load.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        workers: Executor,
+        max_reply_bytes: int,
+        check_model: Callable[[Model], None],
+    ) -> None:
+        """
+        Args:
+            repository: the models.
+            workers: encode images and read long requests, off the event loop.
+            max_reply_bytes: most bytes of replies under way at once.
+            check_model: raises a RequestError where a model cannot run.
+        """
+        self.state = ModelState.MODEL_STATE_LOADING
+        self._repository = repository
+        self._workers = workers
+        self._budget = Budget(max_reply_bytes)
+        self._check_model = check_model
+
+    def model(self, selector: ModelSelector, *, field: str) -> ServedModel:
+        """The model that a selector names. Raises what `Repository.resolve` does."""
+        self._require_ready()
+        return self._repository.resolve(selector, field=field).describe(self.state)
+
+    def models(self) -> list[ServedModel]:
+        """All models, by name and version."""
+        self._require_ready()
+        return [model.describe(self.state) for model in self._repository]
+
+    async def samples(
+        self, query: SampleQuery, caller: Caller, when_sent: WhenSent, *, room: Budget | None = None
+    ) -> Answer:
+        """All samples of a query at once, whose bytes are set aside until they are sent.
+
+        Where several answers share the `room` of one reply, this one takes its place there.
+
+        Raises:
+            RequestError: of the query, or of the server's state.
+        """
+        model = self._find_model(query)
+        with model.in_use:
+            source = await self._read(query, model)
+            model.limits.check_request(source.count, field=source.count_field)
+            if room is not None:
+                _take_room(room, model.limits.framed_bytes(source.count))
+            self._reserve(model.limits.reply_bytes(source.count), caller, when_sent)
+            made = await make_all(model, source, caller)
+            if caller.stopwatch:
+                caller.stopwatch.mark_made()
+            return Answer(model=model, source=source, made=made, encoding=query.encoding)
+
+    async def stream(self, query: SampleQuery, caller: Caller, max_batch_size: int | None) -> AsyncGenerator[Answer, None]:
+        """All samples of a query in index order, at most so many at a time. Raises as `samples` does."""
+        model = self._find_model(query)
+        with model.in_use:
+            source = await self._read(query, model)
+            part_size = model.limits.part_size(max_batch_size)
+            async with aclosing(make_parts(model, source, part_size, caller, self._budget)) as parts:
+                async for made in parts:
+                    yield Answer(model=model, source=source, made=made, encoding=query.encoding)
+
+    async def encode(self, answer: Answer) -> list[bytes]:
+        """The images as files, in the form that was asked for, which is not raw."""
+        images, encoding = answer.images, answer.encoding
+
+        def encode_some(start: int) -> list[bytes]:
+            return [codec.encode(image, encoding) for image in images[start : start + _FILES_PER_TASK]]
+
+        loop = asyncio.get_running_loop()
+        starts = range(0, len(images), _FILES_PER_TASK)
+        parts = await asyncio.gather(*(loop.run_in_executor(self._workers, encode_some, start) for start in starts))
+        return [file for part in parts for file in part]
+
+    def _find_model(self, query: SampleQuery) -> Model:
+        """The model of a query, where it can answer in the form asked for."""
+        self._require_ready()
+        model = self._repository.resolve(query.model, field="query.model")
+        self._check_model(model)
+        codec.check_encoding(query.encoding)
+        return model
+
+    async def _read(self, query: SampleQuery, model: Model) -> Source:
+        """The query as a source. A list of millions of classes or indices must not hold up the other calls."""
+        labels = query.labels
+        lists: tuple[Sized, ...] = (
+            labels.list.classes,
+            labels.weighted.weights,
+            labels.blocks.blocks,
+            query.address.indices,
+        )
+        num_entries = sum(len(entries) for entries in lists)
+        if num_entries <= _ENTRIES_READ_AT_ONCE:
+            return open_source(query, model.card)
+        return await asyncio.get_running_loop().run_in_executor(self._workers, open_source, query, model.card)
+
+    def _require_ready(self) -> None:
+        if self.state == ModelState.MODEL_STATE_LOADING:
+            raise UnavailableError("the server is still loading its models; try again shortly", retry_after_s=1.0)
+
+    def _reserve(self, num_bytes: int, caller: Caller, when_sent: WhenSent) -> None:
+        """Sets bytes aside until the reply is sent. Raises OverloadedError."""
+        if not self._budget.has_room(num_bytes, caller.priority):
+            raise OverloadedError(
+                f"replies of {self._budget.taken} bytes are under way, and {num_bytes} more would exceed the "
+                f"{self._budget.limit_of(caller.priority)} that this server allows"
+                f"{' for bulk requests' if caller.priority is Priority.BULK else ''}; try again shortly",
+                retry_after_s=1.0,
+            )
+        self._budget.take(num_bytes)
+        when_sent(lambda: self._budget.give_back(num_bytes))
+
+
+def _take_room(room: Budget, num_bytes: int) -> None:
+    if not room.has_room(num_bytes):
+        raise InvalidRequestError(
+            "the samples of the requests in this call do not fit one reply; send this one by itself", field="requests"
+        )
+    room.take(num_bytes)
