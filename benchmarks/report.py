@@ -78,6 +78,11 @@ PARTS = {
         "The server against itself with one lane and one row a run, 32×32 RGB pixels, width 64.",
         "python benchmarks/serving.py",
     ),
+    "replies": Part(
+        "Replies that cost nothing to make",
+        "Streams of 1, 8 and 32 MiB of samples of 256×256 RGB pixels, from a server that remembers its images.",
+        "python benchmarks/replies.py",
+    ),
     "peers": Part(
         "Beside others, tiny images",
         "The same ONNX file on servers of other makers, each alone with ours while it is measured: DCGAN of 32×32 grey "

@@ -113,7 +113,9 @@ class Answers:
                 caller.stopwatch.mark_made()
             return Answer(model=model, source=source, made=made, encoding=query.encoding)
 
-    async def stream(self, query: SampleQuery, caller: Caller, max_batch_size: int | None) -> AsyncGenerator[Answer, None]:
+    async def stream(
+        self, query: SampleQuery, caller: Caller, max_batch_size: int | None
+    ) -> AsyncGenerator[Answer, None]:
         """All samples of a query in index order, at most so many at a time. Raises as `samples` does."""
         model = self._find_model(query)
         with model.in_use:

@@ -17,8 +17,8 @@ from google.rpc.status_pb2 import Status
 from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 from ganserve.contract.rows import Rows
 from ganserve.runtime.sources import Source
-from ganserve.serving.batcher import Batcher
 from ganserve.serving.answers import Answers
+from ganserve.serving.batcher import Batcher
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
 from ganserve.serving.model_watch import ModelWatch

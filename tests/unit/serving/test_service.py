@@ -15,8 +15,8 @@ import pytest
 from ganserve.contract.grpc_keys import CALL_TIMES_KEY, PROFILE_KEY
 from ganserve.runtime.sources import Source, open_source
 from ganserve.serving import scheduler
-from ganserve.serving.batcher import Batcher
 from ganserve.serving.answers import Answers
+from ganserve.serving.batcher import Batcher
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
 from ganserve.serving.model_watch import ModelWatch
