@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cyclopts
 import numpy as np
 
+from command import run
 from ganserve.augment_eval.table import markdown
 from ganserve.training.datasets import ImageDataset, load, load_test
 
@@ -156,4 +156,4 @@ def ganserve(*words: object) -> None:
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    run(main)

@@ -11,8 +11,10 @@ from ganserve.contract.errors import GanserveError
 
 
 def run(main: Callable[..., None]) -> None:
-    """Runs a command with the arguments of this process; what is wrong is one line, and exit code 1."""
+    """Runs a command with the arguments of this process; what is wrong is one line, and exit code 1. Ctrl-C is 130."""
     try:
         cyclopts.run(main)
     except GanserveError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -18,19 +18,18 @@ import json
 import os
 import signal
 import statistics
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
-import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ganserve.contract.errors import ConfigError, GanserveError
+from command import run
+from ganserve.contract.errors import ConfigError
 from ganserve.contract.measurements import Spread
 from peer_loads.comparison import OURS, PEERS, Comparison
 from peer_loads.contest import Contest, compare
@@ -132,9 +131,4 @@ def end(*_: Any) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, end)
-    try:
-        cyclopts.run(main)
-    except GanserveError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    run(main)

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cyclopts
+from command import run
 
 STEPS = {
     "sndcgan": 8_000,
@@ -100,4 +100,4 @@ def ganserve(*words: object) -> str:
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    run(main)

@@ -13,7 +13,6 @@ import statistics
 from contextlib import ExitStack, closing
 from typing import Annotated
 
-import cyclopts
 import torch
 from cyclopts import Parameter
 from rich.console import Console
@@ -21,6 +20,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import nn
 
+from command import run
 from ganserve.exporter.benchmark import Spread
 from ganserve.exporter.benchmark.contestants import Bundle, flops_per_image
 from ganserve.exporter.benchmark.turns import in_turns
@@ -99,4 +99,4 @@ def measure(generator: nn.Module, card: ModelCard, rows: int, rounds: int, secon
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    run(main)

@@ -18,11 +18,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import cyclopts
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from command import run
 from ganserve.exporter.benchmark import Spread
 
 SETTINGS: dict[str, dict[str, str]] = {
@@ -142,4 +142,4 @@ if __name__ == "__main__":
     if sys.argv[1:2] == [WORKER]:
         work(sys.argv[2], *map(int, sys.argv[3:]))
     else:
-        cyclopts.run(main)
+        run(main)

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-import cyclopts
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from command import run
 from ganserve.contract.errors import GanserveError
 from ganserve.training.config import DeviceName
 from training_loops import TrainingSpeed, measure
@@ -99,4 +99,4 @@ def print_table(speed: TrainingSpeed, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    run(main)

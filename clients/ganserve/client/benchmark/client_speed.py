@@ -125,7 +125,7 @@ def measure(
 
 
 def _check(settings: Settings, model: ModelInfo) -> None:
-    if min(settings.num_rounds, settings.size, settings.prefetch) < 1 or not 0 < settings.turn_s <= LONGEST_TURN_S:
+    if min(settings.num_rounds, settings.size, settings.prefetch) < 1 or not 0 < settings.turn_s < LONGEST_TURN_S:
         raise ConfigError("--rounds, --size, --prefetch and --seconds must all be positive, and a turn below an hour")
     if settings.num_workers < 0:
         raise ConfigError("--workers must be 0, for none, or more")
