@@ -10,7 +10,6 @@ the machine quiet meanwhile.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -20,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from command import run
-from ganserve.contract.errors import GanserveError
 from ganserve.training.config import DeviceName
 from training_loops import TrainingSpeed, measure
 from training_loops.task import config_of, random_images
@@ -55,13 +53,10 @@ def main(
     device
         Where to train. `auto` is CUDA where there is one, else the CPU.
     """
-    try:
-        config = dataclasses.replace(config_of(preset), batch_size=batch_size, device=device)
-        dataset = random_images(size, channels, batch_size)
-        with progress() as on_progress:
-            speed = measure(config, dataset, preset=preset, num_steps=steps, num_rounds=rounds, on_progress=on_progress)
-    except GanserveError as error:
-        sys.exit(f"error: {error}")
+    config = dataclasses.replace(config_of(preset), batch_size=batch_size, device=device)
+    dataset = random_images(size, channels, batch_size)
+    with progress() as on_progress:
+        speed = measure(config, dataset, preset=preset, num_steps=steps, num_rounds=rounds, on_progress=on_progress)
     print_table(speed, Console())
 
 
