@@ -60,6 +60,11 @@ class Engine:
         self.max_batch = max(self.costs_s)
         self._costs_by_rows_s = [self._expect_cost_s(rows) for rows in range(1, self.max_batch + 1)]
 
+    @property
+    def provider(self) -> str:
+        """ONNX Runtime's name of what the model runs on."""
+        return self._runner.provider
+
     def run(self, rows: Rows) -> Rows:
         """The outputs of the model, by name, for its inputs by name.
 

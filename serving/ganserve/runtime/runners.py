@@ -25,9 +25,15 @@ _SILENT: Final = 4
 
 
 class Runner(Protocol):
-    """Runs a model."""
+    """Runs a model.
+
+    Attributes:
+        pads_to_bucket: whether it runs a whole bucket, however few rows there are.
+        provider: what ONNX Runtime runs it on, as the session tells.
+    """
 
     pads_to_bucket: bool
+    provider: str
 
     def run(self, rows: Rows) -> Rows:
         """The outputs for N rows of inputs."""
@@ -45,6 +51,7 @@ class CpuRunner:
         options.inter_op_num_threads = 1
         options.enable_mem_pattern = False  # which keeps memory for every batch size, and gains nothing
         self._session = open_session(model, options, ["CPUExecutionProvider"])
+        self.provider = _provider_of(self._session)
 
     def run(self, rows: Rows) -> Rows:
         outputs = self._session.run(self._outputs, rows.columns)
@@ -79,6 +86,7 @@ class CudaRunner:
                 f"ONNX Runtime cannot run the model on CUDA ({error.__cause__}); use --device cpu, or install CUDA and "
                 f"cuDNN: {install_advice('cuda')}"
             ) from error
+        self.provider = _provider_of(self._session)
         self._bindings = [_CudaBinding(self._session, signature, num_rows) for num_rows in sorted(buckets)]
 
     def run(self, rows: Rows) -> Rows:
@@ -127,6 +135,12 @@ def open_runner(model: bytes, signature: Signature, device: Device, buckets: Seq
         ConfigError: CUDA cannot be used.
     """
     return CudaRunner(model, signature, buckets) if device == "cuda" else CpuRunner(model, signature)
+
+
+def _provider_of(session: Any) -> str:
+    """The one that comes first."""
+    providers: list[str] = session.get_providers()
+    return providers[0]
 
 
 def _session_options() -> Any:

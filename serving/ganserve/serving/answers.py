@@ -7,9 +7,10 @@ raised as an error of `ganserve.contract.errors`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sized
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sized
 from concurrent.futures import Executor
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -19,10 +20,12 @@ from ganserve.contract.errors import InvalidRequestError, OverloadedError, Unava
 from ganserve.contract.images import Images
 from ganserve.runtime.replies import describe_batch
 from ganserve.runtime.sources import Source, open_source
-from ganserve.v1.generator_pb2 import ImageEncoding, ModelSelector, SampleBatch, SampleQuery
+from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, ModelSelector, SampleBatch, SampleQuery
 from ganserve.v1.model_pb2 import ModelState, ServedModel
 
 from .admission import Budget
+from .counted_call import OK, CountedRows, count_rows, current_call
+from .metrics import Metrics
 from .repository import Model, Repository
 from .sampling import Made, make_all, make_parts
 from .scheduler import Caller, Priority
@@ -67,6 +70,7 @@ class Answers:
         workers: Executor,
         max_reply_bytes: int,
         check_model: Callable[[Model], None],
+        metrics: Metrics | None = None,
     ) -> None:
         """
         Args:
@@ -74,17 +78,29 @@ class Answers:
             workers: encode images and read long requests, off the event loop.
             max_reply_bytes: most bytes of replies under way at once.
             check_model: raises a RequestError where a model cannot run.
+            metrics: what is counted.
         """
         self.state = ModelState.MODEL_STATE_LOADING
         self._repository = repository
         self._workers = workers
         self._budget = Budget(max_reply_bytes)
         self._check_model = check_model
+        self._metrics = metrics or Metrics()
+        self._refused_bytes = self._metrics.refusals.child("reply_bytes")
+        self._metrics.reply_bytes_promised.show(lambda: self._budget.taken)
+        self._metrics.reply_bytes_limit.show(lambda: self._budget.limit)
 
-    def model(self, selector: ModelSelector, *, field: str) -> ServedModel:
+    def find(self, selector: ModelSelector, *, field: str) -> Model:
         """The model that a selector names. Raises what `Repository.resolve` does."""
         self._require_ready()
-        return self._repository.resolve(selector, field=field).describe(self.state)
+        model = self._repository.resolve(selector, field=field)
+        if call := current_call.get():
+            call.model = model.metrics
+        return model
+
+    def model(self, selector: ModelSelector, *, field: str) -> ServedModel:
+        """What callers are told of it. Raises as `find` does."""
+        return self.find(selector, field=field).describe(self.state)
 
     def models(self) -> list[ServedModel]:
         """All models, by name and version."""
@@ -104,14 +120,21 @@ class Answers:
         model = self._find_model(query)
         with model.in_use:
             source = await self._read(query, model)
-            model.limits.check_request(source.count, field=source.count_field)
-            if room is not None:
-                _take_room(room, model.limits.framed_bytes(source.count))
-            self._reserve(model.limits.reply_bytes(source.count), caller, when_sent)
-            made = await make_all(model, source, caller)
+            with CountedRows(model.metrics, source.count, caller.deadline_s):
+                model.limits.check_request(source.count, field=source.count_field)
+                if room is not None:
+                    _take_room(room, model.limits.framed_bytes(source.count))
+                self._reserve(model.limits.reply_bytes(source.count), caller, when_sent)
+                made = await make_all(model, source, caller)
             if caller.stopwatch:
                 caller.stopwatch.mark_made()
             return Answer(model=model, source=source, made=made, encoding=query.encoding)
+
+    def check(self, query: SampleQuery) -> None:
+        """Raises what `samples` would because of the query itself."""
+        model = self._find_model(query)
+        source = open_source(query, model.card)
+        model.limits.check_request(source.count, field=source.count_field)
 
     async def stream(
         self, query: SampleQuery, caller: Caller, max_batch_size: int | None
@@ -124,6 +147,7 @@ class Answers:
             async with aclosing(make_parts(model, source, part_size, caller, self._budget)) as parts:
                 async for made in parts:
                     yield Answer(model=model, source=source, made=made, encoding=query.encoding)
+                    count_rows(model.metrics, len(made.rows), OK)
 
     async def encode(self, answer: Answer) -> list[bytes]:
         """The images as files, in the form that was asked for, which is not raw."""
@@ -134,13 +158,23 @@ class Answers:
 
         loop = asyncio.get_running_loop()
         starts = range(0, len(images), _FILES_PER_TASK)
-        parts = await asyncio.gather(*(loop.run_in_executor(self._workers, encode_some, start) for start in starts))
+        with self._timed(encoding):
+            tasks = (loop.run_in_executor(self._workers, encode_some, start) for start in starts)
+            parts = await asyncio.gather(*tasks)
         return [file for part in parts for file in part]
+
+    async def draw(self, answer: Answer, columns: int | None) -> bytes:
+        """The images as one file, laid out row by row, in the form that was asked for, which is not raw."""
+
+        def encode_grid() -> bytes:
+            return codec.encode(codec.make_grid(answer.images, columns), answer.encoding)
+
+        with self._timed(answer.encoding):
+            return await asyncio.get_running_loop().run_in_executor(self._workers, encode_grid)
 
     def _find_model(self, query: SampleQuery) -> Model:
         """The model of a query, where it can answer in the form asked for."""
-        self._require_ready()
-        model = self._repository.resolve(query.model, field="query.model")
+        model = self.find(query.model, field="query.model")
         self._check_model(model)
         codec.check_encoding(query.encoding)
         return model
@@ -159,6 +193,14 @@ class Answers:
             return open_source(query, model.card)
         return await asyncio.get_running_loop().run_in_executor(self._workers, open_source, query, model.card)
 
+    @contextmanager
+    def _timed(self, encoding: ImageEncoding) -> Iterator[None]:
+        """Measures how long it takes until images are files."""
+        start_s = time.monotonic()
+        yield
+        name = ImageFormat.Name(encoding.format).removeprefix("IMAGE_FORMAT_").lower()
+        self._metrics.encode_s.child(name).observe(time.monotonic() - start_s)
+
     def _require_ready(self) -> None:
         if self.state == ModelState.MODEL_STATE_LOADING:
             raise UnavailableError("the server is still loading its models; try again shortly", retry_after_s=1.0)
@@ -166,6 +208,7 @@ class Answers:
     def _reserve(self, num_bytes: int, caller: Caller, when_sent: WhenSent) -> None:
         """Sets bytes aside until the reply is sent. Raises OverloadedError."""
         if not self._budget.has_room(num_bytes, caller.priority):
+            self._refused_bytes.add()
             raise OverloadedError(
                 f"replies of {self._budget.taken} bytes are under way, and {num_bytes} more would exceed the "
                 f"{self._budget.limit_of(caller.priority)} that this server allows"

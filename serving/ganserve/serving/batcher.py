@@ -12,28 +12,24 @@ once, they are given a moment to arrive (`anticipation`).
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError, UnavailableError
 from ganserve.contract.rows import Rows
-from ganserve.contract.text import one_line
-from ganserve.runtime.lanes import Lanes
-from ganserve.runtime.sources import Source, draw_rows
+from ganserve.runtime.sources import Source
 
 from .admission import Budget
 from .anticipation import Anticipation
+from .cuts import why_cut
 from .dispatcher import Dispatcher
+from .execution import BatchEngine, Execution, execute, execution_of
+from .metrics import Metrics, ModelMetrics
 from .pace import Pace
 from .scheduler import Batch, Caller, Job, Priority, RowQueue, Slice, best_batch_size
-from .throttled_log import ThrottledLog
-
-_failures = ThrottledLog(logging.getLogger(__name__))
 
 _MIN_RETRY_S: Final = 0.05
 _SHORT_S: Final = 1e-3
@@ -42,23 +38,17 @@ _GATHERED_S: Final = 4e-3
 _HOPEFUL: Final = 0.8  # the part of the time left that may be planned for: estimates are no promises
 
 
-class BatchEngine(Protocol):
-    """What a batcher asks of an engine; see `Engine`."""
-
-    @property
-    def lanes(self) -> Lanes: ...
-    @property
-    def max_batch(self) -> int: ...
-    def cost_s(self, num_rows: int) -> float: ...
-    def run(self, rows: Rows) -> Rows: ...
-
-
 @dataclass(eq=False)
 class _Pending:
-    """What a job still waits for, and the parts of it that are made, each with its first row."""
+    """What a job still waits for, and the parts of it that are made, each with its first row.
+
+    Attributes:
+        num_launched: rows that a lane has, or had.
+    """
 
     future: asyncio.Future[Rows]
     num_unfinished: int
+    num_launched: int = 0
     parts: list[tuple[int, Rows]] = field(default_factory=list)
 
 
@@ -73,6 +63,7 @@ class Batcher:
         max_queued_rows: int,
         max_wait_s: float,
         clock: Callable[[], float] = time.monotonic,
+        metrics: ModelMetrics | None = None,
     ) -> None:
         """Launches nothing yet.
 
@@ -82,10 +73,12 @@ class Batcher:
             max_queued_rows: most rows that wait or run.
             max_wait_s: most seconds that rows wait whose caller gives no deadline.
             clock: monotonic seconds.
+            metrics: what is counted of the model.
         """
         self._engine = engine
         self._dispatcher = dispatcher
         self._clock = clock
+        self._metrics = metrics or Metrics().of_model("", 0)
         self._budget = Budget(max_queued_rows)
         self._queue = RowQueue()
         self._pending: dict[Job, _Pending] = {}
@@ -101,6 +94,16 @@ class Batcher:
     def num_queued_rows(self) -> int:
         """Rows that wait for a lane."""
         return self._queue.num_rows
+
+    @property
+    def num_running_rows(self) -> int:
+        """Rows that a lane has."""
+        return self._num_running
+
+    @property
+    def max_queued_rows(self) -> int:
+        """Most rows that wait or run."""
+        return self._budget.limit
 
     @property
     def wants_lane(self) -> bool:
@@ -134,6 +137,7 @@ class Batcher:
 
     def _check_room(self, num_rows: int, priority: Priority) -> None:
         if not self._budget.has_room(num_rows, priority):
+            self._metrics.refused_rows.add()
             admitted, limit = self._budget.taken, self._budget.limit_of(priority)
             raise OverloadedError(
                 f"{admitted} rows are queued and {num_rows} more would exceed the {limit} that this server queues"
@@ -153,6 +157,7 @@ class Batcher:
         rows_ahead = self._queue.rows_before(caller, num_rows) + self._num_running
         needed_s = (rows_ahead + num_rows) * self._pace.row_s
         if rows_ahead and needed_s > left_s * _HOPEFUL:
+            self._metrics.refused_time.add()
             raise OverloadedError(
                 f"{num_rows} samples behind {rows_ahead} others take about {needed_s:.3g} s, and there are "
                 f"{max(0.0, left_s):.3g} s for them; try again shortly, allow more time, or ask for fewer samples",
@@ -195,8 +200,16 @@ class Batcher:
     async def _run(self, source: Source, start: int, count: int, caller: Caller, due_s: float) -> Rows:
         if self._closed:
             raise UnavailableError("the server is stopping; ask another, or try again shortly")
-        job = Job(source=source, start=start, num_rows=count, caller=caller, due_s=due_s)
         future: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
+        job = Job(
+            source=source,
+            start=start,
+            num_rows=count,
+            caller=caller,
+            due_s=due_s,
+            queued_s=self._clock(),
+            is_over=future.done,
+        )
         self._pending[job] = _Pending(future, count)
         self._queue.add(job)
         is_few_and_tiny = self._row_s < _TINY_S and self.queued_s < _GATHERED_S
@@ -206,7 +219,7 @@ class Batcher:
             return await future
         finally:
             self._queue.remove(job)
-            self._pending.pop(job, None)
+            self._count_dropped(job, self._pending.pop(job))
 
     def close(self) -> None:
         """Launches nothing more. Runs under way still settle."""
@@ -220,19 +233,56 @@ class Batcher:
             num_lanes: idle lanes that the waiting rows may be divided over.
         """
         num_lanes = min(num_lanes, max(1, int(self.queued_s / _SHORT_S)))
-        num_rows = best_batch_size(self._queue.num_rows, num_lanes, self._engine.max_batch, self._engine.cost_s)
+        num_waiting, max_batch = self._queue.num_rows, self._engine.max_batch
+        num_planned = best_batch_size(num_waiting, num_lanes, max_batch, self._engine.cost_s)
         now_s = self._clock()
-        batch = self._queue.plan(num_rows, now_s)
+        batch = self._queue.plan(num_planned, now_s)
         for job in batch.expired:
             self._fail(job, DeadlineError("the deadline passed before the samples were made; allow more time"))
-        if not batch.slices:
+        num_rows = batch.num_rows
+        if not num_rows:
             return 0.0
         for part in batch.slices:
-            if part.job.caller.stopwatch:
-                part.job.caller.stopwatch.mark_launched(now_s)
+            self._count_launched(part, now_s)
+        cut = why_cut(
+            num_rows,
+            self._queue.num_rows,
+            num_planned=num_planned,
+            num_waiting=num_waiting,
+            num_lanes=num_lanes,
+            max_batch=max_batch,
+        )
+        self._metrics.batches[cut].add()
+        self._metrics.batch_rows.observe(num_rows)
         self._begin(batch)
-        self._num_running += batch.num_rows
-        return self._engine.cost_s(batch.num_rows)
+        self._num_running += num_rows
+        return self._engine.cost_s(num_rows)
+
+    def _count_launched(self, part: Slice, now_s: float) -> None:
+        """Rows of a job are about to run. That somebody still wants them is checked here once more, and counted."""
+        job, pending = part.job, self._pending.get(part.job)
+        if pending is None or pending.future.done():
+            self._metrics.late_cancelled_rows.add(part.num_rows)
+            return
+        if job.is_expired(now_s):
+            self._metrics.late_expired_rows.add(part.num_rows)
+        pending.num_launched += part.num_rows
+        if not part.start:
+            self._metrics.queue_wait_s[job.caller.priority].observe(now_s - job.queued_s)
+            if job.caller.stopwatch:
+                job.caller.stopwatch.mark_launched(now_s)
+
+    def _count_dropped(self, job: Job, pending: _Pending) -> None:
+        """A job is over. Those of its rows that never ran are counted."""
+        num_dropped = job.num_rows - pending.num_launched
+        if not num_dropped:
+            return
+        if job.is_expired(self._clock()):
+            self._metrics.expired_rows.add(num_dropped)
+        elif pending.future.cancelled():
+            self._metrics.cancelled_rows.add(num_dropped)
+        else:
+            self._metrics.failed_rows.add(num_dropped)
 
     def _begin(self, batch: Batch) -> None:
         loop, lanes = asyncio.get_running_loop(), self._engine.lanes
@@ -240,7 +290,7 @@ class Batcher:
             loop.call_soon(self._settle, batch, execute(self._engine, batch))
             return
         execution = lanes.submit(execute, self._engine, batch)
-        execution.add_done_callback(lambda done: loop.call_soon_threadsafe(self._settle, batch, _outcome(done)))
+        execution.add_done_callback(lambda done: loop.call_soon_threadsafe(self._settle, batch, execution_of(done)))
 
     def _due_s(self, caller: Caller) -> float:
         return self._clock() + self._max_wait_s if caller.deadline_s is None else caller.deadline_s
@@ -249,9 +299,11 @@ class Batcher:
         """Hands out what a batch came to, None where it was cancelled."""
         expected_s = self._engine.cost_s(batch.num_rows)
         done = execution or Execution([None] * len(batch.slices), expected_s)
+        self._metrics.compute_s.observe(done.took_s)
         try:
             for part, made in zip(batch.slices, done.outcomes, strict=True):
                 if made is None:
+                    self._metrics.failed_rows.add(part.num_rows)
                     self._queue.remove(part.job)
                     self._fail(part.job, ServerError("the model could not make these samples; see the server's log"))
                 else:
@@ -264,6 +316,7 @@ class Batcher:
     def _deliver(self, part: Slice, made: Rows) -> None:
         pending = self._pending.get(part.job)
         if pending is None or pending.future.done():
+            self._metrics.unclaimed_rows.add(part.num_rows)
             return
         pending.parts.append((part.start, made))
         pending.num_unfinished -= part.num_rows
@@ -276,39 +329,3 @@ class Batcher:
         if pending is not None and not pending.future.done():
             pending.future.set_exception(error)
 
-
-class Execution(NamedTuple):
-    """What a lane made of a batch: an outcome for each slice, None where it failed, and the seconds that it took."""
-
-    outcomes: list[Rows | None]
-    took_s: float
-
-
-def _outcome(execution: Future[Execution]) -> Execution | None:
-    return None if execution.cancelled() else execution.result()
-
-
-def execute(engine: BatchEngine, batch: Batch) -> Execution:
-    """Gathers and runs a batch on a lane. If that fails, each slice runs by itself, so that only a faulty one does."""
-    start_s = time.monotonic()
-    outcomes = _run(engine, batch)
-    return Execution(outcomes, time.monotonic() - start_s)
-
-
-def _run(engine: BatchEngine, batch: Batch) -> list[Rows | None]:
-    try:
-        rows = draw_rows([part.span for part in batch.slices])
-        made = engine.run(rows)
-        reported = batch.slices[0].job.source.reported
-        made = made.with_columns({name: rows.columns[name] for name in reported})
-    except Exception as error:  # noqa: BLE001 - whatever a row provokes must not reach its batch-mates
-        _failures.warning(f"a batch of {batch.num_rows} rows failed: {type(error).__name__}: {one_line(error)}")
-        if len(batch.slices) == 1:
-            return [None]
-        return [outcome for part in batch.slices for outcome in _run(engine, Batch(slices=(part,)))]
-    outcomes: list[Rows | None] = []
-    start = 0
-    for part in batch.slices:
-        outcomes.append(made[start : start + part.num_rows])
-        start += part.num_rows
-    return outcomes

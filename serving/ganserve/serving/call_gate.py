@@ -18,10 +18,12 @@ from google.protobuf.message import DecodeError
 
 from ganserve.contract.errors import InvalidRequestError, OverloadedError, RequestError, UnavailableError
 
+from .counted_call import current_call
+from .grpc_calls import Context, counted, counted_decoder, counted_encoder
+from .metrics import Metrics
 from .status import as_request_error, status_code, status_details, status_text
 from .throttled_log import ThrottledLog
 
-Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _RETRY_S: Final = 1.0
@@ -38,17 +40,22 @@ class CallGate(grpc.aio.ServerInterceptor):
     and those that arrived are told to ask another server.
     """
 
-    def __init__(self, service: str, *, max_calls: int, stall_s: float) -> None:
+    def __init__(self, service: str, *, max_calls: int, stall_s: float, metrics: Metrics | None = None) -> None:
         """Starts open.
 
         Args:
             service: whose calls are bounded, waited for and refused. Those of others, such as health, are not.
             max_calls: most calls at once.
             stall_s: seconds after which a stream ends whose reader takes nothing.
+            metrics: what is counted.
         """
         self._prefix = f"/{service}/"
         self._max_calls = max_calls
         self._stall_s = stall_s
+        self._metrics = metrics or Metrics()
+        self._metrics.calls_in_progress.show(lambda: self.num_calls, "grpc")
+        self._metrics.calls_limit.show(lambda: self._max_calls, "grpc")
+        self._refused = self._metrics.refusals.child("calls")
         self._guarded: dict[str, Handler] = {}
         self._open_calls: set[Context] = set()
         self._awaited_calls: set[Context] = set()
@@ -103,12 +110,19 @@ class CallGate(grpc.aio.ServerInterceptor):
         return self._guarded.get(method, handler)
 
     def _guard(self, handler: Any, method: str) -> Handler:
-        codec = (_decoder(handler.request_deserializer), handler.response_serializer)
+        counts = self._metrics.of_method(method.removeprefix("/"))
+        codec = (
+            counted_decoder(_decoder(handler.request_deserializer), counts),
+            counted_encoder(handler.response_serializer, counts),
+        )
         if not handler.response_streaming:
-            return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary, method), *codec)
+            answer = counted(self._unary(handler.unary_unary, method), self._metrics, counts)
+            return grpc.unary_unary_rpc_method_handler(answer, *codec)
         if not handler.request_streaming:
-            return grpc.unary_stream_rpc_method_handler(self._stream(handler.unary_stream, method), *codec)
-        return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream, method), *codec)
+            answer = counted(self._stream(handler.unary_stream, method), self._metrics, counts)
+            return grpc.unary_stream_rpc_method_handler(answer, *codec)
+        answer = counted(self._stream(handler.stream_stream, method), self._metrics, counts)
+        return grpc.stream_stream_rpc_method_handler(answer, *codec)
 
     def _unary(self, answer: Any, method: str) -> Any:
         async def answer_call(request: Any, context: Context) -> Any:
@@ -163,12 +177,15 @@ class CallGate(grpc.aio.ServerInterceptor):
         # The caller may leave before the status reaches it.
         with suppress(grpc.aio.InternalError):
             error = as_request_error(error)
+            if call := current_call.get():
+                call.code = status_code(error).name
             await context.abort(status_code(error), status_text(error), status_details(error))
 
     def _admit(self, context: Context) -> None:
         if self._closed:
             raise UnavailableError("the server is stopping; ask another, or try again shortly")
         if self.num_calls >= self._max_calls:
+            self._refused.add()
             self._too_many.warning(f"a call was refused: as many are under way as --max-calls {self._max_calls} allows")
             raise OverloadedError(
                 f"{self._max_calls} calls are under way, and this server takes no more at once; try again shortly",

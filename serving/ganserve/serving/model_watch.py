@@ -85,6 +85,7 @@ class ModelWatch:
         self._set((OVERALL_HEALTH, self._service), any(running))
         for model, runs in zip(self._repository, running, strict=True):
             self._set((f"{self._service}/{_title(model)}",), runs)
+            model.metrics.is_serving = runs
 
     def _set(self, services: Iterable[str], is_serving: bool) -> None:
         self._health.set(services, HealthCheckResponse.SERVING if is_serving else HealthCheckResponse.NOT_SERVING)

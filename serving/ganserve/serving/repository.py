@@ -25,6 +25,8 @@ from ganserve.v1.model_pb2 import ModelCard, ModelIdentity, ModelState, ServedMo
 from .batcher import Batcher
 from .dispatcher import Dispatcher
 from .limits import Limits
+from .metrics import Metrics, ModelMetrics
+from .model_facts import counted_load, show_model
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class Model:
     loaded: LoadedModel
     batcher: Batcher
     limits: Limits
+    metrics: ModelMetrics
     in_use: InUse = field(default_factory=lambda: InUse())
     """Around every call that uses the model."""
 
@@ -82,7 +85,14 @@ class Repository:
     """Models by name and version: opened, looked up, retired. Belongs to one event loop."""
 
     def __init__(
-        self, *, device: DeviceChoice, num_lanes: int, max_batch: int, max_queued_rows: int, max_wait_s: float
+        self,
+        *,
+        device: DeviceChoice,
+        num_lanes: int,
+        max_batch: int,
+        max_queued_rows: int,
+        max_wait_s: float,
+        metrics: Metrics | None = None,
     ) -> None:
         """Opens nothing yet. Raises ConfigError where the device cannot be used.
 
@@ -92,13 +102,16 @@ class Repository:
             max_batch: most rows of one run.
             max_queued_rows: most rows of a model that wait or run.
             max_wait_s: most seconds that rows wait whose caller gives no deadline.
+            metrics: what is counted.
         """
         self._may_fall_back = device == "auto"
         self._device = choose_device(device)
+        self._has_fallen_back = False
         self._num_lanes = num_lanes
         self._max_batch = max_batch
         self._max_queued_rows = max_queued_rows
         self._max_wait_s = max_wait_s
+        self._metrics = metrics or Metrics()
         self._lanes: dict[Device, tuple[Lanes, Dispatcher]] = {}
         self._models: dict[str, dict[int, Model]] = {}
 
@@ -117,15 +130,25 @@ class Repository:
         """
         lanes, dispatcher = self._lanes_of(self._device)
         try:
-            loaded = await asyncio.to_thread(load_model, folder, lanes=lanes, max_batch=self._max_batch)
+            with counted_load(self._metrics, folder):
+                loaded = await asyncio.to_thread(load_model, folder, lanes=lanes, max_batch=self._max_batch)
         except ConfigError as error:
             if not self._may_fall_back or self._device == "cpu":
                 raise
             _log.warning("%s; going on with the CPU", error)
             self._device = "cpu"
+            self._has_fallen_back = True
             return await self.open(folder)
-        batcher = Batcher(loaded.engine, dispatcher, max_queued_rows=self._max_queued_rows, max_wait_s=self._max_wait_s)
-        model = Model(loaded=loaded, batcher=batcher, limits=self._limits_of(loaded, lanes))
+        metrics = self._metrics.of_model(loaded.identity.name, loaded.identity.version)
+        batcher = Batcher(
+            loaded.engine,
+            dispatcher,
+            max_queued_rows=self._max_queued_rows,
+            max_wait_s=self._max_wait_s,
+            metrics=metrics,
+        )
+        show_model(self._metrics, metrics, loaded, batcher, self._has_fallen_back)
+        model = Model(loaded=loaded, batcher=batcher, limits=self._limits_of(loaded, lanes), metrics=metrics)
         self._models.setdefault(model.identity.name, {})[model.identity.version] = model
         return model
 
@@ -137,6 +160,7 @@ class Repository:
             del self._models[model.identity.name]
         await model.in_use.ended()
         model.batcher.close()
+        model.metrics.close()
 
     async def close(self) -> None:
         """Retires all models and frees the lanes."""

@@ -52,6 +52,8 @@ class Job:
 
     Attributes:
         due_s: monotonic time by which the caller wants them, of which the earliest come first.
+        queued_s: monotonic time since which they wait.
+        is_over: whether nobody waits for them any more.
         num_planned: rows that a batch holds or held, from the front, or that nobody wants any more.
     """
 
@@ -60,6 +62,8 @@ class Job:
     num_rows: int
     caller: Caller
     due_s: float
+    queued_s: float = 0.0
+    is_over: Callable[[], bool] = bool
     num_planned: int = field(default=0, init=False)
 
     @property
@@ -98,7 +102,7 @@ class Slice:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Rows that run together, and the jobs that were found to have expired while they were chosen."""
+    """Rows that run together, and the jobs that were found to have expired, or to be over, while they were chosen."""
 
     slices: tuple[Slice, ...]
     expired: tuple[Job, ...] = ()
@@ -186,7 +190,7 @@ class _Turns:
             # Its jobs are taken as they are due, until its share is full.
             while num_rows and line.num_rows:
                 job = line.first()
-                if job.is_expired(now_s):
+                if job.is_over() or job.is_expired(now_s):
                     self.num_rows -= line.drop(job)
                     expired.append(job)
                     continue

@@ -19,6 +19,8 @@ from .call_gate import CallGate
 from .config import ServingConfig
 from .endpoint import Endpoint
 from .health import Health
+from .loop_lag import measure_lag
+from .metrics import Metrics
 from .model_watch import ModelWatch
 from .ready_file import ReadyFile
 from .repository import Repository
@@ -37,14 +39,18 @@ class Server:
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
+        self._metrics = Metrics()
         self._repository = Repository(
             device=config.device,
             num_lanes=config.lanes,
             max_batch=config.max_batch,
             max_queued_rows=config.max_queued_rows,
             max_wait_s=config.max_wait_s,
+            metrics=self._metrics,
         )
-        self._gate = CallGate(SERVICE_NAME, max_calls=config.max_calls, stall_s=config.stall_s)
+        self._gate = CallGate(
+            SERVICE_NAME, max_calls=config.max_calls, stall_s=config.stall_s, metrics=self._metrics
+        )
         health = Health()
         self._watch = ModelWatch(self._repository, health, SERVICE_NAME)
         self._answers = Answers(
@@ -52,6 +58,7 @@ class Server:
             workers=self._workers,
             max_reply_bytes=config.max_reply_mib * 1024**2,
             check_model=self._watch.check,
+            metrics=self._metrics,
         )
         self._endpoint = Endpoint(config.listen, self._gate, GeneratorService(self._answers), health)
 
@@ -94,7 +101,8 @@ class Server:
         _log.info("serving on %s", self._endpoint.address)
 
     async def _main_loop(self) -> None:
-        work = (self._stopping.wait(), self._endpoint.keep_open(), self._watch.run())
+        lag = measure_lag(self._metrics.loop_lag_s)
+        work = (self._stopping.wait(), self._endpoint.keep_open(), self._watch.run(), lag)
         tasks = [asyncio.create_task(part) for part in work]
         done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in others:

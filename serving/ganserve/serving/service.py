@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -28,7 +26,7 @@ from ganserve.v1.generator_pb2 import (
 
 from .admission import Budget
 from .answers import Answer, Answers, WhenSent
-from .call_gate import Context
+from .grpc_calls import Context, deadline_of
 from .joint_call import answer_jointly
 from .limits import REPLY_BYTES
 from .scheduler import Caller, Priority
@@ -123,9 +121,9 @@ def caller_of(
     default: Priority = Priority.INTERACTIVE,
 ) -> Caller:
     """Who calls, and until when the reply is worth something."""
-    remaining_s = context.time_remaining()
-    deadline_s = None if remaining_s is None or math.isinf(remaining_s) else time.monotonic() + remaining_s
-    return Caller(client=context.peer(), priority=_PRIORITIES.get(priority, default), deadline_s=deadline_s)
+    return Caller(
+        client=context.peer(), priority=_PRIORITIES.get(priority, default), deadline_s=deadline_of(context)
+    )
 
 
 def when_sent(context: Context) -> WhenSent:

@@ -1,0 +1,78 @@
+"""The call that is being answered, and how it and its rows are counted, whatever the protocol."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final
+
+from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestError, ServerError
+
+from .metrics import NO_MODEL, MethodMetrics, Metrics, ModelMetrics
+
+OK: Final = "OK"
+
+
+class CountedCall:
+    """One call, from its arrival on.
+
+    Attributes:
+        method: which it is of.
+        model: whose samples it asks for, once that is known; the last of several.
+        code: name of the gRPC status that it ends with; empty until that is known.
+    """
+
+    __slots__ = ("_metrics", "_start_s", "code", "method", "model")
+
+    def __init__(self, metrics: Metrics, method: MethodMetrics) -> None:
+        self.method = method
+        self.model: ModelMetrics | None = None
+        self.code = ""
+        self._metrics = metrics
+        self._start_s = time.monotonic()
+
+    def end(self) -> None:
+        """Counts it."""
+        labels = self.model.labels if self.model else NO_MODEL
+        self._metrics.calls.child(*labels, self.method.name, self.code).add()
+        self.method.call_s.observe(time.monotonic() - self._start_s)
+
+
+current_call: Final[ContextVar[CountedCall | None]] = ContextVar("current_call", default=None)
+"""Of the task that answers it, and of the tasks that this one starts."""
+
+
+class CountedRows:
+    """Counts the rows of a request by how the body ends, as those of the current call."""
+
+    __slots__ = ("_deadline_s", "_model", "_num_rows")
+
+    def __init__(self, model: ModelMetrics, num_rows: int, deadline_s: float | None) -> None:
+        self._model = model
+        self._num_rows = num_rows
+        self._deadline_s = deadline_s
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        count_rows(self._model, self._num_rows, OK if error is None else code_of(error, self._deadline_s))
+
+
+def code_of(error: BaseException, deadline_s: float | None) -> str:
+    """Name of the gRPC status that stands for an error: one that cancels, once the deadline has passed, is that."""
+    if isinstance(error, RequestError):
+        return error.status
+    if isinstance(error, Exception):
+        return ServerError.status
+    is_over = deadline_s is not None and deadline_s <= time.monotonic()
+    return DeadlineError.status if is_over else CallCancelledError.status
+
+
+def count_rows(model: ModelMetrics, num_rows: int, code: str) -> None:
+    """Rows of the current call were sent, or not."""
+    call = current_call.get()
+    model.count_rows(call.method.name if call else "", code, num_rows)
