@@ -10,13 +10,14 @@ from numpy.typing import ArrayLike
 
 from ganserve.contract.errors import RequestError, UnavailableError
 from ganserve.contract.images import ImageFormatName
+from ganserve.contract.interpolation import SeedAndIndex
 
 from ._calls.async_calls import AsyncCalls
 from ._calls.batches import BatchPlan, read_ahead_async
 from ._calls.core import Core, merge_models
 from ._calls.profile import Profile, check_repeats
 from ._calls.retry_event import OnRetry
-from ._queries.interpolation import SeedAndIndex, interpolated_latents
+from ._queries.interpolation import interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
 from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName

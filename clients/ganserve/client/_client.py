@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from ganserve.contract.errors import RequestError, UnavailableError
 from ganserve.contract.images import ImageFormatName
+from ganserve.contract.interpolation import SeedAndIndex
 
 from ._calls.batches import BatchPlan, read_ahead
 from ._calls.calls import Calls
@@ -18,7 +19,7 @@ from ._calls.core import Core, merge_models
 from ._calls.profile import Profile, check_repeats
 from ._calls.retry_event import OnRetry
 from ._calls.submissions import CALLS_AT_ONCE, Submissions
-from ._queries.interpolation import SeedAndIndex, interpolated_latents
+from ._queries.interpolation import interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
 from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName

@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike
 from ganserve.contract.errors import ArtifactError, CallCancelledError, ConfigError
 from ganserve.contract.extras import install_advice
 from ganserve.contract.images import ImageFormatName
+from ganserve.contract.interpolation import SeedAndIndex
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
 from ._calls.batches import BatchPlan, read_ahead
 from ._calls.submissions import CALLS_AT_ONCE, Submissions, SubmittedCall
 from ._queries.checks import whole_number
-from ._queries.interpolation import SeedAndIndex, interpolated_latents
+from ._queries.interpolation import interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
 from ._queries.options import SampleOptions, check_options, sample_query
 from ._queries.parts import num_samples, part

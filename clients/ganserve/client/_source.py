@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ganserve.contract.images import ImageFormatName
 
-from ._queries.interpolation import SeedAndIndex
+from ganserve.contract.interpolation import SeedAndIndex
 from ._queries.labels import CountsLike, LabelsLike
 from ._queries.options import SampleOptions
 from ._queries.requests import IndicesLike

@@ -7,7 +7,7 @@ from typing import Final
 
 _PACKAGES: Final = {
     "train": ("torch",),
-    "serve": ("onnx", "onnxruntime"),
+    "serve": ("onnx", "onnxruntime", "prometheus_client"),
     "export": ("torch", "onnx", "onnxruntime", "onnxscript"),
 }
 

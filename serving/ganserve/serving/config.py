@@ -8,7 +8,7 @@ from pathlib import Path
 from ganserve.contract.errors import ConfigError
 from ganserve.runtime.device import DeviceChoice, count_physical_cores
 
-from .listening import check_address
+from .listening import check_address, check_host_and_port
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,9 @@ class ServingConfig:
 
     listen: str = "127.0.0.1:50051"
     """Address to listen on, `host:port` or `unix:path`. Port 0 takes a free one."""
+
+    http: str | None = None
+    """Address for pictures by URL, metrics, probes and a page, `host:port`. Without it, there is no HTTP."""
 
     ready_file: Path | None = None
     """File to write the address to once the models are served, and to remove when they no longer are."""
@@ -59,6 +62,8 @@ class ServingConfig:
 
     def __post_init__(self) -> None:
         check_address(self.listen)
+        if self.http is not None:
+            check_host_and_port(self.http, flag="--http")
         for name in ("lanes", "max_batch", "max_queued_rows", "max_reply_mib", "max_calls"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")

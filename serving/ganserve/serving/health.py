@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import OVERALL_HEALTH
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from ganserve.contract.errors import NotFoundError
@@ -30,6 +31,11 @@ class Health(health_pb2_grpc.HealthServicer):
             self._statuses.update(dict.fromkeys(changed, status))
             self._changed.set()
             self._changed = asyncio.Event()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether the server as a whole serves."""
+        return self._statuses.get(OVERALL_HEALTH) == HealthCheckResponse.SERVING
 
     async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:  # noqa: ARG002, N802
         """The status of a service. Raises NotFoundError."""

@@ -1,4 +1,4 @@
-"""Where a server listens: an address as it is written, and a gRPC server bound to it."""
+"""Where a server listens: an address as it is written, and what is bound to it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ _HOST_AND_PORT: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+(?:%\w+)?\]|[^\s:/
 _MAX_PORT: Final = 2**16 - 1
 _MAX_PATH_BYTES: Final = 107  # of a UNIX socket on Linux
 _CONNECT_S: Final = 1.0
+_BACKLOG: Final = 1024
 
 
 def check_address(address: str) -> None:
@@ -26,13 +27,18 @@ def check_address(address: str) -> None:
         if not path.name or len(bytes(path)) > _MAX_PATH_BYTES or re.match(r"unix://[^/]", address):
             raise ConfigError(f"--listen {address}: give unix:path or unix:///path, of up to {_MAX_PATH_BYTES} bytes")
         return
+    check_host_and_port(address, flag="--listen", others=", or unix:path")
+
+
+def check_host_and_port(address: str, *, flag: str, others: str = "") -> None:
+    """Raises ConfigError, naming the flag, unless it is `host:port` or `[ipv6]:port`."""
     matched = _HOST_AND_PORT.fullmatch(address)
     if not matched:
         raise ConfigError(
-            f"--listen {address}: give host:port, such as 127.0.0.1:50051, where port 0 is a free one, or unix:path"
+            f"{flag} {address}: give host:port, such as 127.0.0.1:50051, where port 0 is a free one{others}"
         )
     if int(matched["port"]) > _MAX_PORT:
-        raise ConfigError(f"--listen {address}: ports go from 0, which takes a free one, to {_MAX_PORT}")
+        raise ConfigError(f"{flag} {address}: ports go from 0, which takes a free one, to {_MAX_PORT}")
 
 
 def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> str:
@@ -50,6 +56,22 @@ def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredenti
     except RuntimeError as error:
         raise ConfigError(f"--listen {address}: the address cannot be used; {_cure(address)}") from error
     return address if address.startswith(_UNIX) else f"{address.rpartition(':')[0]}:{port}"
+
+
+def listen_on(address: str, *, flag: str) -> tuple[socket.socket, str]:
+    """A listening socket at `host:port`, and the address with the port that it got.
+
+    Raises:
+        ConfigError: naming the flag, where the address cannot be used.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        family, _, _, _, place = found[0]
+        listening = socket.create_server(place[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise ConfigError(f"{flag} {address}: the address cannot be used; {_cure(address)}") from error
+    return listening, f"{host}:{listening.getsockname()[1]}"
 
 
 def _socket_path(address: str) -> Path:

@@ -10,7 +10,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
@@ -29,7 +29,7 @@ _CALL: Final = (*_MODEL, "method", "code")
 NO_MODEL: Final = ("", "")
 """Labels of what concerns no model."""
 
-AnyFamily = TypeVar("AnyFamily", bound=Family)  # type: ignore[type-arg]
+AnyFamily = TypeVar("AnyFamily", bound=Family[Any])
 Labels = tuple[str, str]
 
 
@@ -38,13 +38,14 @@ class Metrics:
 
     Attributes:
         registry: what a scrape reads.
+        families: of the metrics that are the server's own.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self._of_models: list[Family] = []  # type: ignore[type-arg]
+        self.families: list[Family[Any]] = []
         self._models: dict[Labels, ModelMetrics] = {}
         self._methods: dict[str, MethodMetrics] = {}
 
@@ -109,8 +110,9 @@ class Metrics:
     def forget(self, labels: Labels) -> None:
         """Drops all numbers of a version of a model."""
         self._models.pop(labels, None)
-        for family in self._of_models:
-            family.drop(*labels)
+        for family in self.families:
+            if family.labels[: len(labels)] == _MODEL:
+                family.drop(*labels)
 
     def _counts(self, name: str, text: str, labels: Sequence[str] = ()) -> CountFamily:
         return self._registered(CountFamily(f"ganserve_{name}", text, labels))
@@ -126,8 +128,7 @@ class Metrics:
 
     def _registered(self, family: AnyFamily) -> AnyFamily:
         self.registry.register(family)
-        if family.labels[: len(_MODEL)] == _MODEL:
-            self._of_models.append(family)
+        self.families.append(family)
         return family
 
 

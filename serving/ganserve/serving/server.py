@@ -19,6 +19,7 @@ from .call_gate import CallGate
 from .config import ServingConfig
 from .endpoint import Endpoint
 from .health import Health
+from .http_port import HttpPort
 from .loop_lag import measure_lag
 from .metrics import Metrics
 from .model_watch import ModelWatch
@@ -61,6 +62,15 @@ class Server:
             metrics=self._metrics,
         )
         self._endpoint = Endpoint(config.listen, self._gate, GeneratorService(self._answers), health)
+        self._http = HttpPort(
+            config.http,
+            self._answers,
+            self._metrics,
+            health,
+            lambda: self._endpoint.address,
+            max_calls=config.max_calls,
+            stall_s=config.stall_s,
+        )
 
     async def serve(self) -> None:
         """Runs until SIGTERM, SIGINT or `stop`.
@@ -89,6 +99,7 @@ class Server:
         for stray in find_strays(self.config.models):
             _log.warning("not served: %s", advise_import(stray, self.config.models))
         await self._endpoint.open()
+        await self._http.open()
         for folder in bundles:
             model = await self._repository.open(folder)
             _log.info("%s", _describe(model.loaded))
@@ -120,12 +131,17 @@ class Server:
             _log.info("stopping: calls under way have %g s to finish", self.config.grace_s)
             await self._unless_hurried(asyncio.sleep(self.config.drain_delay_s))
         await self._endpoint.refuse(grace_s=self.config.grace_s)
-        await self._unless_hurried(self._gate.emptied(timeout_s=self.config.grace_s))
+        self._http.refuse()
+        await self._unless_hurried(self._emptied(timeout_s=self.config.grace_s))
         await self._endpoint.cut()
+        await self._http.close()
         await self._repository.close()
         self._workers.shutdown()
         if self._answers.state == ModelState.MODEL_STATE_DRAINING:
             _log.info("stopped")
+
+    async def _emptied(self, *, timeout_s: float) -> None:
+        await asyncio.gather(self._gate.emptied(timeout_s=timeout_s), self._http.emptied(timeout_s=timeout_s))
 
     async def _unless_hurried(self, work: Coroutine[Any, Any, Any]) -> None:
         tasks = [asyncio.create_task(work), asyncio.create_task(self._hurrying.wait())]

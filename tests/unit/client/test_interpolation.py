@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganserve.client import InvalidRequestError
-from ganserve.client._queries.interpolation import interpolated_latents, slerp
+from ganserve.client._queries.interpolation import interpolated_latents
+from ganserve.contract.interpolation import slerp
 from ganserve.contract.latents import sample_latents
 from ganserve.contract.tensors import unpack_latents
 from ganserve.v1.generator_pb2 import GenerateRequest

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.sources import GivenColumn, Source
 from ganserve.serving.batcher import Batcher
 from ganserve.serving.dispatcher import Dispatcher
+from ganserve.serving.metrics import Metrics
 from ganserve.serving.scheduler import Caller, Priority
 from ganserve.serving.stopwatch import Stopwatch
 from ganserve.v1.generator_pb2 import CallTimes
@@ -387,3 +389,77 @@ def test_a_closed_batcher_starts_nothing_and_lets_runs_settle() -> None:
             await double(batcher, 3)
 
     assert run(story).batches == [[1]]
+
+
+def counted(metrics: Metrics, name: str, **labels: str) -> float:
+    value = metrics.registry.get_sample_value(f"ganserve_{name}", {"model": "m", "version": "1", **labels})
+    assert value is not None
+    return value
+
+
+def play_counted(story: Callable[[GatedEngine, Batcher, Callable[..., float]], Awaitable[None]]) -> GatedEngine:
+    """Plays a story on one lane; what was counted is read by name and labels."""
+    metrics = Metrics()
+    engine = GatedEngine()
+
+    async def play() -> None:
+        batcher = Batcher(
+            engine, Dispatcher(1), max_queued_rows=100, max_wait_s=30.0, metrics=metrics.of_model("m", 1)
+        )
+        await story(engine, batcher, lambda name, **labels: counted(metrics, name, **labels))
+
+    try:
+        asyncio.run(play())
+    finally:
+        engine.open()
+        engine.lanes.close()
+    return engine
+
+
+def test_rows_of_a_caller_who_leaves_while_a_batch_is_planned_never_run() -> None:
+    """Between the cancellation of a task and its next step, its job still waits in the queue."""
+
+    async def story(engine: GatedEngine, batcher: Batcher, value: Callable[..., float]) -> None:
+        running = asyncio.create_task(double(batcher, 1))
+        await until(lambda: len(engine.batches) == 1)
+        leaving = asyncio.create_task(double(batcher, 2, 3))
+        staying = asyncio.create_task(double(batcher, 4, client="b"))
+        await until(lambda: batcher.num_queued_rows == 3)
+        leaving.cancel()
+        batcher.launch(1)
+        engine.open()
+        assert await staying == [4]
+        assert await running == [1]
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert value("dropped_rows_total", reason="cancelled") == 2
+        assert value("late_rows_total", reason="cancelled") == 0
+
+    assert play_counted(story).batches == [[1], [4]]
+
+
+def test_rows_are_counted_by_what_became_of_them() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher, value: Callable[..., float]) -> None:
+        running = asyncio.create_task(double(batcher, 1))
+        await until(lambda: len(engine.batches) == 1)
+        hurried = asyncio.create_task(double(batcher, 2, 3, deadline_s=time.monotonic() + 1e-3))
+        bad = asyncio.create_task(double(batcher, POISON, client="b"))
+        doomed = asyncio.create_task(double(batcher, 4, 5, 6, client="c"))
+        await until(lambda: batcher.num_queued_rows == 6)
+        await asyncio.sleep(0.01)
+        engine.gate.release()
+        await until(lambda: len(engine.batches) == 2)
+        doomed.cancel()
+        engine.open()
+        assert await running == [1]
+        outcomes = await asyncio.gather(hurried, bad, doomed, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [DeadlineError, ServerError, asyncio.CancelledError]
+        await until(lambda: batcher.num_running_rows == 0)
+        assert value("dropped_rows_total", reason="expired") == 2
+        assert value("dropped_rows_total", reason="cancelled") == 0
+        assert value("failed_rows_total") == 1
+        assert value("unclaimed_rows_total") == 3
+        assert value("late_rows_total", reason="expired") == 0
+        assert value("batch_rows_sum") == 5
+
+    play_counted(story)

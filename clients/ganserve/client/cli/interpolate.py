@@ -9,12 +9,12 @@ from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
 
-from ganserve.client._queries.interpolation import SeedAndIndex
 from ganserve.client._samples.model_info import short_name
 from ganserve.client._samples.outputs import GridFile, OutputOptions, open_output
 from ganserve.client._samples.recipes import InterpolationRecipe
 from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError
+from ganserve.contract.interpolation import SeedAndIndex
 
 from .label_text import parse_labels
 from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting

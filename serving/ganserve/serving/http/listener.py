@@ -1,0 +1,73 @@
+"""An HTTP server in the event loop of the gRPC server."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from ..listening import listen_on
+
+_IDLE_S: Final = 65  # longer than proxies keep connections that they do not use
+_LAST_S: Final = 1
+
+
+class Listener:
+    """Answers HTTP at one address. Belongs to one event loop.
+
+    Attributes:
+        address: where it listens; after `open`, with the port that it got.
+    """
+
+    def __init__(self, address: str, app: ASGIApp) -> None:
+        self.address = address
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                log_level="critical",  # requests that fail are logged by the gate
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=_IDLE_S,
+                timeout_graceful_shutdown=_LAST_S,
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Takes the address and begins to answer. Raises ConfigError where the address cannot be used."""
+        listening, self.address = listen_on(self.address, flag="--http")
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
+        await self._server.started_once.wait()
+
+    async def close(self) -> None:
+        """Closes connections as they have nothing under way, and soon all of them."""
+        if self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.started_once = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.started_once.set()

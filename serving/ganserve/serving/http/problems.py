@@ -1,0 +1,54 @@
+"""Errors as HTTP has them: a status, and a problem of RFC 9457."""
+
+from __future__ import annotations
+
+import json
+import math
+from http import HTTPStatus
+from typing import Final
+
+from starlette.responses import Response
+
+from ganserve.contract.errors import RequestError
+
+_STATUSES: Final = {
+    "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
+    "UNAUTHENTICATED": HTTPStatus.UNAUTHORIZED,
+    "PERMISSION_DENIED": HTTPStatus.FORBIDDEN,
+    "NOT_FOUND": HTTPStatus.NOT_FOUND,
+    "FAILED_PRECONDITION": HTTPStatus.NOT_FOUND,  # a URL that names a digest which is not here
+    "UNIMPLEMENTED": HTTPStatus.METHOD_NOT_ALLOWED,
+    "RESOURCE_EXHAUSTED": HTTPStatus.TOO_MANY_REQUESTS,
+    "UNAVAILABLE": HTTPStatus.SERVICE_UNAVAILABLE,
+    "DEADLINE_EXCEEDED": HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+# The longest of these that a field begins with names the part of the URL that it came from.
+_PARTS_OF_URL: Final = {
+    "query.model": "model",
+    "query.labels": "class",
+    "query.address.truncation": "truncation",
+    "query.address.spread": "spread",
+    "query.address": "index",
+    "query.encoding.quality": "quality",
+    "query.encoding": "format",
+}
+
+
+def problem_response(error: RequestError) -> Response:
+    """The reply that tells of an error. No cache keeps it."""
+    status = _STATUSES.get(error.status, HTTPStatus.INTERNAL_SERVER_ERROR)
+    problem = {"title": status.phrase, "status": status.value, "detail": str(error), "code": error.status}
+    if error.field:
+        problem["field"] = _part_of_url(error.field)
+    headers = {"cache-control": "no-store"}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = "GET, HEAD"
+    return Response(json.dumps(problem), status.value, headers, media_type="application/problem+json")
+
+
+def _part_of_url(field: str) -> str:
+    found = [prefix for prefix in _PARTS_OF_URL if field.startswith(prefix)]
+    return _PARTS_OF_URL[max(found, key=len)] if found else field
