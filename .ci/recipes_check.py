@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import venv
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from local_server import ganserve, run, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "augmentation.md"
@@ -93,37 +93,6 @@ def make_models(work: Path) -> Path:
     ganserve("train", "--data", "pets", "--out", "run", *flags, cwd=work)
     ganserve("export", "run", "--onnx", "--models", "models", "--name", "pets", cwd=work)
     return work / "models"
-
-
-@contextmanager
-def serving(models: Path, work: Path) -> Iterator[str]:
-    """A server on a free port; gives its address."""
-    words = ("serve", "--models", models, "--listen", "127.0.0.1:0", "--device", "cpu", "--ready-file", "address")
-    server = subprocess.Popen(command(*words), cwd=work)
-    try:
-        while not (work / "address").exists():
-            if server.poll() is not None:
-                sys.exit(f"the server ended with {server.returncode}")
-            try:
-                server.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
-        yield (work / "address").read_text().strip()
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def command(*words: object) -> list[str]:
-    return [sys.executable, "-m", "ganserve.cli", *map(str, words)]
-
-
-def ganserve(*words: object, cwd: Path) -> None:
-    run(*command(*words), cwd=cwd)
-
-
-def run(*words: object, cwd: Path, env: dict[str, str] | None = None) -> None:
-    subprocess.run([str(word) for word in words], cwd=cwd, env=env, check=True)
 
 
 if __name__ == "__main__":
