@@ -28,6 +28,7 @@ LOADED = """
     ["grid-image", "strip", "image-a", "image-b"].map((id) => document.getElementById(id))
         .every((image) => image.complete && image.naturalWidth && !image.classList.contains("busy"))
 """
+WRITTEN = ("url", "command", "python")
 SET = """((id, value) => {
     const input = document.getElementById(id);
     input.value = value;
@@ -93,7 +94,7 @@ def check_addresses(browser: Browser, work: Path) -> None:
     for subject, shown, file in (("sample", "image-b", "sample.png"), ("strip", "strip", "steps.png")):
         browser.run("document.getElementById('choose-b').click()")
         browser.run(f"{SET}('subject', '{subject}')")
-        url, command, python = (browser.run(f"document.getElementById('{id}').textContent") for id in ("url", "command", "python"))
+        url, command, python = (browser.run(f"document.getElementById('{name}').textContent") for name in WRITTEN)
         expect(browser, f"document.getElementById('{shown}').src", url)
         with urllib.request.urlopen(url, timeout=WAIT_S) as reply:  # noqa: S310
             (work / "url.png").write_bytes(reply.read())

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-
 from local_server import ganserve, run, serving
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "augmentation.md"

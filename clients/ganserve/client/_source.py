@@ -9,8 +9,8 @@ from typing import Protocol, Unpack
 from numpy.typing import ArrayLike
 
 from ganserve.contract.images import ImageFormatName
-
 from ganserve.contract.interpolation import SeedAndIndex
+
 from ._queries.labels import CountsLike, LabelsLike
 from ._queries.options import SampleOptions
 from ._queries.requests import IndicesLike

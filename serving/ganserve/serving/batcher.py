@@ -328,4 +328,3 @@ class Batcher:
         pending = self._pending.get(job)
         if pending is not None and not pending.future.done():
             pending.future.set_exception(error)
-

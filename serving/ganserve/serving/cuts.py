@@ -20,9 +20,7 @@ class Cut(Enum):
     """Urgent rows run without bulk ones beside them."""
 
 
-def why_cut(
-    num_rows: int, num_left: int, *, num_planned: int, num_waiting: int, num_lanes: int, max_batch: int
-) -> Cut:
+def why_cut(num_rows: int, num_left: int, *, num_planned: int, num_waiting: int, num_lanes: int, max_batch: int) -> Cut:
     """What ended a batch.
 
     Args:

@@ -37,9 +37,7 @@ class HttpPort:
             from .http.app import build_app
             from .http.listener import Listener
         except ImportError as error:
-            raise ConfigError(
-                f"--http needs {error.name}, which is not installed; {install_advice('http')}"
-            ) from error
+            raise ConfigError(f"--http needs {error.name}, which is not installed; {install_advice('http')}") from error
         self._gate = build_app(answers, metrics, health, grpc_address, max_calls=max_calls, stall_s=stall_s)
         self._listener = Listener(address, self._gate)
 

@@ -30,7 +30,9 @@ def counted_load(metrics: Metrics, folder: Path) -> Iterator[None]:
     metrics.model_load_s.child(name).observe(time.monotonic() - start_s)
 
 
-def show_model(metrics: Metrics, of_model: ModelMetrics, loaded: LoadedModel, batcher: Batcher, fell_back: bool) -> None:
+def show_model(
+    metrics: Metrics, of_model: ModelMetrics, loaded: LoadedModel, batcher: Batcher, fell_back: bool
+) -> None:
     """Shows a model for as long as its numbers are kept; `fell_back` where it was to run on another device."""
     labels = of_model.labels
     metrics.queued_rows.show(lambda: batcher.num_queued_rows, *labels)

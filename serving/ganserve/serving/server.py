@@ -49,9 +49,7 @@ class Server:
             max_wait_s=config.max_wait_s,
             metrics=self._metrics,
         )
-        self._gate = CallGate(
-            SERVICE_NAME, max_calls=config.max_calls, stall_s=config.stall_s, metrics=self._metrics
-        )
+        self._gate = CallGate(SERVICE_NAME, max_calls=config.max_calls, stall_s=config.stall_s, metrics=self._metrics)
         health = Health()
         self._watch = ModelWatch(self._repository, health, SERVICE_NAME)
         self._answers = Answers(

@@ -121,9 +121,7 @@ def caller_of(
     default: Priority = Priority.INTERACTIVE,
 ) -> Caller:
     """Who calls, and until when the reply is worth something."""
-    return Caller(
-        client=context.peer(), priority=_PRIORITIES.get(priority, default), deadline_s=deadline_of(context)
-    )
+    return Caller(client=context.peer(), priority=_PRIORITIES.get(priority, default), deadline_s=deadline_of(context))
 
 
 def when_sent(context: Context) -> WhenSent:

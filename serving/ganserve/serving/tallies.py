@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-
 from prometheus_client import Metric
 from prometheus_client.core import (
     CounterMetricFamily,

@@ -403,9 +403,7 @@ def play_counted(story: Callable[[GatedEngine, Batcher, Callable[..., float]], A
     engine = GatedEngine()
 
     async def play() -> None:
-        batcher = Batcher(
-            engine, Dispatcher(1), max_queued_rows=100, max_wait_s=30.0, metrics=metrics.of_model("m", 1)
-        )
+        batcher = Batcher(engine, Dispatcher(1), max_queued_rows=100, max_wait_s=30.0, metrics=metrics.of_model("m", 1))
         await story(engine, batcher, lambda name, **labels: counted(metrics, name, **labels))
 
     try:

@@ -44,7 +44,7 @@ def expressions_of_dashboard() -> list[tuple[str, str]]:
 def expressions_of_alerts() -> list[tuple[str, str]]:
     """Each expression with the texts that are written from its labels."""
     rules = re.split(r"^      - alert: ", ALERTS.read_text(), flags=re.MULTILINE)[1:]
-    return [tuple(rule.split("labels: {severity", 1)) for rule in rules]  # type: ignore[misc]
+    return [tuple(rule.split("labels: {severity", 1)) for rule in rules]
 
 
 def used_series(expression: str) -> Iterator[tuple[str, set[str]]]:
@@ -85,7 +85,7 @@ def test_every_alert_is_tested() -> None:
 def test_every_metric_is_documented() -> None:
     text = (ROOT / "docs" / "serving.md").read_text()
     section = text.split("\n## Metrics\n")[1].split("\n## ")[0]
-    listed = dict(re.findall(r"^\| `(ganserve_\w+)` \| ([^|]*) \|", section, re.MULTILINE))
+    listed = dict(re.findall(r"^\| `(ganserve_\w+)` \|([^|]*)\|", section, re.MULTILINE))
     for family in Metrics().families:
         (metric,) = family.collect()
         name = family.name + ("" if metric.type == "histogram" else SUFFIXES[metric.type][0])

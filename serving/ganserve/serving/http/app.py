@@ -9,10 +9,10 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from ganserve.contract.errors import NotFoundError
+from ganserve.serving.answers import Answers
+from ganserve.serving.health import Health
+from ganserve.serving.metrics import Metrics
 
-from ..answers import Answers
-from ..health import Health
-from ..metrics import Metrics
 from .endpoints import Models, Pictures, Probes
 from .gate import HttpGate, count_as
 from .page_files import page_routes

@@ -8,7 +8,8 @@ from typing import Final
 import PIL
 from starlette.requests import Request
 
-from ..repository import Model
+from ganserve.serving.repository import Model
+
 from .pictures import Picture
 
 _FOR_EVER: Final = "public, max-age=31536000, immutable"

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from ..scheduler import Caller, Priority
+from ganserve.serving.scheduler import Caller, Priority
 
 _WAIT: Final = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9}(?:\.[0-9]{1,9})?)"?\s*(?:$|[,;])', re.IGNORECASE)
 _URGENCY: Final = re.compile(r"(?:^|,)\s*u\s*=\s*([0-7])\s*(?:$|[,;])")

@@ -14,12 +14,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ganserve.contract.bundle import LABELS_INPUT
 from ganserve.contract.errors import DeadlineError, UnavailableError
+from ganserve.serving.answers import Answer, Answers
+from ganserve.serving.health import Health
+from ganserve.serving.metrics import Metrics
 from ganserve.v1.generator_pb2 import ModelSelector
 from ganserve.v1.model_pb2 import ModelCard, ServedModel
 
-from ..answers import Answer, Answers
-from ..health import Health
-from ..metrics import Metrics
 from .caching import cache_headers, has_current
 from .callers import caller_of
 from .gate import when_sent
@@ -47,7 +47,7 @@ class Pictures:
 
     async def _answer(self, request: Request, read: ReadPicture) -> Response:
         selector = read_selector(request.path_params["model"])
-        model = self._answers.find(selector, field="model")
+        model = self._answers.find(selector, field="query.model")
         picture = read(request, selector, model.card)
         is_pinned = bool(selector.digest)
         media_type = f"image/{picture.form.name}"
@@ -91,7 +91,7 @@ class Models:
     async def one(self, request: Request) -> Response:
         """One model."""
         selector = read_selector(request.path_params["model"])
-        return JSONResponse(_as_json(self._answers.model(selector, field="model")), headers=_NO_CACHE)
+        return JSONResponse(_as_json(self._answers.model(selector, field="query.model")), headers=_NO_CACHE)
 
 
 class Probes:

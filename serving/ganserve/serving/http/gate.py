@@ -14,12 +14,12 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ganserve.contract.errors import CallCancelledError, OverloadedError, UnavailableError, UnsupportedError
+from ganserve.serving.answers import WhenSent
+from ganserve.serving.counted_call import OK, CountedCall, current_call
+from ganserve.serving.metrics import Metrics
+from ganserve.serving.status import as_request_error
+from ganserve.serving.throttled_log import ThrottledLog
 
-from ..answers import WhenSent
-from ..counted_call import OK, CountedCall, current_call
-from ..metrics import Metrics
-from ..status import as_request_error
-from ..throttled_log import ThrottledLog
 from .problems import problem_response
 
 _RETRY_S: Final = 1.0

@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from ..listening import listen_on
+from ganserve.serving.listening import listen_on
 
 _IDLE_S: Final = 65  # longer than proxies keep connections that they do not use
 _LAST_S: Final = 1

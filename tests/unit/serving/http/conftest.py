@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,13 @@ class Stage:
     """
 
     def __init__(
-        self, answers: Answers, repository: Repository, metrics: Metrics, watch: ModelWatch, gate: HttpGate, models: Path
+        self,
+        answers: Answers,
+        repository: Repository,
+        metrics: Metrics,
+        watch: ModelWatch,
+        gate: HttpGate,
+        models: Path,
     ) -> None:
         self.answers = answers
         self.repository = repository
@@ -96,7 +102,7 @@ Play = Callable[..., None]
 
 
 @pytest.fixture
-def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Iterator[Play]:
+def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
     """Plays a story with a server of its own."""
 
     async def run(
@@ -139,11 +145,9 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Iterator[Play]:
         stall_s: float = 60,
         **bundle: Any,
     ) -> None:
-        asyncio.run(
-            asyncio.wait_for(run(story, max_queued_rows, max_reply_bytes, max_calls, stall_s, bundle), 120)
-        )
+        asyncio.run(asyncio.wait_for(run(story, max_queued_rows, max_reply_bytes, max_calls, stall_s, bundle), 120))
 
-    yield start
+    return start
 
 
 async def until(condition: Callable[[], object]) -> None:
