@@ -17,6 +17,8 @@ from browser import Browser
 from local_server import WAIT_S, http_address, make_digits, run, serving
 from PIL import Image
 
+from ganserve.contract.images import Images, cut_grid, zoom_to_see
+
 SCREENS = {
     "desk-light": {"width": 1280, "height": 900, "dark": False, "mobile": False},
     "desk-dark": {"width": 1280, "height": 900, "dark": True, "mobile": False},
@@ -28,6 +30,8 @@ LOADED = """
     ["grid-image", "strip", "image-a", "image-b"].map((id) => document.getElementById(id))
         .every((image) => image.complete && image.naturalWidth && !image.classList.contains("busy"))
 """
+SIDE = 8  # pixels of a digit
+ZOOM = zoom_to_see(SIDE, SIDE)
 WRITTEN = ("url", "command", "python")
 SET = """((id, value) => {
     const input = document.getElementById(id);
@@ -59,7 +63,7 @@ def use(browser: Browser, url: str) -> None:
     browser.show(**SCREENS["desk-light"])  # type: ignore[arg-type]
     browser.open(url)
     browser.wait(LOADED)
-    expect(browser, "document.getElementById('grid-image').naturalWidth", 8 * (8 + 2) - 2)
+    expect(browser, "document.getElementById('grid-image').naturalWidth", 8 * (SIDE + 2) - 2)
     expect(browser, "document.getElementById('cells').childElementCount", 64)
     for control, value, part in (
         ("seed", 42, "/samples/42/0-63.png"),
@@ -91,29 +95,31 @@ def use(browser: Browser, url: str) -> None:
 
 def check_addresses(browser: Browser, work: Path) -> None:
     """URL, command and Python of the page give the same pixels."""
-    for subject, shown, file in (("sample", "image-b", "sample.png"), ("strip", "strip", "steps.png")):
+    for subject, shown, file, num in (("sample", "image-b", "sample.png", 1), ("strip", "strip", "steps.png", 5)):
         browser.run("document.getElementById('choose-b').click()")
         browser.run(f"{SET}('subject', '{subject}')")
         url, command, python = (browser.run(f"document.getElementById('{name}').textContent") for name in WRITTEN)
         expect(browser, f"document.getElementById('{shown}').src", url)
         with urllib.request.urlopen(url, timeout=WAIT_S) as reply:  # noqa: S310
             (work / "url.png").write_bytes(reply.read())
-        by_url = np.asarray(Image.open(work / "url.png"))
+        by_url = samples_of(work / "url.png", num, zoom=1)
         words = shlex.split(command)
         run(sys.executable, "-m", "ganserve.cli", *words[1:], cwd=work)
-        compare(by_url, work / file, command)
+        compare(by_url, samples_of(work / file, num, ZOOM), command)
         (work / file).unlink()
         (work / "copied.py").write_text(python)
         run(sys.executable, "copied.py", cwd=work, env=dict(os.environ))
-        compare(by_url, work / file, python)
-        (work / file).unlink()
+        compare(by_url, samples_of(work / file, num, ZOOM), python)
 
 
-def compare(pixels: np.ndarray, file: Path, source: str) -> None:  # type: ignore[type-arg]
-    """A file of the client shows the same, perhaps enlarged."""
-    other = np.asarray(Image.open(file).convert("L"))
-    zoom = other.shape[0] // pixels.shape[0]
-    if not (other[::zoom, ::zoom][: pixels.shape[0], : pixels.shape[1]] == pixels).all():
+def samples_of(file: Path, num: int, zoom: int) -> Images:
+    """The samples of a grid whose images are enlarged so many times."""
+    grid = np.asarray(Image.open(file).convert("L"))[::zoom, ::zoom, np.newaxis]
+    return cut_grid(grid, num, SIDE, SIDE)
+
+
+def compare(one: Images, other: Images, source: str) -> None:
+    if not (one == other).all():
         sys.exit(f"the page's URL and what follows give other pixels:\n{source}")
 
 

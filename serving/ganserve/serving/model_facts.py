@@ -20,13 +20,15 @@ from .metrics import Metrics, ModelMetrics
 def counted_load(metrics: Metrics, folder: Path) -> Iterator[None]:
     """Counts the load of the bundle in `folder`, which is `…/<name>/<version>`, and whether it went well."""
     name = folder.parent.name
+    # Both are there from the first load on: Prometheus sees no increase where a counter begins.
+    loaded, failed = (metrics.model_loads.child(name, outcome) for outcome in ("loaded", "failed"))
     start_s = time.monotonic()
     try:
         yield
     except Exception:
-        metrics.model_loads.child(name, "failed").add()
+        failed.add()
         raise
-    metrics.model_loads.child(name, "loaded").add()
+    loaded.add()
     metrics.model_load_s.child(name).observe(time.monotonic() - start_s)
 
 
