@@ -63,7 +63,7 @@ def use(browser: Browser, url: str) -> None:
     browser.show(**SCREENS["desk-light"])  # type: ignore[arg-type]
     browser.open(url)
     browser.wait(LOADED)
-    expect(browser, "document.getElementById('grid-image').naturalWidth", 8 * (SIDE + 2) - 2)
+    expect(browser, "document.getElementById('grid-image').naturalWidth", 8 * (SIDE + 1) - 1)
     expect(browser, "document.getElementById('cells').childElementCount", 64)
     for control, value, part in (
         ("seed", 42, "/samples/42/0-63.png"),
@@ -102,20 +102,20 @@ def check_addresses(browser: Browser, work: Path) -> None:
         expect(browser, f"document.getElementById('{shown}').src", url)
         with urllib.request.urlopen(url, timeout=WAIT_S) as reply:  # noqa: S310
             (work / "url.png").write_bytes(reply.read())
-        by_url = samples_of(work / "url.png", num, zoom=1)
+        by_url = samples_of(work / "url.png", num, zoom=1, gap=1)
         words = shlex.split(command)
         run(sys.executable, "-m", "ganserve.cli", *words[1:], cwd=work)
-        compare(by_url, samples_of(work / file, num, ZOOM), command)
+        compare(by_url, samples_of(work / file, num, zoom=ZOOM, gap=2), command)
         (work / file).unlink()
         (work / "copied.py").write_text(python)
         run(sys.executable, "copied.py", cwd=work, env=dict(os.environ))
-        compare(by_url, samples_of(work / file, num, ZOOM), python)
+        compare(by_url, samples_of(work / file, num, zoom=ZOOM, gap=2), python)
 
 
-def samples_of(file: Path, num: int, zoom: int) -> Images:
+def samples_of(file: Path, num: int, *, zoom: int, gap: int) -> Images:
     """The samples of a grid whose images are enlarged so many times."""
     grid = np.asarray(Image.open(file).convert("L"))[::zoom, ::zoom, np.newaxis]
-    return cut_grid(grid, num, SIDE, SIDE)
+    return cut_grid(grid, num, SIDE, SIDE, gap)
 
 
 def compare(one: Images, other: Images, source: str) -> None:

@@ -163,11 +163,11 @@ class Answers:
             parts = await asyncio.gather(*tasks)
         return [file for part in parts for file in part]
 
-    async def draw(self, answer: Answer, columns: int | None) -> bytes:
+    async def draw(self, answer: Answer, columns: int | None, gap: int) -> bytes:
         """The images as one file, laid out row by row, in the form that was asked for, which is not raw."""
 
         def encode_grid() -> bytes:
-            return codec.encode(codec.make_grid(answer.images, columns), answer.encoding)
+            return codec.encode(codec.make_grid(answer.images, columns, gap), answer.encoding)
 
         with self._timed(answer.encoding):
             return await asyncio.get_running_loop().run_in_executor(self._workers, encode_grid)

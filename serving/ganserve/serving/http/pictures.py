@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import quote
 
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from ganserve.contract.card import is_conditional
@@ -18,16 +17,14 @@ from ganserve.contract.labels import list_names
 from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS
 from ganserve.contract.tensors import pack_latents
 from ganserve.v1.generator_pb2 import (
-    Balanced,
-    ClassReference,
     ImageEncoding,
-    LabelPolicy,
     ModelSelector,
     SampleAddress,
     SampleQuery,
-    Uniform,
 )
 from ganserve.v1.model_pb2 import ModelCard
+
+from .parameters import Parameters
 
 SAMPLES_PATH: Final = "/v1/models/{model}/samples/{seed}/{file}"
 INTERPOLATIONS_PATH: Final = "/v1/models/{model}/interpolations/{start}/{file}"
@@ -36,16 +33,24 @@ _SELECTOR: Final = re.compile(r"(?P<name>[^:@]+)(?::(?P<version>[0-9]{1,10}))?(?
 _FILE: Final = re.compile(r"(?P<name>[0-9:-]+)(?P<suffix>\.[a-z]+)?")
 _RANGE: Final = re.compile(r"(?P<first>[0-9]{1,20})(?:-(?P<last>[0-9]{1,20}))?")
 _ADDRESS: Final = re.compile(r"(?P<seed>[0-9]{1,20}):(?P<index>[0-9]{1,20})")
-_WHOLE: Final = re.compile("[0-9]{1,9}")
-_REAL: Final = re.compile(r"[0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?", re.IGNORECASE)
-_POLICIES: Final = {
-    "balanced": LabelPolicy(balanced=Balanced()),
-    "uniform": LabelPolicy(uniform=Uniform()),
-}
 _FORMATS: Final = {form.name: form for form in FILE_FORMATS}
 _MAX_VERSION: Final = 2**32 - 1
 _STEPS: Final = 9
 _MOST_STEPS: Final = 32
+_MOST_GAP: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How several samples lie in one picture.
+
+    Attributes:
+        columns: samples a row; None for about as many as there are rows.
+        gap: black pixels between samples.
+    """
+
+    columns: int | None = None
+    gap: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,76 +59,15 @@ class Picture:
 
     Attributes:
         query: the samples that it shows.
-        columns: samples a row; None for about as many as there are rows.
+        layout: how they lie.
         form: its format.
         url: what it is a function of beside the model, as the end of a URL.
     """
 
     query: SampleQuery
-    columns: int | None
+    layout: Layout
     form: FileFormat
     url: str
-
-
-@dataclass
-class _Parameters:
-    """What stands behind the question mark. Each is taken once, and what nobody takes is a mistake.
-
-    Attributes:
-        written: those taken, in that order, as they stand in the URL that is written again.
-    """
-
-    given: QueryParams
-    written: dict[str, str] = field(default_factory=dict)
-    _known: set[str] = field(default_factory=set)
-
-    def take(self, name: str) -> str | None:
-        """The text of a parameter, if it is there."""
-        self._known.add(name)
-        texts = self.given.getlist(name)
-        if len(texts) > 1:
-            raise InvalidRequestError(f"{name} is given {len(texts)} times; give it once", field=name)
-        return texts[0] if texts else None
-
-    def take_whole(self, name: str, *, low: int, high: int) -> int | None:
-        """A whole number."""
-        text = self.take(name)
-        if text is None:
-            return None
-        if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
-            raise InvalidRequestError(f"{name} is {text[:40]!r}; give a whole number, {low} to {high}", field=name)
-        self.written[name] = str(int(text))
-        return int(text)
-
-    def take_real(self, name: str) -> float | None:
-        """A number."""
-        text = self.take(name)
-        if text is None:
-            return None
-        if not _REAL.fullmatch(text):
-            raise InvalidRequestError(f"{name} is {text[:40]!r}; give a number, such as 1.5", field=name)
-        self.written[name] = repr(float(text))
-        return float(text)
-
-    def take_labels(self, card: ModelCard) -> LabelPolicy | None:
-        """A class by its name or label, or a policy; a number is a label unless a class has that very name."""
-        text = self.take("class")
-        if text is None:
-            return None
-        self.written["class"] = text
-        if text not in card.class_names:
-            if text in _POLICIES:
-                return _POLICIES[text]
-            if _WHOLE.fullmatch(text):
-                return LabelPolicy(one=ClassReference(label=int(text)))
-        return LabelPolicy(one=ClassReference(name=text))
-
-    def check_all_taken(self) -> None:
-        """Raises InvalidRequestError where something is given that has no meaning here."""
-        for name in self.given:
-            if name not in self._known:
-                known = ", ".join(sorted(self._known))
-                raise InvalidRequestError(f"there is no parameter {name[:40]!r}; use {known}", field=name[:40])
 
 
 def read_selector(text: str) -> ModelSelector:
@@ -155,7 +99,7 @@ def read_samples(request: Request, selector: ModelSelector, card: ModelCard) -> 
     last = first if match["last"] is None else _bounded("index", match["last"], NUM_INDICES)
     if last < first:
         raise InvalidRequestError(f"{name} ends before it begins; give the lower index first", field="index")
-    parameters = _Parameters(request.query_params)
+    parameters = Parameters(request.query_params)
     address = SampleAddress(seed=seed, first_index=first, count=min(last - first + 1, NUM_INDICES - 1))
     labels = parameters.take_labels(card)
     if (truncation := parameters.take_real("truncation")) is not None:
@@ -163,11 +107,11 @@ def read_samples(request: Request, selector: ModelSelector, card: ModelCard) -> 
     if (spread := parameters.take_real("spread")) is not None:
         address.spread = spread
     form, encoding = _read_format(parameters, suffix)
-    columns = parameters.take_whole("columns", low=1, high=address.count) if match["last"] else None
+    layout = _read_layout(parameters, address.count) if match["last"] else Layout()
     parameters.check_all_taken()
     return Picture(
         query=SampleQuery(model=selector, address=address, labels=labels, encoding=encoding),
-        columns=columns,
+        layout=layout,
         form=form,
         url=_written(f"samples/{seed}/{first}" + (f"-{last}" if match["last"] else ""), form, parameters),
     )
@@ -177,7 +121,7 @@ def read_interpolation(request: Request, selector: ModelSelector, card: ModelCar
     """The picture of the samples on the way from one address to another, in one row. Raises as `read_samples` does."""
     name, suffix = _read_file(request.path_params["file"])
     start, stop = _read_address(request.path_params["start"]), _read_address(name)
-    parameters = _Parameters(request.query_params)
+    parameters = Parameters(request.query_params)
     labels = parameters.take_labels(card)
     if is_conditional(card) and (labels is None or labels.WhichOneof("policy") != "one"):
         raise InvalidRequestError(
@@ -188,13 +132,13 @@ def read_interpolation(request: Request, selector: ModelSelector, card: ModelCar
     num_steps = parameters.take_whole("steps", low=2, high=_MOST_STEPS) or _STEPS
     parameters.written["steps"] = str(num_steps)
     form, encoding = _read_format(parameters, suffix)
-    columns = parameters.take_whole("columns", low=1, high=num_steps)
+    layout = _read_layout(parameters, num_steps)
     parameters.check_all_taken()
     latents = latents_between(start, stop, num_steps, card.latent_dim, truncation, spread)
     place = f"interpolations/{start[0]}:{start[1]}/{stop[0]}:{stop[1]}"
     return Picture(
         query=SampleQuery(model=selector, latents=pack_latents(latents), labels=labels, encoding=encoding),
-        columns=columns or num_steps,
+        layout=replace(layout, columns=layout.columns or num_steps),
         form=form,
         url=_written(place, form, parameters),
     )
@@ -220,7 +164,7 @@ def _bounded(name: str, text: str, end: int) -> int:
     return int(text)
 
 
-def _read_format(parameters: _Parameters, suffix: str) -> tuple[FileFormat, ImageEncoding]:
+def _read_format(parameters: Parameters, suffix: str) -> tuple[FileFormat, ImageEncoding]:
     """The format that the path ends in or the parameter names; PNG without either."""
     asked = parameters.take("format")
     by_suffix = file_format_of(suffix)
@@ -240,10 +184,16 @@ def _read_format(parameters: _Parameters, suffix: str) -> tuple[FileFormat, Imag
     return form, encoding
 
 
+def _read_layout(parameters: Parameters, num_samples: int) -> Layout:
+    columns = parameters.take_whole("columns", low=1, high=num_samples)
+    gap = parameters.take_whole("gap", low=0, high=_MOST_GAP)
+    return Layout(columns=columns) if gap is None else Layout(columns=columns, gap=gap)
+
+
 def _suffixes() -> list[str]:
     return [suffix for form in FILE_FORMATS for suffix in form.suffixes]
 
 
-def _written(place: str, form: FileFormat, parameters: _Parameters) -> str:
+def _written(place: str, form: FileFormat, parameters: Parameters) -> str:
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.written.items())
     return f"{place}{form.suffixes[0]}" + (f"?{query}" if query else "")

@@ -45,7 +45,7 @@ def problem_response(error: RequestError) -> Response:
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["allow"] = "GET, HEAD"
+        headers |= {"allow": "GET, HEAD", "connection": "close"}  # a body may follow that nobody reads
     return Response(json.dumps(problem), status.value, headers, media_type="application/problem+json")
 
 

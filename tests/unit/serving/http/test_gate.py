@@ -144,3 +144,26 @@ def test_what_is_no_request_hurts_nobody(play: Play, request_line: bytes) -> Non
         assert "INTERNAL" not in codes
 
     play(story)
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: here\r\n"])
+@pytest.mark.parametrize("before", [b"", b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n"])
+def test_who_does_not_finish_a_request_is_let_go(
+    play: Play, monkeypatch: pytest.MonkeyPatch, before: bytes, begun: bytes
+) -> None:
+    monkeypatch.setattr("ganserve.serving.http.listener._HEAD_S", 0.1)
+    monkeypatch.setattr("ganserve.serving.http.listener._IDLE_S", 1)
+
+    async def story(stage: Stage) -> None:
+        host, _, port = stage.address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(before)
+        if before:
+            assert (await reader.readuntil(b"alive\n")).startswith(b"HTTP/1.1 200")
+        for start in range(len(begun)):
+            writer.write(begun[start : start + 1])
+            await asyncio.sleep(0)
+        assert await reader.read() == b""
+        writer.close()
+
+    play(story)

@@ -101,6 +101,8 @@ def test_a_range_is_a_grid(play: Play) -> None:
         assert pixels(reply.body).shape == (4 * 8 - 2, 5 * 7 - 2, 3)
         row = await stage.get("/v1/models/tiny/samples/7/10-29.png?class=emu&columns=20")
         assert pixels(row.body).shape == (6, 20 * 7 - 2, 3)
+        tight = await stage.get("/v1/models/tiny/samples/7/10-29.png?class=emu&gap=0&columns=10")
+        np.testing.assert_array_equal(cut_grid(pixels(tight.body), 20, 6, 5, gap=0), samples)
         one = await stage.get("/v1/models/tiny/samples/7/10-10.png?class=emu")
         np.testing.assert_array_equal(pixels(one.body), samples[0])
 

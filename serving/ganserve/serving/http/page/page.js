@@ -36,7 +36,12 @@ const first = () => state.page * PER_PAGE;
 const numShown = () => Math.min(PER_PAGE, model().max_samples_per_request);
 const numColumns = () => Math.ceil(Math.sqrt(numShown()));
 const sampleUrl = (index) => `${ofModel()}/samples/${state.seed}/${index}.png${parameters(state.label)}`;
-const gridUrl = () => `${ofModel()}/samples/${state.seed}/${first()}-${first() + numShown() - 1}.png${parameters(state.label)}`;
+const gap = () => (model().card.image.width < 24 ? 1 : 2);
+
+function gridUrl() {
+  const range = `${first()}-${first() + numShown() - 1}`;
+  return `${ofModel()}/samples/${state.seed}/${range}.png${parameters(state.label, { gap: gap() })}`;
+}
 
 function stripLabel() {
   if (!model().card.class_names.length) return -1;
@@ -45,7 +50,7 @@ function stripLabel() {
 
 function stripUrl() {
   const ends = `${state.seed}:${state.a}/${state.seed}:${state.b}`;
-  return `${ofModel()}/interpolations/${ends}.png${parameters(stripLabel(), { steps: state.steps })}`;
+  return `${ofModel()}/interpolations/${ends}.png${parameters(stripLabel(), { steps: state.steps, gap: gap() })}`;
 }
 
 // --- images
@@ -120,7 +125,7 @@ async function showEnd(end) {
   if (!reply) return;
   const label = reply.headers.get("Ganserve-Label");
   labels[end] = label === null ? -1 : Number(label);
-  const shown = label === null ? "" : `, ${className(labels[end])}`;
+  const shown = label === null ? "" : `, class ${className(labels[end])}`;
   $(`caption-${end}`).textContent = `index ${state[end]}${shown}`;
 }
 
@@ -149,8 +154,10 @@ function writeCells() {
   const columns = numColumns();
   const rows = Math.ceil(numShown() / columns);
   const cells = $("cells");
-  $("grid").style.aspectRatio = `${columns * (width + 2) - 2} / ${rows * (height + 2) - 2}`;
+  const pixels = { x: columns * (width + gap()) - gap(), y: rows * (height + gap()) - gap() };
+  $("grid").style.aspectRatio = `${pixels.x} / ${pixels.y}`;
   cells.style.gridTemplate = `repeat(${rows}, 1fr) / repeat(${columns}, 1fr)`;
+  cells.style.gap = `${(100 * gap()) / pixels.y}% ${(100 * gap()) / pixels.x}%`;
   if (cells.childElementCount !== numShown()) {
     cells.replaceChildren(...Array.from({ length: numShown() }, () => document.createElement("button")));
   }
