@@ -16,12 +16,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = ("torch", "onnx", "onnxruntime")
-MAY_IMPORT = {"": (), "train": ("torch",), "export": HEAVY, "serve": ("onnx", "onnxruntime")}
+MAY_IMPORT = {
+    "": (),
+    "train": ("torch",),
+    "export": HEAVY,
+    "serve": ("onnx", "onnxruntime"),
+    "http": ("onnx", "onnxruntime"),
+}
 MODULES = {
     "": "ganserve.client",
     "train": "ganserve.training, ganserve.client.torch",
     "export": "ganserve.exporter",
     "serve": "ganserve.serving.server",
+    "http": "ganserve.serving.http.app, ganserve.serving.http.listener",
 }
 
 
@@ -34,6 +41,7 @@ def main() -> None:
         for extra, bin_dir in bins.items():
             check_imports(extra, bin_dir, work)
         check_missing_extras(bins[""], work)
+        check_missing_http(bins["serve"], work)
         check_the_whole_way(bins, work)
     print("the wheel works, an extra at a time")
 
@@ -71,6 +79,14 @@ def check_missing_extras(bin_dir: Path, work: Path) -> None:
             cure = f"pip install --constraint constraints.txt '.[{extra}]'"
             if done.returncode != 2 or not done.stderr.endswith(f"{cure}\n") or done.stderr.count("\n") != 1:
                 sys.exit(f"ganserve {command} {word} without its extra said: {done.stderr}")
+
+
+def check_missing_http(bin_dir: Path, work: Path) -> None:
+    """So does a server that is asked for HTTP."""
+    words = [bin_dir / "ganserve", "serve", "--http", "127.0.0.1:0"]
+    done = subprocess.run(words, cwd=work, capture_output=True, text=True, check=False)
+    if done.returncode != 2 or "'.[http]'" not in done.stderr or done.stderr.count("\n") != 1:
+        sys.exit(f"ganserve serve --http without its extra said: {done.stderr}")
 
 
 def check_the_whole_way(bins: dict[str, Path], work: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.types import Message
 
 from ganserve.contract.images import Images, cut_grid
 from ganserve.contract.interpolation import latents_between
@@ -357,5 +359,49 @@ def test_a_hot_swap_shows_under_the_name_at_once(play: Play, make_bundle: Callab
         lasting = urljoin("/v1/models/tiny/samples/7/0.png", before.headers["content-location"])
         assert re.fullmatch(r"/v1/models/tiny@[0-9a-f]{64}/samples/7/0\.png", lasting)
         assert (await stage.get(lasting)).body == before.body
+
+    play(story)
+
+
+PIECES = ("v1", "models", "tiny", "tiny:1", "samples", "interpolations", "7", "0", "0.png", "0-9.webp", "7:3", "8:1")
+ODD = ("", "..", "%", "é", "\x00", "-", "-1", "9" * 40, "0-", "１.png", "a" * 500, "0.png.png", "tiny@", ":", "1:2:3")
+NAMES = ("class", "truncation", "spread", "format", "quality", "columns", "gap", "steps", "x")
+VALUES = ("0", "1", "cat", "1.5", "-1", "nan", "1e400", "1_0", "png", "jpeg", "", "9" * 30, "\x00", "é&", "１")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_url_is_the_servers_fault(play: Play, seed: int) -> None:
+    """1,000 URLs, mostly nearly right, past the socket: none is answered with a status of 500 or above."""
+    chance = random.Random(seed)  # noqa: S311
+
+    def path() -> str:
+        kind = chance.choice(("samples/7/0.png", "samples/7/0-9.jpg", "interpolations/7:3/8:1.png"))
+        pieces = ["v1", "models", "tiny", *kind.split("/")]
+        for _ in range(chance.randrange(3)):
+            pieces[chance.randrange(len(pieces))] = chance.choice(PIECES + ODD)
+        return "/" + "/".join(pieces)
+
+    def query() -> bytes:
+        given = [(chance.choice(NAMES), chance.choice(VALUES)) for _ in range(chance.randrange(4))]
+        return urlencode(given).encode()
+
+    async def story(stage: Stage) -> None:
+        for _ in range(250):
+            statuses: list[int] = []
+
+            async def send(message: Message, statuses: list[int] = statuses) -> None:
+                if message["type"] == "http.response.start":
+                    statuses.append(message["status"])
+
+            async def receive() -> Message:
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            headers = [(b"if-none-match", b"*")] if chance.random() < 0.2 else []
+            headers += [(b"prefer", b"wait=\xff9"), (b"priority", b"u=9, u=7")] if chance.random() < 0.2 else []
+            scope = {"type": "http", "method": "GET", "path": path(), "query_string": query(), "headers": headers}
+            await stage.gate(scope, receive, send)
+            assert len(statuses) == 1
+            assert statuses[0] < 500, scope
 
     play(story)
