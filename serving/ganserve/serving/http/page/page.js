@@ -269,7 +269,10 @@ function listen() {
     refresh();
   };
   $("controls").addEventListener("submit", (event) => event.preventDefault());
-  $("model").addEventListener("change", (event) => set({ model: event.target.value, label: -1, page: 0 }));
+  $("model").addEventListener("change", (event) => {
+    labels.a = labels.b = undefined;
+    set({ model: event.target.value, label: -1, page: 0 });
+  });
   $("seed").addEventListener("input", (event) => set({ seed: event.target.value }));
   $("seed-text").addEventListener("change", (event) => set({ seed: checkedSeed(event.target.value, state.seed) }));
   for (const [id, key] of [["class", "label"], ["truncation", "truncation"], ["page-number", "page"], ["steps", "steps"]]) {
@@ -301,7 +304,7 @@ function readState() {
     return Number.isInteger(value) && value >= low && value <= high ? value : state[key];
   };
   const known = models.find((one) => name(one) === given.get("model"));
-  const shown = known ?? models.at(-1);
+  const shown = known ?? models.findLast((one) => one.identity.name === models[0].identity.name);
   state.model = name(shown);
   state.seed = checkedSeed(given.get("seed") ?? "", state.seed);
   state.label = whole("label", -1, shown.card.class_names.length - 1);
