@@ -65,6 +65,12 @@ wheel-check: $(INSTALLED) ## Build the wheel and try it, an extra at a time, in 
 recipes-check: $(INSTALLED) ## Run the recipes for Ray, TensorFlow and DALI, in an environment of their own
 	$(BIN)/python .ci/recipes_check.py
 
+metrics-check: $(INSTALLED) ## Have a real Prometheus read the server and check its alerts
+	$(BIN)/python .ci/metrics_check.py
+
+page-check: $(INSTALLED) ## Try the server's page in headless Chromium; screenshots lie in build/page
+	$(BIN)/python .ci/page_check.py
+
 clean: ## Remove what runs left behind, but not .venv
 	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
