@@ -67,8 +67,8 @@ def frame_reply(header: SampleBatch, pixels: NDArray[np.uint8]) -> bytes:
         pixels: uint8 of any shape, C-contiguous.
     """
     head = header.SerializeToString()
-    pixels_prefix = _prefix(SampleBatch.PIXELS_FIELD_NUMBER, pixels.nbytes)
-    batch_prefix = _prefix(1, len(head) + len(pixels_prefix) + pixels.nbytes)
+    pixels_prefix = field_prefix(SampleBatch.PIXELS_FIELD_NUMBER, pixels.nbytes)
+    batch_prefix = field_prefix(1, len(head) + len(pixels_prefix) + pixels.nbytes)
     return b"".join((batch_prefix, head, pixels_prefix, pixels.data.cast("B")))
 
 
@@ -80,11 +80,11 @@ def frame_outcomes(outcomes: Sequence[bytes | Refusal]) -> bytes:
     chunks: list[bytes] = []
     for outcome in outcomes:
         if isinstance(outcome, bytes):
-            inner = _prefix(Outcome.RESPONSE_FIELD_NUMBER, len(outcome))
-            chunks += (_prefix(1, len(inner) + len(outcome)), inner, outcome)
+            inner = field_prefix(Outcome.RESPONSE_FIELD_NUMBER, len(outcome))
+            chunks += (field_prefix(1, len(inner) + len(outcome)), inner, outcome)
         else:
             refused = Outcome(refusal=outcome).SerializeToString()
-            chunks += (_prefix(1, len(refused)), refused)
+            chunks += (field_prefix(1, len(refused)), refused)
     return b"".join(chunks)
 
 
@@ -101,8 +101,9 @@ def unpack_pixels(batch: SampleBatch) -> NDArray[np.uint8]:
     return np.frombuffer(pixels, np.uint8).reshape(shape)
 
 
-def _prefix(field_number: int, num_bytes: int) -> bytes:
-    return bytes((field_number << 3 | _LENGTH_DELIMITED,)) + _varint(num_bytes)
+def field_prefix(field_number: int, num_bytes: int) -> bytes:
+    """What comes before the bytes of a field of bytes, a text or a message."""
+    return _varint(field_number << 3 | _LENGTH_DELIMITED) + _varint(num_bytes)
 
 
 def _varint(value: int) -> bytes:

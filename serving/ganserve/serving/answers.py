@@ -1,7 +1,7 @@
 """What the server answers, whatever the protocol: its models, and samples of them.
 
-Knows neither gRPC nor HTTP. Who asks is a `Caller`, what is asked is the contract's `SampleQuery`, and what is wrong is
-raised as an error of `ganserve.contract.errors`.
+Knows neither gRPC nor HTTP. Who asks is a `Caller`, what is asked is the contract's `SampleQuery` or a `TensorQuery`,
+and what is wrong is raised as an error of `ganserve.contract.errors`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Final, TypeAlias
 
 from ganserve.contract import images as codec
 from ganserve.contract.bundle import IMAGES_OUTPUT
-from ganserve.contract.errors import InvalidRequestError, OverloadedError, UnavailableError
+from ganserve.contract.errors import InvalidRequestError, OverloadedError, RequestError, UnavailableError
 from ganserve.contract.images import Images
 from ganserve.runtime.replies import describe_batch
 from ganserve.runtime.sources import Source, open_source
+from ganserve.runtime.tensor_query import TensorQuery, open_tensors
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, ModelSelector, SampleBatch, SampleQuery
 from ganserve.v1.model_pb2 import ModelState, ServedModel
 
@@ -29,6 +30,9 @@ from .metrics import Metrics
 from .repository import Model, Repository
 from .sampling import Made, make_all, make_parts
 from .scheduler import Caller, Priority
+
+Query: TypeAlias = SampleQuery | TensorQuery
+"""Which samples, of which model, in which form."""
 
 WhenSent: TypeAlias = Callable[[Callable[[], None]], None]
 """Has something done once the caller has the reply, or never will."""
@@ -90,6 +94,11 @@ class Answers:
         self._metrics.reply_bytes_promised.show(lambda: self._budget.taken)
         self._metrics.reply_bytes_limit.show(lambda: self._budget.limit)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are taken, for at least one model."""
+        return self.state == ModelState.MODEL_STATE_SERVING and not all(map(self.trouble, self._repository))
+
     def find(self, selector: ModelSelector, *, field: str) -> Model:
         """The model that a selector names. Raises what `Repository.resolve` does."""
         self._require_ready()
@@ -98,17 +107,29 @@ class Answers:
             call.model = model.metrics
         return model
 
+    def find_all(self) -> list[Model]:
+        """All models, by name and version."""
+        self._require_ready()
+        return list(self._repository)
+
+    def trouble(self, model: Model) -> str:
+        """Why a model cannot run; empty where it can."""
+        try:
+            self._check_model(model)
+        except RequestError as error:
+            return str(error)
+        return ""
+
     def model(self, selector: ModelSelector, *, field: str) -> ServedModel:
-        """What callers are told of it. Raises as `find` does."""
+        """What clients are told of the model that a selector names. Raises as `find` does."""
         return self.find(selector, field=field).describe(self.state)
 
     def models(self) -> list[ServedModel]:
-        """All models, by name and version."""
-        self._require_ready()
-        return [model.describe(self.state) for model in self._repository]
+        """What clients are told of all models, by name and version."""
+        return [model.describe(self.state) for model in self.find_all()]
 
     async def samples(
-        self, query: SampleQuery, caller: Caller, when_sent: WhenSent, *, room: Budget | None = None
+        self, query: Query, caller: Caller, when_sent: WhenSent, *, room: Budget | None = None
     ) -> Answer:
         """All samples of a query at once, whose bytes are set aside until they are sent.
 
@@ -118,7 +139,7 @@ class Answers:
             RequestError: of the query, or of the server's state.
         """
         model = self._find_model(query)
-        with model.in_use:
+        with model.in_use, model.tally.request(caller.stopwatch):
             source = await self._read(query, model)
             with CountedRows(model.metrics, source.count, caller.deadline_s):
                 model.limits.check_request(source.count, field=source.count_field)
@@ -126,8 +147,6 @@ class Answers:
                     _take_room(room, model.limits.framed_bytes(source.count))
                 self._reserve(model.limits.reply_bytes(source.count), caller, when_sent)
                 made = await make_all(model, source, caller)
-            if caller.stopwatch:
-                caller.stopwatch.mark_made()
             return Answer(model=model, source=source, made=made, encoding=query.encoding)
 
     def check(self, query: SampleQuery) -> None:
@@ -137,7 +156,7 @@ class Answers:
         model.limits.check_request(source.count, field=source.count_field)
 
     async def stream(
-        self, query: SampleQuery, caller: Caller, max_batch_size: int | None
+        self, query: Query, caller: Caller, max_batch_size: int | None
     ) -> AsyncGenerator[Answer, None]:
         """All samples of a query in index order, at most so many at a time. Raises as `samples` does."""
         model = self._find_model(query)
@@ -172,15 +191,17 @@ class Answers:
         with self._timed(answer.encoding):
             return await asyncio.get_running_loop().run_in_executor(self._workers, encode_grid)
 
-    def _find_model(self, query: SampleQuery) -> Model:
+    def _find_model(self, query: Query) -> Model:
         """The model of a query, where it can answer in the form asked for."""
         model = self.find(query.model, field="query.model")
         self._check_model(model)
         codec.check_encoding(query.encoding)
         return model
 
-    async def _read(self, query: SampleQuery, model: Model) -> Source:
+    async def _read(self, query: Query, model: Model) -> Source:
         """The query as a source. A list of millions of classes or indices must not hold up the other calls."""
+        if isinstance(query, TensorQuery):
+            return open_tensors(query, model.card)
         labels = query.labels
         lists: tuple[Sized, ...] = (
             labels.list.classes,

@@ -30,6 +30,7 @@ from .execution import BatchEngine, Execution, execute, execution_of
 from .metrics import Metrics, ModelMetrics
 from .pace import Pace
 from .scheduler import Batch, Caller, Job, Priority, RowQueue, Slice, best_batch_size
+from .tally import Tally
 
 _MIN_RETRY_S: Final = 0.05
 _SHORT_S: Final = 1e-3
@@ -53,7 +54,11 @@ class _Pending:
 
 
 class Batcher:
-    """Runs jobs on one model's engine. Belongs to one event loop and is called from it alone."""
+    """Runs jobs on one model's engine. Belongs to one event loop and is called from it alone.
+
+    Attributes:
+        tally: counts the runs; whoever answers requests counts those there.
+    """
 
     def __init__(
         self,
@@ -88,6 +93,7 @@ class Batcher:
         self._pace = Pace(self._row_s / engine.lanes.num_lanes)
         self._anticipation = Anticipation(dispatcher.launch)
         self._closed = False
+        self.tally = Tally()
         dispatcher.add(self)
 
     @property
@@ -269,8 +275,7 @@ class Batcher:
         pending.num_launched += part.num_rows
         if not part.start:
             self._metrics.queue_wait_s[job.caller.priority].observe(now_s - job.queued_s)
-            if job.caller.stopwatch:
-                job.caller.stopwatch.mark_launched(now_s)
+            job.caller.stopwatch.mark_launched(now_s)
 
     def _count_dropped(self, job: Job, pending: _Pending) -> None:
         """A job is over. Those of its rows that never ran are counted."""
@@ -300,6 +305,7 @@ class Batcher:
         expected_s = self._engine.cost_s(batch.num_rows)
         done = execution or Execution([None] * len(batch.slices), expected_s)
         self._metrics.compute_s.observe(done.took_s)
+        num_made = 0
         try:
             for part, made in zip(batch.slices, done.outcomes, strict=True):
                 if made is None:
@@ -308,6 +314,9 @@ class Batcher:
                     self._fail(part.job, ServerError("the model could not make these samples; see the server's log"))
                 else:
                     self._deliver(part, made)
+                    num_made += part.num_rows
+            if num_made:
+                self.tally.add_batch(num_made, done.took_s)
         finally:
             self._num_running -= batch.num_rows
             self._pace.settle(batch.num_rows, self._clock(), rows_wait=bool(self._queue.num_rows))

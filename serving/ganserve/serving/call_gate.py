@@ -27,29 +27,30 @@ from .throttled_log import ThrottledLog
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _RETRY_S: Final = 1.0
+_END: Final = object()  # of a stream of requests
 
 _log = logging.getLogger(__name__)
 
 
 class CallGate(grpc.aio.ServerInterceptor):
-    """Bounds the calls of one service, and closes so that none is lost.
+    """Bounds the calls of some services, and closes so that none is lost.
 
     gRPC cancels the calls that reach a server while it stops. So the gate is held first: calls that arrive wait, and
     calls that are done wait too, until every client has been told that the server goes away. A client that asks again
     only once it was answered has nothing on its way then. When the gate is closed, those that are done are answered,
-    and those that arrived are told to ask another server.
+    and those that arrived are told to ask another server; so are those that might go on asking in the same call.
     """
 
-    def __init__(self, service: str, *, max_calls: int, stall_s: float, metrics: Metrics | None = None) -> None:
+    def __init__(self, *services: str, max_calls: int, stall_s: float, metrics: Metrics | None = None) -> None:
         """Starts open.
 
         Args:
-            service: whose calls are bounded, waited for and refused. Those of others, such as health, are not.
+            services: whose calls are bounded, waited for and refused. Those of others, such as health, are not.
             max_calls: most calls at once.
             stall_s: seconds after which a stream ends whose reader takes nothing.
             metrics: what is counted.
         """
-        self._prefix = f"/{service}/"
+        self._prefixes = tuple(f"/{service}/" for service in services)
         self._max_calls = max_calls
         self._stall_s = stall_s
         self._metrics = metrics or Metrics()
@@ -63,7 +64,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         self._emptied.set()
         self._passable = asyncio.Event()
         self._passable.set()
-        self._closed = False
+        self._closed = asyncio.Event()
         self._last_arrival_s = 0.0
         self._undecodable = ThrottledLog(_log)
         self._too_many = ThrottledLog(_log)
@@ -89,7 +90,7 @@ class CallGate(grpc.aio.ServerInterceptor):
 
     def close(self) -> None:
         """From now on calls end, and new ones are refused."""
-        self._closed = True
+        self._closed.set()
         self._passable.set()
 
     async def emptied(self, *, timeout_s: float) -> None:
@@ -160,7 +161,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         """Lets a call begin. Raises RequestError."""
         self._last_arrival_s = time.monotonic()
         await self._passed()
-        if method.startswith(self._prefix):
+        if method.startswith(self._prefixes):
             self._admit(context)
 
     async def _passed(self) -> None:
@@ -182,8 +183,8 @@ class CallGate(grpc.aio.ServerInterceptor):
             await context.abort(status_code(error), status_text(error), status_details(error))
 
     def _admit(self, context: Context) -> None:
-        if self._closed:
-            raise UnavailableError("the server is stopping; ask another, or try again shortly")
+        if self._closed.is_set():
+            raise _stopping()
         if self.num_calls >= self._max_calls:
             self._refused.add()
             self._too_many.warning(f"a call was refused: as many are under way as --max-calls {self._max_calls} allows")
@@ -217,8 +218,23 @@ class CallGate(grpc.aio.ServerInterceptor):
         return request
 
     async def _all_decoded(self, requests: AsyncIterator[Any], method: str) -> AsyncIterator[Any]:
-        async for request in requests:
-            yield self._decoded(request, method)
+        """The requests of a stream, until the gate is closed: who keeps one open may never end it."""
+        closed = asyncio.create_task(self._closed.wait())
+        arriving: asyncio.Task[Any] | None = None
+        try:
+            while True:
+                arriving = asyncio.create_task(_next(requests))
+                await asyncio.wait((arriving, closed), return_when=asyncio.FIRST_COMPLETED)
+                if not arriving.done():
+                    raise _stopping()
+                request = arriving.result()
+                if request is _END:
+                    return
+                yield self._decoded(request, method)
+        finally:
+            closed.cancel()
+            if arriving is not None:
+                arriving.cancel()
 
     async def _write(self, reply: Any, context: Context) -> None:
         try:
@@ -233,6 +249,14 @@ class CallGate(grpc.aio.ServerInterceptor):
             raise UnavailableError(
                 f"nothing of the stream was taken for {self._stall_s:g} s, so it ends; ask again for what has not come"
             ) from error
+
+
+def _stopping() -> UnavailableError:
+    return UnavailableError("the server is stopping; ask another, or try again shortly")
+
+
+async def _next(requests: AsyncIterator[Any]) -> Any:
+    return await anext(requests, _END)
 
 
 class _Undecodable:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
 
 import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from .call_gate import CallGate
+from .descriptors import Descriptors
 from .health import Health
 from .listening import bind
-from .service import SERVICE_NAME, GeneratorService
 from .throttled_log import ThrottledLog
 
 # How long no call must have arrived before clients are told that the server goes away, how long that is waited for at
@@ -38,6 +40,20 @@ _OPTIONS: Final = (
 _log = logging.getLogger(__name__)
 
 
+class Service(Protocol):
+    """A service of gRPC.
+
+    Attributes:
+        name: its full name.
+        descriptors: where its definition lies.
+    """
+
+    name: str
+    descriptors: DescriptorPool
+
+    def rpc_handler(self) -> grpc.GenericRpcHandler: ...
+
+
 class Endpoint:
     """Where clients call. Belongs to one event loop.
 
@@ -45,10 +61,10 @@ class Endpoint:
         address: where it listens; after `open`, with the port that it got.
     """
 
-    def __init__(self, address: str, gate: CallGate, service: GeneratorService, health: Health) -> None:
+    def __init__(self, address: str, gate: CallGate, services: Sequence[Service], health: Health) -> None:
         self.address = address
         self._gate = gate
-        self._service = service
+        self._services = services
         self._health = health
         self._server: grpc.aio.Server | None = None
         self._accepting: set[asyncio.Task[Any]] = set()
@@ -59,12 +75,22 @@ class Endpoint:
         """Takes the address and begins to answer. Raises ConfigError where the address cannot be used."""
         server = grpc.aio.server(interceptors=(self._gate,), options=_OPTIONS)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        server.add_generic_rpc_handlers((self._service.rpc_handler(),))
-        reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        server.add_generic_rpc_handlers([service.rpc_handler() for service in self._services])
+        self._describe(server)
         self.address = bind(server, self.address, grpc.insecure_server_credentials())
         others = asyncio.all_tasks()
         await server.start()
         self._server, self._accepting = server, asyncio.all_tasks() - others
+
+    def _describe(self, server: grpc.aio.Server) -> None:
+        """Adds reflection."""
+        names = [service.name for service in self._services]
+        pools = [service.descriptors for service in self._services]
+        reflection.enable_server_reflection(
+            (*names, health.SERVICE_NAME, reflection.SERVICE_NAME),
+            server,
+            Descriptors(*pools),  # type: ignore[arg-type] # it has what reflection asks of a pool
+        )
 
     async def keep_open(self) -> None:
         """Opens again whenever gRPC ends by itself, until it is cancelled.

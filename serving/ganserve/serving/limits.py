@@ -23,7 +23,7 @@ class Limits:
 
     Attributes:
         sample_bytes: what one sample weighs in a reply of raw values.
-        samples_per_request: most samples of a Generate call.
+        samples_per_request: most samples of one reply that is no part of a stream.
         samples_per_part: most samples of one part of a stream.
         samples_ahead: samples that keep every lane busy while a part is sent.
     """
@@ -57,8 +57,8 @@ class Limits:
         """Raises InvalidRequestError where so many samples do not fit one reply."""
         if num_samples > self.samples_per_request:
             raise InvalidRequestError(
-                f"{num_samples} samples do not fit one reply; this model makes 1 to {self.samples_per_request} a "
-                "Generate call; ask in several calls, or use StreamSamples",
+                f"{num_samples} samples do not fit one reply; this model makes 1 to {self.samples_per_request} at once; "
+                "ask in several calls, or for a stream",
                 field=field,
             )
 

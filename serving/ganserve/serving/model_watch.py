@@ -28,14 +28,14 @@ class ModelWatch:
     The rows of a caller may be at fault, so such a model is given a row of zeros. While it fails on that too, it is
     NOT_SERVING and its callers are sent elsewhere; it is tried again and again, and serves when it succeeds.
 
-    Health knows each model as `<service>/<name>:<version>`. The service and the server as a whole are NOT_SERVING when
+    Health knows each model as `<service>/<name>:<version>`. Each service and the server as a whole are NOT_SERVING when
     not one model can run.
     """
 
-    def __init__(self, repository: Repository, health: Health, service: str) -> None:
+    def __init__(self, repository: Repository, health: Health, *services: str) -> None:
         self._repository = repository
         self._health = health
-        self._service = service
+        self._services = services
         self._failing: set[Model] = set()
         self._serving = False
 
@@ -82,9 +82,9 @@ class ModelWatch:
 
     def _tell(self) -> None:
         running = [self._serving and model not in self._failing for model in self._repository]
-        self._set((OVERALL_HEALTH, self._service), any(running))
+        self._set((OVERALL_HEALTH, *self._services), any(running))
         for model, runs in zip(self._repository, running, strict=True):
-            self._set((f"{self._service}/{_title(model)}",), runs)
+            self._set([f"{service}/{_title(model)}" for service in self._services], runs)
             model.metrics.is_serving = runs
 
     def _set(self, services: Iterable[str], is_serving: bool) -> None:

@@ -27,6 +27,7 @@ from .dispatcher import Dispatcher
 from .limits import Limits
 from .metrics import Metrics, ModelMetrics
 from .model_facts import counted_load, show_model
+from .tally import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,10 @@ class Model:
     @property
     def card(self) -> ModelCard:
         return self.loaded.card
+
+    @property
+    def tally(self) -> Tally:
+        return self.batcher.tally
 
     def describe(self, state: ModelState.ValueType) -> ServedModel:
         """What clients are told of it."""

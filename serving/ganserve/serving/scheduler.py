@@ -37,13 +37,13 @@ class Caller:
         client: turns are taken between clients.
         priority: interactive rows run before bulk ones.
         deadline_s: monotonic time after which the rows are worth nothing, or None.
-        stopwatch: where the caller wants to know where the time goes.
+        stopwatch: where the time goes. Started with the caller.
     """
 
     client: str
     priority: Priority = Priority.INTERACTIVE
     deadline_s: float | None = None
-    stopwatch: Stopwatch | None = None
+    stopwatch: Stopwatch = field(default_factory=Stopwatch, compare=False)
 
 
 @dataclass(eq=False, kw_only=True)

@@ -23,9 +23,10 @@ from .http_port import HttpPort
 from .loop_lag import measure_lag
 from .metrics import Metrics
 from .model_watch import ModelWatch
+from .open_inference.service import OpenInferenceService
 from .ready_file import ReadyFile
 from .repository import Repository
-from .service import SERVICE_NAME, GeneratorService
+from .service import GeneratorService
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +50,10 @@ class Server:
             max_wait_s=config.max_wait_s,
             metrics=self._metrics,
         )
-        self._gate = CallGate(SERVICE_NAME, max_calls=config.max_calls, stall_s=config.stall_s, metrics=self._metrics)
         health = Health()
-        self._watch = ModelWatch(self._repository, health, SERVICE_NAME)
+        names = (GeneratorService.name, OpenInferenceService.name)
+        self._gate = CallGate(*names, max_calls=config.max_calls, stall_s=config.stall_s, metrics=self._metrics)
+        self._watch = ModelWatch(self._repository, health, *names)
         self._answers = Answers(
             self._repository,
             workers=self._workers,
@@ -59,7 +61,8 @@ class Server:
             check_model=self._watch.check,
             metrics=self._metrics,
         )
-        self._endpoint = Endpoint(config.listen, self._gate, GeneratorService(self._answers), health)
+        services = (GeneratorService(self._answers), OpenInferenceService(self._answers))
+        self._endpoint = Endpoint(config.listen, self._gate, services, health)
         self._http = HttpPort(
             config.http,
             self._answers,

@@ -25,11 +25,12 @@ from ganserve.v1.generator_pb2 import (
 )
 
 from .admission import Budget
-from .answers import Answer, Answers, WhenSent
-from .grpc_calls import Context, deadline_of
+from .answers import Answer, Answers
+from .callers import caller_of, when_sent
+from .grpc_calls import Context
 from .joint_call import answer_jointly
 from .limits import REPLY_BYTES
-from .scheduler import Caller, Priority
+from .scheduler import Priority
 from .stopwatch import Stopwatch
 
 SERVICE_NAME: Final = generator_pb2.DESCRIPTOR.services_by_name["GeneratorService"].full_name
@@ -45,6 +46,9 @@ class GeneratorService:
 
     Replies are serialised here, for raw pixels without protobuf's copies.
     """
+
+    name = SERVICE_NAME
+    descriptors = generator_pb2.DESCRIPTOR.pool
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -67,14 +71,11 @@ class GeneratorService:
 
     async def generate(self, request: GenerateRequest, context: Context) -> bytes:
         """Generate; the reply is a serialised GenerateResponse."""
-        caller = caller_of(context, request.priority)
-        if not _wants_times(context):
-            return await self._serialise(await self._answers.samples(request.query, caller, when_sent(context)))
-        stopwatch = Stopwatch()
-        caller = replace(caller, stopwatch=stopwatch)
+        caller = caller_of(context, _priority(request.priority))
         reply = await self._serialise(await self._answers.samples(request.query, caller, when_sent(context)))
-        stopwatch.mark_encoded()
-        context.set_trailing_metadata(((CALL_TIMES_KEY, stopwatch.times().SerializeToString()),))
+        if _wants_times(context):
+            caller.stopwatch.mark_encoded()
+            context.set_trailing_metadata(((CALL_TIMES_KEY, caller.stopwatch.times().SerializeToString()),))
         return reply
 
     async def generate_many(self, request: GenerateManyRequest, context: Context) -> bytes:
@@ -83,16 +84,15 @@ class GeneratorService:
         room = Budget(REPLY_BYTES)
 
         async def answer(one: GenerateRequest, deadline_s: float | None) -> bytes:
-            caller = replace(
-                of_call, priority=_PRIORITIES.get(one.priority, Priority.INTERACTIVE), deadline_s=deadline_s
-            )
+            priority = _priority(one.priority)
+            caller = replace(of_call, priority=priority, deadline_s=deadline_s, stopwatch=Stopwatch())
             return await self._serialise(await self._answers.samples(one.query, caller, when_sent(context), room=room))
 
         return frame_outcomes(await answer_jointly(request.requests, of_call.deadline_s, answer))
 
     async def stream_samples(self, request: StreamSamplesRequest, context: Context) -> AsyncIterator[bytes]:
         """StreamSamples; the replies are serialised StreamSamplesResponses."""
-        caller = caller_of(context, request.priority, default=Priority.BULK)
+        caller = caller_of(context, _priority(request.priority, Priority.BULK))
         asked = request.max_batch_size if request.HasField("max_batch_size") else None
         async with aclosing(self._answers.stream(request.query, caller, asked)) as parts:
             async for part in parts:
@@ -115,18 +115,8 @@ class GeneratorService:
         return GenerateResponse(batch=batch).SerializeToString()
 
 
-def caller_of(
-    context: Context,
-    priority: generator_pb2.Priority.ValueType = generator_pb2.PRIORITY_UNSPECIFIED,
-    default: Priority = Priority.INTERACTIVE,
-) -> Caller:
-    """Who calls, and until when the reply is worth something."""
-    return Caller(client=context.peer(), priority=_PRIORITIES.get(priority, default), deadline_s=deadline_of(context))
-
-
-def when_sent(context: Context) -> WhenSent:
-    """gRPC is done with a call once its reply is sent, or its caller has left."""
-    return lambda act: context.add_done_callback(lambda _: act())  # type: ignore[arg-type]
+def _priority(asked: generator_pb2.Priority.ValueType, default: Priority = Priority.INTERACTIVE) -> Priority:
+    return _PRIORITIES.get(asked, default)
 
 
 def _wants_times(context: Context) -> bool:

@@ -1,4 +1,4 @@
-"""Where the time of one call goes, for a caller who asks."""
+"""Where the time of one call goes."""
 
 from __future__ import annotations
 
@@ -34,11 +34,28 @@ class Stopwatch:
         """Its reply is encoded."""
         self._encoded_s = self._clock()
 
+    def elapsed_s(self) -> float:
+        """Seconds since the call arrived."""
+        return self._clock() - self._arrived_s
+
+    @property
+    def queue_s(self) -> float:
+        """Seconds until the first of its rows ran."""
+        return self._began_s - self._arrived_s
+
+    @property
+    def compute_s(self) -> float:
+        """Seconds from then on, until the last of them was made."""
+        return self._made_s - self._began_s
+
+    @property
+    def _began_s(self) -> float:
+        return self._made_s if self._launched_s is None else self._launched_s
+
     def times(self) -> CallTimes:
         """What passed between the marks."""
-        launched_s = self._made_s if self._launched_s is None else self._launched_s
         return CallTimes(
-            queue_ms=(launched_s - self._arrived_s) * 1e3,
-            compute_ms=(self._made_s - launched_s) * 1e3,
+            queue_ms=self.queue_s * 1e3,
+            compute_ms=self.compute_s * 1e3,
             encode_ms=(self._encoded_s - self._made_s) * 1e3,
         )

@@ -1,0 +1,17 @@
+"""Who calls over gRPC, whatever the service."""
+
+from __future__ import annotations
+
+from .answers import WhenSent
+from .grpc_calls import Context, deadline_of
+from .scheduler import Caller, Priority
+
+
+def caller_of(context: Context, priority: Priority = Priority.INTERACTIVE) -> Caller:
+    """Who calls, and until when the reply is worth something."""
+    return Caller(client=context.peer(), priority=priority, deadline_s=deadline_of(context))
+
+
+def when_sent(context: Context) -> WhenSent:
+    """gRPC is done with a call once its reply is sent, or its caller has left."""
+    return lambda act: context.add_done_callback(lambda _: act())  # type: ignore[arg-type]

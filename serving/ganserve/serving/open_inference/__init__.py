@@ -1,0 +1,1 @@
+"""KServe's Open Inference Protocol over `answers.py`: for clients of Triton, KServe and MLServer."""

@@ -1,0 +1,255 @@
+"""`inference.GRPCInferenceService`: requests in, framed replies out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any, Final
+
+import grpc
+
+from ganserve.contract.errors import InvalidRequestError, NotFoundError, UnavailableError, UnsupportedError
+from ganserve.v1.model_pb2 import ModelState
+
+from ..answers import Answers, WhenSent
+from ..grpc_calls import Context
+from ..callers import caller_of, when_sent
+from ..repository import Model
+from ..scheduler import Caller, Priority
+from ..status import as_request_error, status_text
+from . import inference_pb2
+from .descriptions import config, metadata, statistics
+from .inference_pb2 import (
+    ModelConfigRequest,
+    ModelConfigResponse,
+    ModelInferRequest,
+    ModelMetadataRequest,
+    ModelMetadataResponse,
+    ModelReadyRequest,
+    ModelReadyResponse,
+    ModelStatisticsRequest,
+    ModelStatisticsResponse,
+    RepositoryIndexRequest,
+    RepositoryIndexResponse,
+    RepositoryModelLoadRequest,
+    RepositoryModelLoadResponse,
+    RepositoryModelUnloadRequest,
+    RepositoryModelUnloadResponse,
+    ServerLiveRequest,
+    ServerLiveResponse,
+    ServerMetadataRequest,
+    ServerMetadataResponse,
+    ServerReadyRequest,
+    ServerReadyResponse,
+)
+from .ordered import Replies, answer_in_order
+from .replies import frame_error, frame_part, frame_reply
+from .requests import Ask, own_fields, read_request, select
+
+_SERVICE: Final = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+_EXTENSIONS: Final = ("model_configuration", "parameters", "schedule_policy", "statistics")
+_NOT_OFFERED: Final = {
+    **{
+        f"{kind}SharedMemory{action}": "this server reads and writes no shared memory; send and take tensors in messages"
+        for kind in ("System", "Cuda")
+        for action in ("Status", "Register", "Unregister")
+    },
+    "TraceSetting": "this server has no trace settings",
+    "LogSettings": "this server has no log settings",
+}
+"""Triton's methods that its tools may try, and what they are told."""
+
+
+class OpenInferenceService:
+    """The methods of the service, behind a `CallGate`, which turns the errors raised here into statuses."""
+
+    name = _SERVICE.full_name
+    descriptors = inference_pb2.DESCRIPTOR.pool
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    def rpc_handler(self) -> grpc.GenericRpcHandler:
+        """What a gRPC server needs to route calls here."""
+        handlers = {
+            "ServerLive": _unary(self.server_live, ServerLiveRequest),
+            "ServerReady": _unary(self.server_ready, ServerReadyRequest),
+            "ModelReady": _unary(self.model_ready, ModelReadyRequest),
+            "ServerMetadata": _unary(self.server_metadata, ServerMetadataRequest),
+            "ModelMetadata": _unary(self.model_metadata, ModelMetadataRequest),
+            "ModelInfer": grpc.unary_unary_rpc_method_handler(self.model_infer, ModelInferRequest.FromString),
+            "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(
+                self.model_stream_infer, ModelInferRequest.FromString
+            ),
+            "ModelConfig": _unary(self.model_config, ModelConfigRequest),
+            "ModelStatistics": _unary(self.model_statistics, ModelStatisticsRequest),
+            "RepositoryIndex": _unary(self.repository_index, RepositoryIndexRequest),
+            "RepositoryModelLoad": _unary(self.repository_model_load, RepositoryModelLoadRequest),
+            "RepositoryModelUnload": _unary(self.repository_model_unload, RepositoryModelUnloadRequest),
+            **{method: _not_offered(text) for method, text in _NOT_OFFERED.items()},
+        }
+        return grpc.method_handlers_generic_handler(self.name, handlers)
+
+    async def server_live(self, request: ServerLiveRequest, context: Context) -> ServerLiveResponse:  # noqa: ARG002
+        """ServerLive."""
+        return ServerLiveResponse(live=True)
+
+    async def server_ready(self, request: ServerReadyRequest, context: Context) -> ServerReadyResponse:  # noqa: ARG002
+        """ServerReady: at least one model can be asked."""
+        return ServerReadyResponse(ready=self._answers.is_ready)
+
+    async def model_ready(self, request: ModelReadyRequest, context: Context) -> ModelReadyResponse:  # noqa: ARG002
+        """ModelReady; of a model that there is not, it is no."""
+        try:
+            model = self._find(request.name, request.version)
+        except (NotFoundError, UnavailableError):
+            return ModelReadyResponse(ready=False)
+        return ModelReadyResponse(ready=self._state(model)[0] == "READY")
+
+    async def server_metadata(
+        self,
+        request: ServerMetadataRequest,  # noqa: ARG002
+        context: Context,  # noqa: ARG002
+    ) -> ServerMetadataResponse:
+        """ServerMetadata."""
+        return ServerMetadataResponse(name="ganserve", version=version("ganserve"), extensions=_EXTENSIONS)
+
+    async def model_metadata(self, request: ModelMetadataRequest, context: Context) -> ModelMetadataResponse:  # noqa: ARG002
+        """ModelMetadata."""
+        model = self._find(request.name, request.version)
+        versions = [other.identity.version for other in self._answers.find_all() if other.identity.name == request.name]
+        return metadata(model, versions)
+
+    async def model_config(self, request: ModelConfigRequest, context: Context) -> ModelConfigResponse:  # noqa: ARG002
+        """ModelConfig."""
+        return ModelConfigResponse(config=config(self._find(request.name, request.version)))
+
+    async def model_statistics(self, request: ModelStatisticsRequest, context: Context) -> ModelStatisticsResponse:  # noqa: ARG002
+        """ModelStatistics: of one version, of all versions of a model, or of all models."""
+        models = self._answers.find_all()
+        if request.name:
+            found = self._find(request.name, request.version)
+            models = [found] if request.version else [m for m in models if m.identity.name == request.name]
+        return ModelStatisticsResponse(model_stats=map(statistics, models))
+
+    async def repository_index(self, request: RepositoryIndexRequest, context: Context) -> RepositoryIndexResponse:  # noqa: ARG002
+        """RepositoryIndex."""
+        if request.repository_name:
+            raise InvalidRequestError(
+                "there is one repository here, without a name; leave it out", field="repository_name"
+            )
+        reply = RepositoryIndexResponse()
+        for model in self._answers.find_all():
+            state, reason = self._state(model)
+            if state == "READY" or not request.ready:
+                identity = model.identity
+                reply.models.add(name=identity.name, version=str(identity.version), state=state, reason=reason)
+        return reply
+
+    async def repository_model_load(
+        self,
+        request: RepositoryModelLoadRequest,
+        context: Context,  # noqa: ARG002
+    ) -> RepositoryModelLoadResponse:
+        """RepositoryModelLoad."""
+        raise _not_by_rpc(request.model_name)
+
+    async def repository_model_unload(
+        self,
+        request: RepositoryModelUnloadRequest,
+        context: Context,  # noqa: ARG002
+    ) -> RepositoryModelUnloadResponse:
+        """RepositoryModelUnload."""
+        raise _not_by_rpc(request.model_name)
+
+    async def model_infer(self, request: ModelInferRequest, context: Context) -> bytes:
+        """ModelInfer; the reply is a serialised ModelInferResponse."""
+        with own_fields():
+            ask = await read_request(request)
+            caller = _wished(caller_of(context), ask)
+            return frame_reply(await self._answers.samples(ask.query, caller, when_sent(context)), request)
+
+    def model_stream_infer(self, requests: AsyncGenerator[ModelInferRequest, None], context: Context) -> Replies:
+        """ModelStreamInfer; the replies are serialised ModelStreamInferResponses. An error ends one request alone."""
+
+        async def answer(request: ModelInferRequest, turn: asyncio.Event) -> Replies:
+            try:
+                ask = await read_request(request)
+                caller = caller_of(context)
+                if ask.count <= self._most_samples(ask):
+                    replies = self._whole(request, ask, caller)
+                else:
+                    await turn.wait()
+                    replies = self._in_parts(request, ask, caller)
+                async with aclosing(replies):
+                    async for reply in replies:
+                        yield reply
+            except Exception as error:  # noqa: BLE001 - what becomes of one request must not reach the others
+                yield frame_error(status_text(as_request_error(error)), request)
+
+        return answer_in_order(requests, answer)
+
+    async def _whole(self, request: ModelInferRequest, ask: Ask, caller: Caller) -> Replies:
+        """All samples in one reply, whose bytes are given back once it has been sent."""
+        sent: list[Callable[[], None]] = []
+        keep: WhenSent = sent.append
+        try:
+            answer = await self._answers.samples(ask.query, _wished(caller, ask), keep)
+            yield frame_part(answer, request, is_final=True)
+        finally:
+            for act in sent:
+                act()
+
+    async def _in_parts(self, request: ModelInferRequest, ask: Ask, caller: Caller) -> Replies:
+        """Samples that do not fit one reply, in several."""
+        caller = _wished(replace(caller, priority=Priority.BULK), ask)
+        async with aclosing(self._answers.stream(ask.query, caller, None)) as parts:
+            async for part in parts:
+                yield frame_part(part, request, is_final=part.made.start + len(part.made.rows) == part.source.count)
+
+    def _most_samples(self, ask: Ask) -> int:
+        """Most samples of one reply."""
+        return self._answers.find(ask.query.model, field="query.model").limits.samples_per_request
+
+    def _find(self, name: str, version: str) -> Model:
+        with own_fields({"query.model.name": "name"}):
+            return self._answers.find(select(name, version, field="version"), field="query.model")
+
+    def _state(self, model: Model) -> tuple[str, str]:
+        """The protocol's word for it, and the reason where it is none of the good ones."""
+        if self._answers.state == ModelState.MODEL_STATE_DRAINING:
+            return "UNLOADING", "the server is stopping"
+        trouble = self._answers.trouble(model)
+        return ("UNAVAILABLE", trouble) if trouble else ("READY", "")
+
+
+def _unary(answer: Any, request: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    return grpc.unary_unary_rpc_method_handler(answer, request.FromString, lambda reply: reply.SerializeToString())
+
+
+def _not_offered(text: str) -> grpc.RpcMethodHandler[Any, Any]:
+    async def refuse(request: bytes, context: Context) -> bytes:  # noqa: ARG001
+        raise UnsupportedError(text)
+
+    return grpc.unary_unary_rpc_method_handler(refuse, bytes, bytes)
+
+
+def _not_by_rpc(name: str) -> UnsupportedError:
+    """Loading and unloading while the server runs belongs to the repository, which does not do so by request."""
+    return UnsupportedError(
+        f"{name[:80]!r} is left as it is: this server loads its models when it starts, and not by request"
+    )
+
+
+def _wished(caller: Caller, ask: Ask) -> Caller:
+    """The caller, with the priority and the timeout that the request asks for."""
+    wishes = ask.wishes
+    deadline_s = caller.deadline_s
+    if wishes.timeout_s is not None:
+        own_s = time.monotonic() + wishes.timeout_s
+        deadline_s = own_s if deadline_s is None else min(own_s, deadline_s)
+    return replace(caller, priority=wishes.priority or caller.priority, deadline_s=deadline_s)
