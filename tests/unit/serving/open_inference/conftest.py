@@ -75,9 +75,9 @@ def play(bundles: list[Path]) -> Play:
             server.add_generic_rpc_handlers([service.rpc_handler() for service in services])
             port = server.add_insecure_port("127.0.0.1:0")
             await server.start()
-            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-                await story(
-                    Stage(
+            try:
+                async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                    stage = Stage(
                         inference=InferenceStub(channel),
                         generator=GeneratorServiceStub(channel),
                         channel=channel,
@@ -86,8 +86,9 @@ def play(bundles: list[Path]) -> Play:
                         gate=gate,
                         watch=watch,
                     )
-                )
-            await server.stop(0)
+                    await story(stage)
+            finally:
+                await server.stop(0)
         await repository.close()
 
     return lambda story: asyncio.run(asyncio.wait_for(run(story), 60))
