@@ -20,6 +20,7 @@ from ganserve.runtime.lanes import Lanes
 from ganserve.v1.bundle_pb2 import Parity
 from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
 
+from .inference_stub import InferenceStub
 from .snippets import run_document as run_whole_document
 
 MakeBundle = Callable[..., Path]
@@ -38,6 +39,12 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def run_document() -> RunDocument:
     """Runs the Python that a document prints, in the folder that the test is in; see `tests/snippets.py`."""
     return run_whole_document
+
+
+@pytest.fixture(scope="session")
+def inference_stub() -> Callable[[Any], Any]:
+    """Makes a stub for the Open Inference Protocol over a channel; see `tests/inference_stub.py`."""
+    return InferenceStub
 
 
 @pytest.fixture

@@ -60,7 +60,9 @@ def open_tensors(query: TensorQuery, card: ModelCard) -> Source:
         _check_labels(given[LABELS_INPUT], count, card)
     if query.labels is not None:
         if LABELS_INPUT in given:
-            raise InvalidRequestError("give one class for all rows or the input 'labels', not both", field="query.labels")
+            raise InvalidRequestError(
+                "give one class for all rows or the input 'labels', not both", field="query.labels"
+            )
         columns |= _policy_labels(query.labels, count, card)
     if missing := [spec for name, spec in specs.items() if name not in columns]:
         raise _missing(missing[0])

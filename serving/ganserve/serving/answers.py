@@ -128,9 +128,7 @@ class Answers:
         """What clients are told of all models, by name and version."""
         return [model.describe(self.state) for model in self.find_all()]
 
-    async def samples(
-        self, query: Query, caller: Caller, when_sent: WhenSent, *, room: Budget | None = None
-    ) -> Answer:
+    async def samples(self, query: Query, caller: Caller, when_sent: WhenSent, *, room: Budget | None = None) -> Answer:
         """All samples of a query at once, whose bytes are set aside until they are sent.
 
         Where several answers share the `room` of one reply, this one takes its place there.

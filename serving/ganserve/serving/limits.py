@@ -57,8 +57,8 @@ class Limits:
         """Raises InvalidRequestError where so many samples do not fit one reply."""
         if num_samples > self.samples_per_request:
             raise InvalidRequestError(
-                f"{num_samples} samples do not fit one reply; this model makes 1 to {self.samples_per_request} at once; "
-                "ask in several calls, or for a stream",
+                f"{num_samples} samples do not fit one reply; this model makes 1 to {self.samples_per_request} "
+                "at once; ask in several calls, or for a stream",
                 field=field,
             )
 

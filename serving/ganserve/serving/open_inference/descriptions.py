@@ -8,10 +8,10 @@ from typing import Final
 
 from ganserve.contract.bundle import LABELS_INPUT, MODEL_FILE, signature_of
 from ganserve.contract.card import is_conditional
+from ganserve.serving.repository import Model
+from ganserve.serving.tally import Total
 from ganserve.v1.bundle_pb2 import TensorSpec
 
-from ..repository import Model
-from ..tally import Total
 from . import inference_pb2
 from .inference_pb2 import (
     DataType,

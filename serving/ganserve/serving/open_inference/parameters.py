@@ -8,9 +8,9 @@ from typing import Final
 
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS
+from ganserve.serving.scheduler import Priority
 from ganserve.v1.generator_pb2 import ClassReference, LabelPolicy, SampleAddress
 
-from ..scheduler import Priority
 from .inference_pb2 import InferParameter
 
 Parameters = Mapping[str, InferParameter]

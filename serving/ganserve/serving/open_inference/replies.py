@@ -10,8 +10,8 @@ import numpy as np
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.rows import Column
 from ganserve.contract.tensors import field_prefix
+from ganserve.serving.answers import Answer
 
-from ..answers import Answer
 from .inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from .parameters import whole_number
 from .tensors import DATATYPES
@@ -47,7 +47,7 @@ def check_outputs(request: ModelInferRequest) -> None:
         for name in _OUTPUT_PARAMETERS_NOT_DONE:
             if name in output.parameters:
                 raise InvalidRequestError(
-                    f"the output {output.name[:80]!r} is wanted with {name}, which this server does not do; leave it out",
+                    f"the output {output.name[:80]!r} is wanted with {name}, which is not done here; leave it out",
                     field=f"outputs[{place}].parameters",
                 )
 
@@ -71,6 +71,7 @@ def _chunks(answer: Answer, request: ModelInferRequest, header: ModelInferRespon
         )
     return chunks
 
+
 def _wanted(made: Mapping[str, Column], request: ModelInferRequest) -> Mapping[str, Column]:
     """The outputs that a request asks for, in its order, each with one axis at least beside the samples'."""
     wanted: dict[str, Column] = {}
@@ -83,4 +84,3 @@ def _wanted(made: Mapping[str, Column], request: ModelInferRequest) -> Mapping[s
         values = np.ascontiguousarray(made[name])
         wanted[name] = values if values.ndim > 1 else values[:, np.newaxis]
     return wanted
-

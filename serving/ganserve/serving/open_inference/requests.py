@@ -11,9 +11,9 @@ from typing import Final
 from ganserve.contract.bundle import MAX_VERSION
 from ganserve.contract.errors import InvalidRequestError, RequestError
 from ganserve.runtime.tensor_query import TensorQuery
+from ganserve.serving.answers import Query
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
-from ..answers import Query
 from .inference_pb2 import ModelInferRequest
 from .parameters import Wishes, check_names, check_no_address, read_address, read_wishes
 from .replies import check_outputs

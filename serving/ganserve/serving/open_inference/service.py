@@ -13,14 +13,14 @@ from typing import Any, Final
 import grpc
 
 from ganserve.contract.errors import InvalidRequestError, NotFoundError, UnavailableError, UnsupportedError
+from ganserve.serving.answers import Answers, WhenSent
+from ganserve.serving.call_gate import Context
+from ganserve.serving.callers import caller_of, when_sent
+from ganserve.serving.repository import Model
+from ganserve.serving.scheduler import Caller, Priority
+from ganserve.serving.status import as_request_error, status_text
 from ganserve.v1.model_pb2 import ModelState
 
-from ..answers import Answers, WhenSent
-from ..grpc_calls import Context
-from ..callers import caller_of, when_sent
-from ..repository import Model
-from ..scheduler import Caller, Priority
-from ..status import as_request_error, status_text
 from . import inference_pb2
 from .descriptions import config, metadata, statistics
 from .inference_pb2 import (
@@ -54,7 +54,7 @@ _SERVICE: Final = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceServic
 _EXTENSIONS: Final = ("model_configuration", "parameters", "schedule_policy", "statistics")
 _NOT_OFFERED: Final = {
     **{
-        f"{kind}SharedMemory{action}": "this server reads and writes no shared memory; send and take tensors in messages"
+        f"{kind}SharedMemory{action}": "this server uses no shared memory; send and take tensors in messages"
         for kind in ("System", "Cuda")
         for action in ("Status", "Register", "Unregister")
     },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ DATATYPES: Final[Mapping[str, str]] = {"float32": "FP32", "int64": "INT64", "uin
 """The protocol's names of the types that signatures have."""
 
 _TYPED_CONTENTS: Final = {"FP32": "fp32_contents", "INT64": "int64_contents"}
-_DTYPES: Final = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8")}
+_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8")}
 _MOST_AXES: Final = 8
 
 
@@ -64,7 +64,7 @@ def _read_tensor(tensor: ModelInferRequest.InferInputTensor, raw: bytes | None, 
         )
     if not 0 < len(shape) <= _MOST_AXES or min(shape) < 1:
         raise InvalidRequestError(
-            f"the input {name!r} has the shape {list(shape[:_MOST_AXES])}; give 1 to {_MOST_AXES} axes, each at least 1",
+            f"the input {name!r} has the shape {list(shape[:_MOST_AXES])}; give 1 to {_MOST_AXES} axes of at least 1",
             field=f"{field}.shape",
         )
     if raw is None:
@@ -88,8 +88,8 @@ def _read_typed(tensor: ModelInferRequest.InferInputTensor, shape: tuple[int, ..
     values = getattr(tensor.contents, contents)
     if len(values) != math.prod(shape):
         raise InvalidRequestError(
-            f"the input {tensor.name[:80]!r} {list(shape)} takes {math.prod(shape)} values in {contents}, and there are "
-            f"{len(values)}",
+            f"the input {tensor.name[:80]!r} {list(shape)} takes {math.prod(shape)} values in {contents}, and there "
+            f"are {len(values)}",
             field=f"{field}.contents.{contents}",
         )
     return np.fromiter(values, _DTYPES[tensor.datatype], len(values)).reshape(shape)

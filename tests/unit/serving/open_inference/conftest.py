@@ -22,8 +22,6 @@ from ganserve.serving.service import GeneratorService
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 from ganserve.v1.model_pb2 import ModelCard, ModelState
 
-from ....inference_stub import InferenceStub
-
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
@@ -34,7 +32,7 @@ class Stage:
         generator: those of our own service, over the same answers.
     """
 
-    inference: InferenceStub
+    inference: Any
     generator: Any
     channel: grpc.aio.Channel
     answers: Answers
@@ -48,7 +46,9 @@ Play = Callable[[Story], None]
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory: pytest.TempPathFactory, make_bundle: Callable[..., Path], tiny_card: ModelCard) -> list[Path]:
+def bundles(
+    tmp_path_factory: pytest.TempPathFactory, make_bundle: Callable[..., Path], tiny_card: ModelCard
+) -> list[Path]:
     """Folders of bundles."""
     models = tmp_path_factory.mktemp("models")
     plain = ModelCard()
@@ -58,7 +58,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, make_bundle: Callable[...,
 
 
 @pytest.fixture
-def play(bundles: list[Path]) -> Play:
+def play(bundles: list[Path], inference_stub: Callable[[Any], Any]) -> Play:
     """Plays a story on a stage."""
 
     async def run(story: Story) -> None:
@@ -78,7 +78,7 @@ def play(bundles: list[Path]) -> Play:
             try:
                 async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                     stage = Stage(
-                        inference=InferenceStub(channel),
+                        inference=inference_stub(channel),
                         generator=GeneratorServiceStub(channel),
                         channel=channel,
                         answers=answers,

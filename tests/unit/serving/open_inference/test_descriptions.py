@@ -135,7 +135,11 @@ def test_statistics_count_requests_batches_and_their_time(play: Play) -> None:
         with pytest.raises(grpc.aio.AioRpcError):
             await stage.inference.ModelInfer(request_of({"count": 0}, model="plain"))
         (after,) = (await stage.inference.ModelStatistics(ModelStatisticsRequest(name="plain"))).model_stats
-        assert after.inference_count == sum(batch.batch_size * batch.compute_infer.count for batch in after.batch_stats) == 24
+        assert (
+            after.inference_count
+            == sum(batch.batch_size * batch.compute_infer.count for batch in after.batch_stats)
+            == 24
+        )
         assert after.execution_count == sum(batch.compute_infer.count for batch in after.batch_stats) >= 5
         stats = after.inference_stats
         assert (stats.success.count, stats.fail.count, stats.queue.count, stats.compute_infer.count) == (3, 1, 3, 3)

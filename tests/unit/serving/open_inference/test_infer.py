@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,16 @@ from google.rpc.error_details_pb2 import BadRequest
 from google.rpc.status_pb2 import Status
 
 from ganserve.contract.latents import sample_latents
-from ganserve.serving.open_inference.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
+from ganserve.serving.open_inference.inference_pb2 import (
+    InferParameter,
+    InferTensorContents,
+    ModelInferRequest,
+    ModelInferResponse,
+)
 from ganserve.v1.generator_pb2 import (
     ClassReference,
     GenerateRequest,
+    GenerateResponse,
     LabelPolicy,
     ModelSelector,
     SampleAddress,
@@ -54,13 +61,19 @@ def parameter(value: Any) -> InferParameter:
 
 def typed_latents(latents: Any = LATENTS) -> InferInputTensor:
     return InferInputTensor(
-        name="latents", datatype="FP32", shape=latents.shape, contents={"fp32_contents": latents.ravel().tolist()}
+        name="latents",
+        datatype="FP32",
+        shape=latents.shape,
+        contents=InferTensorContents(fp32_contents=latents.ravel().tolist()),
     )
 
 
 def typed_labels(labels: Any = LABELS) -> InferInputTensor:
     return InferInputTensor(
-        name="labels", datatype="INT64", shape=labels.shape, contents={"int64_contents": labels.ravel().tolist()}
+        name="labels",
+        datatype="INT64",
+        shape=labels.shape,
+        contents=InferTensorContents(int64_contents=labels.ravel().tolist()),
     )
 
 
@@ -70,7 +83,7 @@ def raw(tensor: InferInputTensor) -> InferInputTensor:
 
 
 def outputs_of(reply: ModelInferResponse) -> dict[str, np.ndarray[Any, Any]]:
-    dtypes = {"UINT8": np.uint8, "INT64": np.dtype("<i8")}
+    dtypes = {"UINT8": "u1", "INT64": "<i8"}
     return {
         output.name: np.frombuffer(data, dtypes[output.datatype]).reshape(tuple(output.shape))
         for output, data in zip(reply.outputs, reply.raw_output_contents, strict=True)
@@ -78,7 +91,8 @@ def outputs_of(reply: ModelInferResponse) -> dict[str, np.ndarray[Any, Any]]:
 
 
 async def generate(stage: Stage, query: SampleQuery) -> SampleBatch:
-    return (await stage.generator.Generate(GenerateRequest(query=query))).batch
+    reply: GenerateResponse = await stage.generator.Generate(GenerateRequest(query=query))
+    return reply.batch
 
 
 def test_an_address_is_the_same_samples_as_of_our_own_service(play: Play) -> None:
@@ -184,9 +198,7 @@ def test_latents_with_one_class_for_all_rows(play: Play) -> None:
 def test_an_unconditional_model_has_no_labels(play: Play) -> None:
     async def story(stage: Stage) -> None:
         reply = await stage.inference.ModelInfer(request_of(model="plain", inputs=[typed_latents()]))
-        by_address = await stage.inference.ModelInfer(
-            request_of({"seed": 7, "index": 3, "count": 5}, model="plain")
-        )
+        by_address = await stage.inference.ModelInfer(request_of({"seed": 7, "index": 3, "count": 5}, model="plain"))
         assert list(outputs_of(reply)) == ["images"]
         assert reply.raw_output_contents == by_address.raw_output_contents
 
@@ -265,9 +277,17 @@ def changed(tensor: InferInputTensor, **fields: Any) -> InferInputTensor:
 
 NOT_FINITE = LATENTS.copy()
 NOT_FINITE[2, 1] = np.nan
-BOTH = {"inputs": [typed_latents(), raw(typed_labels())], "raw_input_contents": [LATENTS.tobytes(), LABELS.tobytes()]}
+BOTH: dict[str, Any] = {
+    "inputs": [typed_latents(), raw(typed_labels())],
+    "raw_input_contents": [LATENTS.tobytes(), LABELS.tobytes()],
+}
 REFUSALS: dict[str, tuple[ModelInferRequest, str, str, str]] = {
-    "no model": (request_of(model=""), "INVALID_ARGUMENT", "name a model; this server has 'plain', 'tiny'", "model_name"),
+    "no model": (
+        request_of(model=""),
+        "INVALID_ARGUMENT",
+        "name a model; this server has 'plain', 'tiny'",
+        "model_name",
+    ),
     "unknown model": (request_of(model="faces"), "NOT_FOUND", "there is no model 'faces'", ""),
     "unknown version": (request_of(version="9"), "NOT_FOUND", "has no version 9; this server has 1, 2", ""),
     "no version": (
@@ -493,7 +513,7 @@ REFUSALS: dict[str, tuple[ModelInferRequest, str, str, str]] = {
     "classification": (
         request_of(outputs=[{"name": "images", "parameters": {"classification": InferParameter(int64_param=1)}}]),
         "INVALID_ARGUMENT",
-        "is wanted with classification, which this server does not do",
+        "is wanted with classification, which is not done here",
         "outputs[0].parameters",
     ),
 }
@@ -526,13 +546,9 @@ def fields_of(error: grpc.aio.AioRpcError) -> list[str]:
 
 def test_many_tensor_requests_run_beside_addresses(play: Play) -> None:
     async def story(stage: Stage) -> None:
-        import asyncio
-
         by_tensor = request_of({"label": 1}, inputs=[typed_latents()])
         by_address = request_of({"seed": 7, "index": 3, "count": 5, "label": 1})
-        replies = await asyncio.gather(
-            *(stage.inference.ModelInfer(one) for one in (by_tensor, by_address) * 20)
-        )
+        replies = await asyncio.gather(*(stage.inference.ModelInfer(one) for one in (by_tensor, by_address) * 20))
         assert len({bytes(reply.raw_output_contents[0]) for reply in replies}) == 1
 
     play(story)
