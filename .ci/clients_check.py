@@ -1,4 +1,4 @@
-"""Has clients of other makers ask a server: tritonclient, perf_analyzer, KServe's, gRPC for Node, and buf.
+"""Has clients of other makers ask a server, and runs what docs/protocols.md prints for them.
 
 Each gets an environment of its own. Needs Node and npm; what this machine has not is named and left out.
 """
@@ -23,6 +23,8 @@ from ganserve.contract.bundle import sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = Path(__file__).parent / "clients"
+DOCUMENT = ROOT / "docs" / "protocols.md"
+PRINTED_ADDRESS = "127.0.0.1:50051"
 BUF = Path(sys.executable).parent / "buf"
 
 # The last wheels of tritonclient that bring perf_analyzer along, which is linked with two libraries that they lack.
@@ -50,6 +52,7 @@ def main() -> None:
     checks: dict[str, Callable[[str, Path], None]] = {
         "tritonclient": check_tritonclient,
         "KServe's client": check_kserve,
+        "mlserver": check_mlserver,
         "perf_analyzer": check_perf_analyzer,
         "gRPC for Node": check_node,
         "buf curl": check_buf,
@@ -75,12 +78,20 @@ def check_tritonclient(address: str, work: Path) -> None:
     python = install(work, "tritonclient[grpc]", ROOT)
     check_images(address, python, SCRIPTS / "triton_client.py", address, num_times=4, cwd=work)
     check_one_process(python, "tritonclient", work)
+    (work / "printed.py").write_text(
+        printed("python", address) + "assert images.shape == (16, 8, 8, 1), images.shape\n"
+    )
+    run(python, "printed.py", cwd=work)
 
 
 def check_kserve(address: str, work: Path) -> None:
     python = install(work, "kserve", ROOT)
     check_images(address, python, SCRIPTS / "kserve_client.py", address, num_times=1, cwd=work)
     check_one_process(python, "kserve", work)
+
+
+def check_mlserver(address: str, work: Path) -> None:  # noqa: ARG001 - it brings no client
+    check_one_process(install(work, "mlserver", ROOT), "mlserver", work)
 
 
 def check_one_process(python: Path, package: str, work: Path) -> None:
@@ -106,6 +117,9 @@ def check_node(address: str, work: Path) -> None:
     run("npm", "install", "--silent", "--no-audit", "--no-fund", *NODE_PACKAGES, cwd=work)
     script = shutil.copy(SCRIPTS / "grpc_js.js", work)
     check_images(address, "node", script, address, num_times=3, cwd=work)
+    (work / "printed.js").write_text(printed("js", address))
+    if (told := output("node", "printed.js", cwd=work)) != f"{16 * 8 * 8}\n":
+        sys.exit(f"what {DOCUMENT} prints for Node said {told}")
 
 
 def check_buf(address: str, work: Path) -> None:
@@ -126,6 +140,12 @@ def check_images(address: str, *words: object, num_times: int, cwd: Path) -> Non
     told = output(*words, cwd=cwd).split()
     if told != [expected] * num_times:
         sys.exit(f"{words[1]} found {told}, and not {num_times} times {expected}")
+
+
+def printed(language: str, address: str) -> str:
+    """What the document prints in a language, for another address."""
+    (block,) = re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    return str(block).replace(PRINTED_ADDRESS, address)
 
 
 def make_models(work: Path) -> Path:

@@ -6,7 +6,11 @@ import importlib
 import sys
 
 OURS = "ganserve.serving.open_inference.inference_pb2"
-THEIRS = {"tritonclient": "tritonclient.grpc.service_pb2", "kserve": "kserve.protocol.grpc.grpc_predict_v2_pb2"}
+THEIRS = {
+    "tritonclient": "tritonclient.grpc.service_pb2",
+    "kserve": "kserve.protocol.grpc.grpc_predict_v2_pb2",
+    "mlserver": "mlserver.grpc.dataplane_pb2",
+}
 
 package, first = sys.argv[1:]
 order = (OURS, THEIRS[package]) if first == "ours" else (THEIRS[package], OURS)
