@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 Request = TypeVar("Request")
 Replies: TypeAlias = AsyncGenerator[bytes, None]
-Answer: TypeAlias = Callable[[Request, asyncio.Event], Replies]
 
 _MOST_AT_ONCE: Final = 32
 
 
-async def answer_in_order(requests: AsyncGenerator[Request, None], answer: Answer[Request]) -> Replies:
-    """The replies to all requests. No more requests are read than are answered at once.
+class Begun(NamedTuple):
+    """A request that was read.
 
-    Args:
-        requests: what comes in.
-        answer: gives the replies to one request, at least one. The first is made while those to earlier requests may
-            still be under way, each other one when the one before it has been sent. The event is set when it is this
-            request's turn, for which an answer waits that takes up much room.
+    Attributes:
+        replies: makes each reply when it is asked for; at least one.
+        is_long: whether there may be many. Nothing else is made while they are.
+    """
+
+    replies: Replies
+    is_long: bool
+
+
+async def answer_in_order(
+    requests: AsyncGenerator[Request, None], begin: Callable[[Request], Awaitable[Begun]]
+) -> Replies:
+    """The replies to all requests.
+
+    The first replies of several requests are made at once, and no more requests are read than that. One with many
+    replies is answered alone: what is made behind it would wait, and hold the room that it needs.
 
     Raises:
         Whatever reading the requests raises, once those before it are answered.
     """
-    turns: asyncio.Queue[_Turn[Request] | None] = asyncio.Queue()
-    begun: set[_Turn[Request]] = set()
+    turns: asyncio.Queue[_Turn | None] = asyncio.Queue()
+    begun: set[_Turn] = set()
     room = asyncio.Semaphore(_MOST_AT_ONCE - 1)  # beside the first
 
     async def read() -> None:
         try:
             async with aclosing(requests):
                 async for request in requests:
-                    turn = _Turn(answer, request)
+                    turn = _Turn(*await begin(request))
                     begun.add(turn)
                     turns.put_nowait(turn)
+                    if turn.is_long:
+                        await turn.over.wait()
                     await room.acquire()
         finally:
             turns.put_nowait(None)
@@ -44,10 +56,11 @@ async def answer_in_order(requests: AsyncGenerator[Request, None], answer: Answe
     reading = asyncio.create_task(read())
     try:
         while (turn := await turns.get()) is not None:
-            turn.came.set()
-            yield await turn.first
-            async for reply in turn.others:
+            if turn.first is not None:
+                yield await turn.first
+            async for reply in turn.replies:
                 yield reply
+            turn.over.set()
             begun.remove(turn)
             room.release()
         await reading
@@ -56,25 +69,27 @@ async def answer_in_order(requests: AsyncGenerator[Request, None], answer: Answe
         await asyncio.gather(reading, *(turn.end() for turn in begun), return_exceptions=True)
 
 
-class _Turn(Generic[Request]):
+class _Turn:
     """One request.
 
     Attributes:
-        came: set when its replies are sent.
-        first: its first reply, under way at once.
-        others: the replies behind that.
+        first: its first reply, under way at once, unless there are many.
+        replies: those behind that.
+        over: set when they have been sent.
     """
 
-    def __init__(self, answer: Answer[Request], request: Request) -> None:
-        self.came = asyncio.Event()
-        self.others = answer(request, self.came)
-        self.first = asyncio.create_task(_first_of(self.others))
+    def __init__(self, replies: Replies, is_long: bool) -> None:
+        self.replies = replies
+        self.is_long = is_long
+        self.first = None if is_long else asyncio.create_task(_first_of(replies))
+        self.over = asyncio.Event()
 
     async def end(self) -> None:
         """Ends what is under way."""
-        self.first.cancel()
-        await asyncio.gather(self.first, return_exceptions=True)
-        await self.others.aclose()
+        if self.first is not None:
+            self.first.cancel()
+            await asyncio.gather(self.first, return_exceptions=True)
+        await self.replies.aclose()
 
 
 async def _first_of(replies: Replies) -> bytes:

@@ -92,7 +92,7 @@ def check_no_address(parameters: Parameters) -> None:
             )
 
 
-def whole_number(value: int) -> InferParameter:
+def as_parameter(value: int) -> InferParameter:
     """A number that is not negative, in the field that older clients know too where it fits."""
     return InferParameter(int64_param=value) if value < 2**63 else InferParameter(uint64_param=value)
 

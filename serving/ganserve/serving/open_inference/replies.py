@@ -13,7 +13,7 @@ from ganserve.contract.tensors import field_prefix
 from ganserve.serving.answers import Answer
 
 from .inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
-from .parameters import whole_number
+from .parameters import as_parameter
 from .tensors import DATATYPES
 
 FINAL_PARAMETER: Final = "triton_final_response"
@@ -58,8 +58,8 @@ def _chunks(answer: Answer, request: ModelInferRequest, header: ModelInferRespon
     header.model_name, header.model_version, header.id = identity.name, str(identity.version), request.id
     header.parameters["digest"].string_param = identity.digest
     if source.seed is not None:
-        header.parameters["seed"].CopyFrom(whole_number(source.seed))
-        header.parameters["index"].CopyFrom(whole_number(source.first_index + answer.made.start))
+        header.parameters["seed"].CopyFrom(as_parameter(source.seed))
+        header.parameters["index"].CopyFrom(as_parameter(source.first_index + answer.made.start))
     outputs = _wanted(answer.made.rows.columns, request)
     for name, values in outputs.items():
         header.outputs.add(name=name, datatype=DATATYPES[values.dtype.name], shape=values.shape)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ganserve.contract.bundle import MAX_VERSION
 from ganserve.contract.errors import InvalidRequestError, RequestError
 from ganserve.runtime.tensor_query import TensorQuery
 from ganserve.serving.answers import Query
+from ganserve.serving.scheduler import Caller
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
 from .inference_pb2 import ModelInferRequest
@@ -46,6 +48,14 @@ class Ask:
     query: Query
     count: int
     wishes: Wishes
+
+    def adjust(self, caller: Caller) -> Caller:
+        """The caller, with the priority and the timeout that the request asks for."""
+        deadline_s = caller.deadline_s
+        if self.wishes.timeout_s is not None:
+            own_s = time.monotonic() + self.wishes.timeout_s
+            deadline_s = own_s if deadline_s is None else min(own_s, deadline_s)
+        return replace(caller, priority=self.wishes.priority or caller.priority, deadline_s=deadline_s)
 
 
 async def read_request(request: ModelInferRequest) -> Ask:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from dataclasses import replace
+from collections.abc import AsyncGenerator
 from importlib.metadata import version
 from typing import Any, Final
 
 import grpc
 
 from ganserve.contract.errors import InvalidRequestError, NotFoundError, UnavailableError, UnsupportedError
-from ganserve.serving.answers import Answers, WhenSent
+from ganserve.serving.answers import Answers
 from ganserve.serving.call_gate import Context
 from ganserve.serving.callers import caller_of, when_sent
 from ganserve.serving.repository import Model
-from ganserve.serving.scheduler import Caller, Priority
-from ganserve.serving.status import as_request_error, status_text
 from ganserve.v1.model_pb2 import ModelState
 
 from . import inference_pb2
@@ -47,9 +41,11 @@ from .inference_pb2 import (
     ServerReadyResponse,
 )
 from .ordered import Replies, answer_in_order
-from .replies import frame_error, frame_part, frame_reply
-from .requests import Ask, own_fields, read_request, select
+from .replies import frame_reply
+from .requests import own_fields, read_request, select
+from .streaming import StreamedRequests
 
+_VERSION: Final = version("ganserve")
 _SERVICE: Final = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _EXTENSIONS: Final = ("model_configuration", "parameters", "schedule_policy", "statistics")
 _NOT_OFFERED: Final = {
@@ -116,7 +112,7 @@ class OpenInferenceService:
         context: Context,  # noqa: ARG002
     ) -> ServerMetadataResponse:
         """ServerMetadata."""
-        return ServerMetadataResponse(name="ganserve", version=version("ganserve"), extensions=_EXTENSIONS)
+        return ServerMetadataResponse(name="ganserve", version=_VERSION, extensions=_EXTENSIONS)
 
     async def model_metadata(self, request: ModelMetadataRequest, context: Context) -> ModelMetadataResponse:  # noqa: ARG002
         """ModelMetadata."""
@@ -170,50 +166,12 @@ class OpenInferenceService:
         """ModelInfer; the reply is a serialised ModelInferResponse."""
         with own_fields():
             ask = await read_request(request)
-            caller = _wished(caller_of(context), ask)
+            caller = ask.adjust(caller_of(context))
             return frame_reply(await self._answers.samples(ask.query, caller, when_sent(context)), request)
 
     def model_stream_infer(self, requests: AsyncGenerator[ModelInferRequest, None], context: Context) -> Replies:
-        """ModelStreamInfer; the replies are serialised ModelStreamInferResponses. An error ends one request alone."""
-
-        async def answer(request: ModelInferRequest, turn: asyncio.Event) -> Replies:
-            try:
-                ask = await read_request(request)
-                caller = caller_of(context)
-                if ask.count <= self._most_samples(ask):
-                    replies = self._whole(request, ask, caller)
-                else:
-                    await turn.wait()
-                    replies = self._in_parts(request, ask, caller)
-                async with aclosing(replies):
-                    async for reply in replies:
-                        yield reply
-            except Exception as error:  # noqa: BLE001 - what becomes of one request must not reach the others
-                yield frame_error(status_text(as_request_error(error)), request)
-
-        return answer_in_order(requests, answer)
-
-    async def _whole(self, request: ModelInferRequest, ask: Ask, caller: Caller) -> Replies:
-        """All samples in one reply, whose bytes are given back once it has been sent."""
-        sent: list[Callable[[], None]] = []
-        keep: WhenSent = sent.append
-        try:
-            answer = await self._answers.samples(ask.query, _wished(caller, ask), keep)
-            yield frame_part(answer, request, is_final=True)
-        finally:
-            for act in sent:
-                act()
-
-    async def _in_parts(self, request: ModelInferRequest, ask: Ask, caller: Caller) -> Replies:
-        """Samples that do not fit one reply, in several."""
-        caller = _wished(replace(caller, priority=Priority.BULK), ask)
-        async with aclosing(self._answers.stream(ask.query, caller, None)) as parts:
-            async for part in parts:
-                yield frame_part(part, request, is_final=part.made.start + len(part.made.rows) == part.source.count)
-
-    def _most_samples(self, ask: Ask) -> int:
-        """Most samples of one reply."""
-        return self._answers.find(ask.query.model, field="query.model").limits.samples_per_request
+        """ModelStreamInfer; the replies are serialised ModelStreamInferResponses."""
+        return answer_in_order(requests, StreamedRequests(self._answers, context).begin)
 
     def _find(self, name: str, version: str) -> Model:
         with own_fields({"query.model.name": "name"}):
@@ -243,13 +201,3 @@ def _not_by_rpc(name: str) -> UnsupportedError:
     return UnsupportedError(
         f"{name[:80]!r} is left as it is: this server loads its models when it starts, and not by request"
     )
-
-
-def _wished(caller: Caller, ask: Ask) -> Caller:
-    """The caller, with the priority and the timeout that the request asks for."""
-    wishes = ask.wishes
-    deadline_s = caller.deadline_s
-    if wishes.timeout_s is not None:
-        own_s = time.monotonic() + wishes.timeout_s
-        deadline_s = own_s if deadline_s is None else min(own_s, deadline_s)
-    return replace(caller, priority=wishes.priority or caller.priority, deadline_s=deadline_s)

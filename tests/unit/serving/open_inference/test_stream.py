@@ -14,6 +14,7 @@ from ganserve.contract.latents import sample_latents
 from ganserve.contract.rows import Rows
 from ganserve.runtime.sources import Source
 from ganserve.serving import scheduler
+from ganserve.serving.admission import Budget
 from ganserve.serving.batcher import Batcher
 from ganserve.serving.open_inference.inference_pb2 import ModelInferRequest, ModelStreamInferResponse
 from ganserve.v1.generator_pb2 import GenerateRequest, ModelSelector, SampleAddress, SampleQuery
@@ -76,6 +77,18 @@ def test_samples_that_do_not_fit_one_reply_come_in_several(play: Play) -> None:
             [reply.batch.pixels async for reply in stage.generator.StreamSamples(GenerateRequest(query=query))]
         )
         assert np.concatenate(images).tobytes() == own
+
+    play(story)
+
+
+def test_what_is_made_behind_a_long_answer_takes_none_of_its_room(play: Play) -> None:
+    requests = [request_of({"count": 9_000}, id="long"), *[request_of({"count": 330}, id="short")] * 30]
+
+    async def story(stage: Stage) -> None:
+        stage.answers._budget = Budget(2**20)  # all of the short ones fit it, but leave none to streams
+        replies = await infer_all(stage, requests)
+        assert [reply.error_message for reply in replies] == [""] * len(replies)
+        assert [reply.infer_response.id for reply in replies[-31:]] == ["long", *["short"] * 30]
 
     play(story)
 
