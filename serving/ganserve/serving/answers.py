@@ -30,6 +30,7 @@ from .metrics import Metrics
 from .repository import Model, Repository
 from .sampling import Made, make_all, make_parts
 from .scheduler import Caller, Priority
+from .statistics import RequestStatistics
 
 Query: TypeAlias = SampleQuery | TensorQuery
 """Which samples, of which model, in which form."""
@@ -137,7 +138,7 @@ class Answers:
             RequestError: of the query, or of the server's state.
         """
         model = self._find_model(query)
-        with model.in_use, model.tally.request(caller.stopwatch):
+        with model.in_use, RequestStatistics(model.statistics, caller.stopwatch):
             source = await self._read(query, model)
             with CountedRows(model.metrics, source.count, caller.deadline_s):
                 model.limits.check_request(source.count, field=source.count_field)
@@ -153,9 +154,7 @@ class Answers:
         source = open_source(query, model.card)
         model.limits.check_request(source.count, field=source.count_field)
 
-    async def stream(
-        self, query: Query, caller: Caller, max_batch_size: int | None
-    ) -> AsyncGenerator[Answer, None]:
+    async def stream(self, query: Query, caller: Caller, max_batch_size: int | None) -> AsyncGenerator[Answer, None]:
         """All samples of a query in index order, at most so many at a time. Raises as `samples` does."""
         model = self._find_model(query)
         with model.in_use:

@@ -30,7 +30,7 @@ from .execution import BatchEngine, Execution, execute, execution_of
 from .metrics import Metrics, ModelMetrics
 from .pace import Pace
 from .scheduler import Batch, Caller, Job, Priority, RowQueue, Slice, best_batch_size
-from .tally import Tally
+from .statistics import Statistics
 
 _MIN_RETRY_S: Final = 0.05
 _SHORT_S: Final = 1e-3
@@ -57,7 +57,7 @@ class Batcher:
     """Runs jobs on one model's engine. Belongs to one event loop and is called from it alone.
 
     Attributes:
-        tally: counts the runs; whoever answers requests counts those there.
+        statistics: count the runs; whoever answers requests counts those there.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Batcher:
         self._pace = Pace(self._row_s / engine.lanes.num_lanes)
         self._anticipation = Anticipation(dispatcher.launch)
         self._closed = False
-        self.tally = Tally()
+        self.statistics = Statistics()
         dispatcher.add(self)
 
     @property
@@ -316,7 +316,7 @@ class Batcher:
                     self._deliver(part, made)
                     num_made += part.num_rows
             if num_made:
-                self.tally.add_batch(num_made, done.took_s)
+                self.statistics.add_batch(num_made, done.took_s)
         finally:
             self._num_running -= batch.num_rows
             self._pace.settle(batch.num_rows, self._clock(), rows_wait=bool(self._queue.num_rows))

@@ -27,7 +27,7 @@ from .dispatcher import Dispatcher
 from .limits import Limits
 from .metrics import Metrics, ModelMetrics
 from .model_facts import counted_load, show_model
-from .tally import Tally
+from .statistics import Statistics
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class Model:
         return self.loaded.card
 
     @property
-    def tally(self) -> Tally:
-        return self.batcher.tally
+    def statistics(self) -> Statistics:
+        return self.batcher.statistics
 
     def describe(self, state: ModelState.ValueType) -> ServedModel:
         """What clients are told of it."""

@@ -9,7 +9,7 @@ from typing import Final
 from ganserve.contract.bundle import LABELS_INPUT, MODEL_FILE, signature_of
 from ganserve.contract.card import is_conditional
 from ganserve.serving.repository import Model
-from ganserve.serving.tally import Total
+from ganserve.serving.statistics import Total
 from ganserve.v1.bundle_pb2 import TensorSpec
 
 from . import inference_pb2
@@ -91,21 +91,21 @@ def config(model: Model) -> ModelConfig:
 
 def statistics(model: Model) -> ModelStatistics:
     """What has become of the requests for a model. Drawing latents and making pixels are part of a run."""
-    tally = model.tally
-    batches = sorted(tally.batches.items())
-    answered = tally.answered.count
+    known = model.statistics
+    batches = sorted(known.batches.items())
+    answered = known.answered.count
     return ModelStatistics(
         name=model.identity.name,
         version=str(model.identity.version),
-        last_inference=round((tally.last_batch_s or 0) * 1e3),
+        last_inference=round((known.last_batch_s or 0) * 1e3),
         inference_count=sum(num_rows * total.count for num_rows, total in batches),
         execution_count=sum(total.count for _, total in batches),
         inference_stats=InferStatistics(
-            success=_duration(tally.answered),
-            fail=_duration(tally.failed),
-            queue=_duration(tally.waited),
+            success=_duration(known.answered),
+            fail=_duration(known.failed),
+            queue=_duration(known.waited),
             compute_input=StatisticDuration(count=answered),
-            compute_infer=_duration(tally.ran),
+            compute_infer=_duration(known.ran),
             compute_output=StatisticDuration(count=answered),
         ),
         batch_stats=[

@@ -10,8 +10,8 @@ import grpc
 
 from ganserve.contract.errors import InvalidRequestError, NotFoundError, UnavailableError, UnsupportedError
 from ganserve.serving.answers import Answers
-from ganserve.serving.call_gate import Context
 from ganserve.serving.callers import caller_of, when_sent
+from ganserve.serving.grpc_calls import Context
 from ganserve.serving.repository import Model
 from ganserve.v1.model_pb2 import ModelState
 

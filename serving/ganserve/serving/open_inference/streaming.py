@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from ganserve.serving.answers import Answers
-from ganserve.serving.call_gate import Context
 from ganserve.serving.callers import caller_of
+from ganserve.serving.grpc_calls import Context
 from ganserve.serving.scheduler import Priority
 from ganserve.serving.status import as_request_error, status_text
 

@@ -1,16 +1,18 @@
-"""What has become of one model's requests and batches since it was loaded, whatever the protocol."""
+"""What has become of one model's requests and batches since it was loaded, whatever the protocol.
+
+For protocols whose clients ask for it; what operators watch is in `metrics.py`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import TracebackType
 
 from .stopwatch import Stopwatch
 
 
-@dataclass
+@dataclass(slots=True)
 class Total:
     """How often something was done, and the seconds that it took."""
 
@@ -23,8 +25,8 @@ class Total:
         self.seconds += seconds
 
 
-@dataclass
-class Tally:
+@dataclass(slots=True)
+class Statistics:
     """Belongs to one event loop. Of streams it counts the batches alone.
 
     Attributes:
@@ -43,20 +45,32 @@ class Tally:
     batches: dict[int, Total] = field(default_factory=dict)
     last_batch_s: float | None = None
 
-    @contextmanager
-    def request(self, stopwatch: Stopwatch) -> Iterator[None]:
-        """Counts a request, which ends with the body."""
-        try:
-            yield
-        except BaseException:
-            self.failed.add(stopwatch.elapsed_s())
-            raise
-        stopwatch.mark_made()
-        self.waited.add(stopwatch.queue_s)
-        self.ran.add(stopwatch.compute_s)
-        self.answered.add(stopwatch.queue_s + stopwatch.compute_s)
-
     def add_batch(self, num_rows: int, seconds: float) -> None:
         """Counts a run."""
         self.batches.setdefault(num_rows, Total()).add(seconds)
         self.last_batch_s = time.time()
+
+
+class RequestStatistics:
+    """Counts a request by how the body ends, and marks when its rows are made."""
+
+    __slots__ = ("_statistics", "_stopwatch")
+
+    def __init__(self, statistics: Statistics, stopwatch: Stopwatch) -> None:
+        self._statistics = statistics
+        self._stopwatch = stopwatch
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        statistics, stopwatch = self._statistics, self._stopwatch
+        if error is not None:
+            statistics.failed.add(stopwatch.elapsed_s())
+            return
+        stopwatch.mark_made()
+        statistics.waited.add(stopwatch.queue_s)
+        statistics.ran.add(stopwatch.compute_s)
+        statistics.answered.add(stopwatch.queue_s + stopwatch.compute_s)
