@@ -93,19 +93,20 @@ def test_what_is_made_behind_a_long_answer_takes_none_of_its_room(play: Play) ->
     play(story)
 
 
+def all_images(replies: Iterable[ModelStreamInferResponse]) -> bytes:
+    return b"".join(reply.infer_response.raw_output_contents[0] for reply in replies)
+
+
 def test_many_latents_come_in_several_replies_too(play: Play) -> None:
     latents = sample_latents(3, 0, 6_000, 7)
     request = request_of(model="plain", inputs=[typed_latents(latents)])
 
+    by_address = request_of({"seed": 3, "count": 6_000}, model="plain")
+
     async def story(stage: Stage) -> None:
         replies = await infer_all(stage, [request])
         assert len(replies) > 1
-        made = np.concatenate([outputs_of(reply.infer_response)["images"] for reply in replies])
-        (by_address,) = {
-            b"".join(reply.infer_response.raw_output_contents[0] for reply in await infer_all(stage, [address]))
-            for address in [request_of({"seed": 3, "count": 6_000}, model="plain")]
-        }
-        assert made.tobytes() == by_address
+        assert all_images(replies) == all_images(await infer_all(stage, [by_address]))
 
     play(story)
 
