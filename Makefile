@@ -1,6 +1,7 @@
 # Everything here works on a fresh clone: .venv is made when a target needs it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format protos protos-check bench bench-peers bench-report faults wheel-check recipes-check clean distclean
+.PHONY: help demo test check format protos protos-check bench bench-peers bench-report faults wheel-check recipes-check \
+	clients-check metrics-check page-check clean distclean
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,6 +41,9 @@ protos: $(INSTALLED) ## Generate the protobuf code again
 		--python_out=$(PROTO_OUT) --mypy_out=quiet,readable_stubs:$(PROTO_OUT) protos/ganserve/v1/*.proto
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I protos \
 		--grpc_python_out=$(PROTO_OUT) --mypy_grpc_out=quiet:$(PROTO_OUT) protos/ganserve/v1/generator.proto
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I serving \
+		--descriptor_set_out=serving/ganserve/serving/open_inference/inference.binpb --mypy_out=quiet,readable_stubs:serving \
+		serving/ganserve/serving/open_inference/inference.proto
 
 protos-check: $(INSTALLED) ## Fail where the checked-in protobuf code is not what the protos give
 	rm -rf build/protos && mkdir -p build/protos
@@ -67,6 +71,9 @@ recipes-check: $(INSTALLED) ## Run the recipes for Ray, TensorFlow and DALI, in 
 
 metrics-check: $(INSTALLED) ## Have a real Prometheus read the server and check its alerts
 	$(BIN)/python .ci/metrics_check.py
+
+clients-check: $(INSTALLED) ## Have clients of other makers ask a server, in environments of their own
+	$(BIN)/python .ci/clients_check.py
 
 page-check: $(INSTALLED) ## Try the server's page in headless Chromium; screenshots lie in build/page
 	$(BIN)/python .ci/page_check.py
