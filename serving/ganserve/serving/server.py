@@ -13,13 +13,17 @@ from typing import Any
 from ganserve.runtime.loader import LoadedModel
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
+from .access import Access
 from .answers import Answers
 from .bundles import advise_import, find_bundles, find_strays
 from .call_gate import CallGate
+from .certificates import Certificates
 from .config import ServingConfig
+from .connections import connection_options
 from .endpoint import Endpoint
 from .health import Health
 from .http_port import HttpPort
+from .listening import check_exposure
 from .loop_lag import measure_lag
 from .metrics import Metrics
 from .model_watch import ModelWatch
@@ -34,8 +38,14 @@ class Server:
     """Serves the models of a folder until it is told to stop."""
 
     def __init__(self, config: ServingConfig) -> None:
-        """Opens nothing yet. Raises ConfigError where the device or the ready file cannot be used."""
+        """Opens nothing yet.
+
+        Raises ConfigError where the device, the ready file, certificates or tokens cannot be used, and where other
+        machines would be answered in plaintext.
+        """
         self.config = config
+        certificates = _open_certificates(config)
+        access = None if config.tokens is None else Access(config.tokens)
         self._ready_file = None if config.ready_file is None else ReadyFile(config.ready_file)
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
@@ -49,7 +59,13 @@ class Server:
             max_wait_s=config.max_wait_s,
             metrics=self._metrics,
         )
-        self._gate = CallGate(SERVICE_NAME, max_calls=config.max_calls, stall_s=config.stall_s, metrics=self._metrics)
+        self._gate = CallGate(
+            SERVICE_NAME,
+            max_calls=config.max_calls,
+            stall_s=config.stall_s,
+            access=access,
+            metrics=self._metrics,
+        )
         health = Health()
         self._watch = ModelWatch(self._repository, health, SERVICE_NAME)
         self._answers = Answers(
@@ -59,7 +75,14 @@ class Server:
             check_model=self._watch.check,
             metrics=self._metrics,
         )
-        self._endpoint = Endpoint(config.listen, self._gate, GeneratorService(self._answers), health)
+        self._endpoint = Endpoint(
+            config.listen,
+            self._gate,
+            GeneratorService(self._answers),
+            health,
+            certificates=certificates,
+            options=connection_options(config),
+        )
         self._http = HttpPort(
             config.http,
             self._answers,
@@ -106,8 +129,8 @@ class Server:
         self._answers.state = ModelState.MODEL_STATE_SERVING
         self._watch.start()
         if self._ready_file is not None:
-            self._ready_file.write(self._endpoint.address)
-        _log.info("serving on %s", self._endpoint.address)
+            self._ready_file.write(self._endpoint.url)
+        _log.info("serving on %s", self._endpoint.url)
 
     async def _main_loop(self) -> None:
         lag = measure_lag(self._metrics.loop_lag_s)
@@ -157,3 +180,12 @@ def _describe(loaded: LoadedModel) -> str:
         f"golden samples {golden}, lanes {lanes.num_lanes}, {engine.cost_s(1) * 1e3:.2f} ms a single sample, "
         f"up to {rows_per_s:,.0f} images/s, loaded in {loaded.load_s:.1f} s"
     )
+
+
+def _open_certificates(config: ServingConfig) -> Certificates | None:
+    """What a server speaks TLS with; None where it does without. Raises ConfigError."""
+    if config.tls_cert is None or config.tls_key is None:
+        if not config.plaintext:
+            check_exposure(config.listen)
+        return None
+    return Certificates(config.tls_cert, config.tls_key, config.client_ca)

@@ -24,6 +24,7 @@ from ganserve.v1.generator_pb2 import (
     StreamSamplesRequest,
 )
 
+from .access import CALLING
 from .admission import Budget
 from .answers import Answer, Answers, WhenSent
 from .grpc_calls import Context, deadline_of
@@ -121,7 +122,13 @@ def caller_of(
     default: Priority = Priority.INTERACTIVE,
 ) -> Caller:
     """Who calls, and until when the reply is worth something."""
-    return Caller(client=context.peer(), priority=_PRIORITIES.get(priority, default), deadline_s=deadline_of(context))
+    identity = CALLING.get()
+    return Caller(
+        client=identity.name if identity else context.peer(),
+        priority=_PRIORITIES.get(priority, default),
+        deadline_s=deadline_of(context),
+        quota=identity.quota if identity else None,
+    )
 
 
 def when_sent(context: Context) -> WhenSent:

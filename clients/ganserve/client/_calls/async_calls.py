@@ -151,8 +151,9 @@ class _Stream:
         while True:
             connection = self._connection
             if connection is None:
-                connection = self._connection = self._connections.to(attempts.next_address())
-                self._replies = connection.stub.StreamSamples(self._cursor.request())
+                connection = self._connections.to(attempts.next_address())
+                self._replies = connection.stream(self._cursor.request())
+                self._connection = connection
             try:
                 return await self._next_within(connection, attempts)
             except (grpc.RpcError, RequestError) as error:

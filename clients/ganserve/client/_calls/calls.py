@@ -145,7 +145,7 @@ class _Stream:
         self.cancel()
         request = self._cursor.request()
         self._connection, self._replies = self._connections.begin(
-            attempts.next_address(), lambda connection: connection.stub.StreamSamples(request)
+            attempts.next_address(), lambda connection: connection.stream(request)
         )
         self._process = os.getpid()
         return self._connection

@@ -22,8 +22,10 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import grpc
 
+from ganserve.v1.generator_pb2 import StreamSamplesRequest
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
+from .access import NO_ACCESS, Access
 from .ask import Ask
 from .async_coalescing import AsyncCoalescer
 from .channel import open_async_channel, open_channel
@@ -49,10 +51,12 @@ class Connection:
         ended_by_fork: whether that was since this process was about to fork.
     """
 
-    def __init__(self, address: str, *, coalesce: bool) -> None:
+    def __init__(self, address: str, access: Access, *, coalesce: bool) -> None:
+        """Raises ConfigError where a certificate cannot be used any more."""
         _keep_grpc_up()
         self.address = address
-        self.channel = open_channel(address)
+        self._access = access
+        self.channel = open_channel(address, access.credentials(address))
         self.stub = GeneratorServiceStub(self.channel)
         self._coalescer = Coalescer(self.stub) if coalesce else None
         self.closed = False
@@ -60,12 +64,17 @@ class Connection:
 
     def ask(self, ask: Ask[Any], left_s: float | None) -> grpc.Future[Any] | SharedCall:
         """Begins a call. Raises ValueError where the channel is closed."""
-        if self._coalescer and (passenger := Passenger.of(ask, left_s)):
+        metadata = self._access.metadata()
+        if self._coalescer and (passenger := Passenger.of(ask, left_s, metadata)):
             return self._coalescer.begin(passenger)
         future: grpc.Future[Any] = getattr(self.stub, ask.method).future(
-            ask.request, timeout=left_s, metadata=ask.metadata
+            ask.request, timeout=left_s, metadata=ask.metadata + metadata
         )
         return future
+
+    def stream(self, request: StreamSamplesRequest) -> Any:
+        """Begins a stream. Raises ValueError where the channel is closed."""
+        return self.stub.StreamSamples(request, metadata=self._access.metadata())
 
     def close(self, *, for_fork: bool = False) -> None:
         """Ends the calls under way."""
@@ -78,11 +87,13 @@ class Connections:
 
     Attributes:
         closed: whether the client has been closed.
+        access: how the servers are reached.
     """
 
-    def __init__(self, *, coalesce: bool = False) -> None:
+    def __init__(self, access: Access = NO_ACCESS, *, coalesce: bool = False) -> None:
         """Opens nothing yet. `coalesce` has small calls travel together."""
         self.closed = False
+        self.access = access
         self._coalesce = coalesce
         self._by_address: dict[str, Connection] = {}
 
@@ -94,7 +105,9 @@ class Connections:
                 if self.closed:
                     raise RuntimeError(CLOSED)
                 _in_use.add(self)
-                connection = self._by_address.setdefault(address, Connection(address, coalesce=self._coalesce))
+                connection = self._by_address.setdefault(
+                    address, Connection(address, self.access, coalesce=self._coalesce)
+                )
         return connection
 
     def begin(self, address: str, begin: Callable[[Connection], Begun]) -> tuple[Connection, Begun]:
@@ -139,10 +152,12 @@ class AsyncConnection:
         closed: whether the client has closed it.
     """
 
-    def __init__(self, address: str, *, coalesce: bool) -> None:
+    def __init__(self, address: str, access: Access, *, coalesce: bool) -> None:
+        """Raises ConfigError where a certificate cannot be used any more."""
         _keep_grpc_up()
         self.address = address
-        self.channel = open_async_channel(address)
+        self._access = access
+        self.channel = open_async_channel(address, access.credentials(address))
         self.stub: GeneratorServiceAsyncStub = GeneratorServiceStub(self.channel)
         self._coalescer = AsyncCoalescer(self.stub) if coalesce else None
         self.closed = False
@@ -150,9 +165,14 @@ class AsyncConnection:
 
     def ask(self, ask: Ask[Any], left_s: float | None) -> Any:
         """Begins a call, which is awaited."""
-        if self._coalescer and (passenger := Passenger.of(ask, left_s)):
+        metadata = self._access.metadata()
+        if self._coalescer and (passenger := Passenger.of(ask, left_s, metadata)):
             return self._coalescer.begin(passenger)
-        return getattr(self.stub, ask.method)(ask.request, timeout=left_s, metadata=ask.metadata)
+        return getattr(self.stub, ask.method)(ask.request, timeout=left_s, metadata=ask.metadata + metadata)
+
+    def stream(self, request: StreamSamplesRequest) -> Any:
+        """Begins a stream."""
+        return self.stub.StreamSamples(request, metadata=self._access.metadata())
 
     async def close(self) -> None:
         """Ends the calls under way."""
@@ -166,11 +186,13 @@ class AsyncConnections:
 
     Attributes:
         closed: whether the client has been closed.
+        access: how the servers are reached.
     """
 
-    def __init__(self, *, coalesce: bool = False) -> None:
+    def __init__(self, access: Access = NO_ACCESS, *, coalesce: bool = False) -> None:
         """Opens nothing yet. `coalesce` has small calls travel together."""
         self.closed = False
+        self.access = access
         self._coalesce = coalesce
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncConnection]] = WeakKeyDictionary()
 
@@ -189,7 +211,7 @@ class AsyncConnections:
         of_loop = self._by_loop.setdefault(asyncio.get_running_loop(), {})
         if address not in of_loop:
             self._forget_ended_loops()
-            of_loop[address] = AsyncConnection(address, coalesce=self._coalesce)
+            of_loop[address] = AsyncConnection(address, self.access, coalesce=self._coalesce)
         return of_loop[address]
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ganserve.client._client import Client
 from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client._transport.way import Way
 from ganserve.contract.errors import ConfigError, OverloadedError
 from ganserve.contract.measurements import Spread
 
@@ -89,7 +90,7 @@ class ClientSpeed:
 
 def measure(
     client: Client,
-    address: str,
+    way: Way,
     settings: Settings,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ClientSpeed:
@@ -97,7 +98,7 @@ def measure(
 
     Args:
         client: of one server and one model.
-        address: of that server, as `parse_addresses` gives it.
+        way: to that server.
         settings: sizes and numbers.
         on_progress: told how many turns are over, and of how many.
 
@@ -107,7 +108,7 @@ def measure(
     """
     model = client.get_model()
     _check(settings, model)
-    with closing(PlainRequests(address, RequestKind.of(model.identity, settings.size))) as plain:
+    with closing(PlainRequests(way, RequestKind.of(model.identity, settings.size))) as plain:
         ways = _ways(client, settings)
         for way in ways.values():  # which opens connections and starts workers
             take_turn(way, settings.turn_s / 2)

@@ -1,0 +1,67 @@
+"""The server's side of TLS: its certificate, and the CAs of its clients', read again when their files change."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import grpc
+
+from ganserve.contract.certificates import FileStamp, NamedFile, read_authorities, read_key_pair
+from ganserve.contract.errors import ConfigError
+
+_log = logging.getLogger(__name__)
+
+
+class Certificates:
+    """What a server shows its clients, and what it wants to be shown.
+
+    New connections get what the files hold then; those that are open go on. Files that cannot be used leave what was
+    read before in its place, so that a renewal that is halfway through, or has gone wrong, stops nobody.
+    """
+
+    def __init__(self, cert: Path, key: Path, client_ca: Path | None) -> None:
+        """Reads all files.
+
+        Args:
+            cert: the server's certificate with its chain, PEM.
+            key: its private key.
+            client_ca: the CAs of which one has signed each client's certificate; None where clients need not have one.
+
+        Raises:
+            ConfigError: a file cannot be used.
+        """
+        self._cert = NamedFile("--tls-cert", cert)
+        self._key = NamedFile("--tls-key", key)
+        self._client_ca = None if client_ca is None else NamedFile("--client-ca", client_ca)
+        self._paths = [file.path for file in (self._cert, self._key, self._client_ca) if file is not None]
+        self._lock = threading.Lock()
+        self._stamp = FileStamp.of(self._paths)
+        self._current = self._read()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """What a gRPC server listens with; for one server."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._current, self._renewed, require_client_authentication=self._client_ca is not None
+        )
+
+    def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
+        """What a new connection is made with, None for the same as the last; gRPC asks, in threads of its own."""
+        with self._lock:
+            stamp = FileStamp.of(self._paths)
+            if stamp == self._stamp:
+                return None
+            self._stamp = stamp
+            try:
+                self._current = self._read()
+            except ConfigError as error:
+                _log.error("the former certificate stays in use: %s", error)  # noqa: TRY400
+                return None
+            _log.info("the certificate in %s is in use from now on", self._cert.path)
+            return self._current
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        pair = read_key_pair(self._cert, self._key)
+        authorities = None if self._client_ca is None else read_authorities(self._client_ca)
+        return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)], authorities)
