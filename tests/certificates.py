@@ -45,7 +45,7 @@ class Authority:
         self.ca.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, hosts: Sequence[str] = HERE, *, days: tuple[float, float] = (-1, 1)) -> Issued:
-        """Writes a certificate for some hosts, that holds from and to so many days from now, under a name of its own."""
+        """Writes a certificate for some hosts, that holds from and to so many days from now, in files of its name."""
         issued = Issued(self._folder / f"{self._name}-{name}.pem", self._folder / f"{self._name}-{name}.key")
         self.issue_to(issued, name, hosts, days=days)
         return issued

@@ -106,7 +106,7 @@ class Access:
         try:
             self._take(read_grants(self._path))
         except ConfigError as error:
-            _log.error("the former tokens stay in use: %s", error)  # noqa: TRY400
+            _log.error("the former tokens stay in use: %s", error)
             return
         _log.info("%d tokens of %s are in use from now on", len(self._holders), self._path)
 

@@ -56,7 +56,7 @@ class Certificates:
             try:
                 self._current = self._read()
             except ConfigError as error:
-                _log.error("the former certificate stays in use: %s", error)  # noqa: TRY400
+                _log.error("the former certificate stays in use: %s", error)
                 return None
             _log.info("the certificate in %s is in use from now on", self._cert.path)
             return self._current

@@ -61,7 +61,7 @@ class RowQuota:
     async def spend_in_turn(self, num_rows: int) -> None:
         """Takes the rows of a part of a stream as soon as there are so many, the parts in the order of their calls."""
         async with self._turn:
-            while (wait_s := self._wait_s(num_rows)) > 0:
+            while (wait_s := self._wait_s(num_rows)) > 0:  # noqa: ASYNC110 (time alone brings more)
                 await asyncio.sleep(wait_s)
             self._left -= num_rows
 

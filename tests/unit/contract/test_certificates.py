@@ -4,11 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests.certificates import Authority, encrypted
 
 from ganserve.contract.certificates import FileStamp, NamedFile, read_authorities, read_key_pair
 from ganserve.contract.errors import ConfigError
-
-from ...certificates import Authority, encrypted
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc.aio import _server
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
@@ -32,7 +33,7 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path], monkeypatch: pytest.M
     grants = [Grant(name=scope, sha256=hash_token(scope), scopes=frozenset({scope})) for scope in Scope]
     (tmp_path / "tokens.toml").write_text("".join(f"{grant.line()}\n" for grant in grants))
     handlers: Handlers = {}
-    add = grpc.aio.Server.add_generic_rpc_handlers
+    add = _server.Server.add_generic_rpc_handlers
 
     def note(self: Any, generic_handlers: Iterable[Any]) -> None:
         generic_handlers = list(generic_handlers)
@@ -40,7 +41,7 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path], monkeypatch: pytest.M
             handlers.update(generic._method_handlers)
         add(self, generic_handlers)
 
-    monkeypatch.setattr(grpc.aio.Server, "add_generic_rpc_handlers", note)
+    monkeypatch.setattr(_server.Server, "add_generic_rpc_handlers", note)
 
     async def run(story: Story) -> None:
         ready = tmp_path / "address"
@@ -53,10 +54,11 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path], monkeypatch: pytest.M
         )
         server = Server(config)
         serving = asyncio.create_task(server.serve())
-        while not ready.exists():  # noqa: ASYNC110
+        while not ready.exists():
             await asyncio.sleep(0.01)
             assert not serving.done()
         async with grpc.aio.insecure_channel(ready.read_text().strip()) as channel:
+            assert handlers
             await story(channel, handlers)
         server.stop()
         await serving
