@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
-from ganserve.client import AsyncClient, Client, RetryEvent
+from ganserve.client import AsyncClient, Client, RetryEvent, Samples
 
 from .conftest import StartServer
 
@@ -102,7 +103,7 @@ def test_streams_on_an_event_loop_do_too(models: Path, start_server: StartServer
     async def read(address: str) -> None:
         async with (
             AsyncClient(address, model="tiny", on_retry=resumed.append) as client,
-            aclosing(client.stream(seed=3)) as stream,
+            aclosing(cast("AsyncGenerator[Samples]", client.stream(seed=3))) as stream,
         ):
             next_index = 0
             async for samples in stream:

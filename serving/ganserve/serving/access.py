@@ -118,7 +118,7 @@ class Access:
 
 
 def _identity(grant: Grant) -> Identity:
-    quota = grant.quota and RowQuota(grant.name, grant.quota.num_rows, grant.quota.period_s)
+    quota = None if grant.quota is None else RowQuota(grant.name, grant.quota.num_rows, grant.quota.period_s)
     return Identity(name=grant.name, quota=quota)
 
 

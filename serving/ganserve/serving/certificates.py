@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -42,8 +43,9 @@ class Certificates:
 
     def credentials(self) -> grpc.ServerCredentials:
         """What a gRPC server listens with; for one server."""
+        renewed: Any = self._renewed  # which may give None, other than its stub says
         return grpc.dynamic_ssl_server_credentials(
-            self._current, self._renewed, require_client_authentication=self._client_ca is not None
+            self._current, renewed, require_client_authentication=self._client_ca is not None
         )
 
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:

@@ -46,8 +46,8 @@ def check_exposure(address: str) -> None:
     """Raises ConfigError where other machines can reach a server that speaks no TLS."""
     if not is_loopback(address):
         raise ConfigError(
-            f"--listen {address}: other machines can reach it, and they would be answered in plaintext; give --tls-cert "
-            "and --tls-key or, where a proxy in front of it speaks TLS or the network is trusted, --plaintext"
+            f"--listen {address}: other machines can reach it, and they would be answered in plaintext; give "
+            "--tls-cert and --tls-key or, where a proxy in front speaks TLS or the network is trusted, --plaintext"
         )
 
 

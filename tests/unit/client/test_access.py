@@ -192,12 +192,13 @@ def test_certificates_that_cannot_be_used_are_refused_before_anything_is_sent(
     authority: Authority, tmp_path: Path
 ) -> None:
     mine, other = authority.issue("mine"), authority.issue("other")
-    for arguments, message in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"ca": tmp_path / "nowhere"}, "ca= (--ca, GANSERVE_CA) .*nowhere: it cannot be read"),
         ({"ca": mine.key}, "ca= (--ca, GANSERVE_CA) .*: there is no certificate of a CA"),
         ({"cert": mine.cert}, "cert= (--cert, GANSERVE_CERT) and key= (--key, GANSERVE_KEY) go together"),
         ({"cert": mine.cert, "key": other.key}, "key= .*: it is not the key of cert= "),
-    ):
+    ]
+    for arguments, message in cases:
         with pytest.raises(ConfigError, match=message.replace("(", r"\(").replace(")", r"\)")):
             Client(TLS, **arguments)
 
@@ -228,7 +229,7 @@ def test_a_copy_of_a_client_shows_the_same_token(
 
 def test_a_server_that_refuses_the_caller_is_passed_over(server: ScriptedServer, connect: Connect) -> None:
     strict = Script()
-    strict.GetModel = strict.Generate = _refuse  # type: ignore[method-assign, assignment]
+    strict.GetModel = strict.Generate = _refuse  # type: ignore[method-assign]
     other = ScriptedServer(strict)
     try:
         client = connect([other.address, server.address])

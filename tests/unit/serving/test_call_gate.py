@@ -43,7 +43,7 @@ class Parrot:
 
     async def say(self, request: bytes, context: Any) -> bytes:  # noqa: ARG002
         identity = CALLING.get()
-        self.callers.append(identity and identity.name)
+        self.callers.append(identity.name if identity else None)
         self.began.set()
         await self.may_speak.wait()
         if request.startswith(b"!"):

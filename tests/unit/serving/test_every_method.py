@@ -110,10 +110,10 @@ def test_nothing_is_described_that_these_tests_do_not_call(play: Play) -> None:
     """The descriptors that reflection tells are those of the handlers, or of fewer."""
 
     async def story(channel: grpc.aio.Channel, handlers: Handlers) -> None:
-        stub: Any = ServerReflectionStub(channel)
+        stub: Any = ServerReflectionStub(channel)  # type: ignore[arg-type]
         token = (("authorization", f"Bearer {Scope.GENERATE}"),)
 
-        async def ask(**request: str) -> Any:
+        async def ask(**request: Any) -> Any:
             (reply,) = [
                 reply
                 async for reply in stub.ServerReflectionInfo(iter([ServerReflectionRequest(**request)]), metadata=token)

@@ -49,7 +49,7 @@ class Passenger:
         self._end_s = math.inf if left_s is None else time.monotonic() + left_s
 
     @classmethod
-    def of(cls, ask: Ask[Any], left_s: float | None, metadata: Metadata) -> Self | None:
+    def of(cls, ask: Ask[Any], left_s: float | None, metadata: Metadata = ()) -> Self | None:
         """What is sent of a question; None for one that goes by itself."""
         if not ask.share or ask.share > _MOST_SHARE or not isinstance(ask.request, GenerateRequest):
             return None

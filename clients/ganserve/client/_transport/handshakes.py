@@ -28,8 +28,8 @@ def distrust(server: str, details: str) -> str:
     if unverified[1] in _OF_DATES:
         return f"{server} is not trusted: its {unverified[1]}"
     return (
-        f"{server} is not trusted: its certificate is by no CA that is known here ({unverified[1]}); give the CA's with "
-        "ca= (--ca, GANSERVE_CA)"
+        f"{server} is not trusted: its certificate is by no CA that is known here ({unverified[1]}); give "
+        "the CA's with ca= (--ca, GANSERVE_CA)"
     )
 
 

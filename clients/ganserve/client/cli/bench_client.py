@@ -57,10 +57,10 @@ def bench_client(
     show_waiting()
     settings = Settings(size=size, prefetch=prefetch, num_workers=workers, num_rounds=rounds, turn_s=seconds)
     with (
-        open_only_server(address, model, timeout_s=timeout, access=access) as (client, way),
+        open_only_server(address, model, timeout_s=timeout, access=access) as (client, route),
         showing_turns() as on_progress,
     ):
-        speed = measure(client, way, settings, on_progress)
+        speed = measure(client, route, settings, on_progress)
     _print_table(speed, Console())
     if json_file is not None:
         write_figures(speed.to_dict(), json_file)

@@ -75,10 +75,10 @@ def bench_server(
         server_pid=server_pid,
     )
     with (
-        open_only_server(address, model, timeout_s=timeout, access=access) as (client, way),
+        open_only_server(address, model, timeout_s=timeout, access=access) as (client, route),
         showing_turns() as on_progress,
     ):
-        speed = measure(client, way, settings, on_progress)
+        speed = measure(client, route, settings, on_progress)
     print_tables(speed, Console())
     if json_file is not None:
         write_figures(speed.to_dict(), json_file)

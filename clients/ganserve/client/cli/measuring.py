@@ -11,7 +11,7 @@ from typing import Any
 from ganserve.client._client import Client
 from ganserve.client._transport.access import Access
 from ganserve.client._transport.addresses import parse_addresses
-from ganserve.client._transport.way import Way
+from ganserve.client._transport.route import Route
 from ganserve.contract.files import new_file
 
 from .access import AccessOptions, access_arguments
@@ -21,8 +21,8 @@ from .source import find_model, split_digest
 @contextmanager
 def open_only_server(
     address: str, model: str, *, timeout_s: float, access: AccessOptions | None
-) -> Iterator[tuple[Client, Way]]:
-    """A client of one model of one server, which answers, and the way there.
+) -> Iterator[tuple[Client, Route]]:
+    """A client of one model of one server, which answers, and the route there.
 
     Args:
         address: of the server.
@@ -40,7 +40,7 @@ def open_only_server(
     by = access_arguments(access)
     with Client(only_address, model=name, timeout_s=timeout_s, **by) as client:
         find_model(client, beginning)
-        yield client, Way(only_address, Access.of([only_address], **by))
+        yield client, Route(only_address, Access.of([only_address], **by))
 
 
 def write_figures(figures: dict[str, Any], path: Path) -> None:

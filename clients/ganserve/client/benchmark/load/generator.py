@@ -15,7 +15,7 @@ import grpc
 
 from ganserve.client._transport.access import NO_ACCESS, Access
 from ganserve.client._transport.errors import request_error
-from ganserve.client._transport.way import Way
+from ganserve.client._transport.route import Route
 from ganserve.contract.errors import GanserveError
 
 from .loops import closed_loop, open_loop, streams
@@ -41,12 +41,12 @@ class LoadGenerator:
             num_processes: how many share the load; 1 is this one.
             timeout_s: deadline of a call of a closed loop.
         """
-        self._way = way = Way(address, access)
+        self._route = route = Route(address, access)
         self._timeout_s = timeout_s
-        self._here = _Worker(way, timeout_s) if num_processes == 1 else None
+        self._here = _Worker(route, timeout_s) if num_processes == 1 else None
         context = multiprocessing.get_context("spawn")
         self._pools = [
-            ProcessPoolExecutor(1, context, _begin_worker, (way, timeout_s))
+            ProcessPoolExecutor(1, context, _begin_worker, (route, timeout_s))
             for _ in range(num_processes if num_processes > 1 else 0)
         ]
 
@@ -60,7 +60,7 @@ class LoadGenerator:
                     num_callers=share,
                     turn_s=turn_s,
                     timeout_s=self._timeout_s,
-                    metadata=self._way.metadata(),
+                    metadata=self._route.metadata(),
                 )
                 for share in _divided(num_callers, self.num_processes)
             ]
@@ -75,7 +75,7 @@ class LoadGenerator:
             calls_per_s=share,
             turn_s=turn_s,
             deadline_s=deadline_s,
-            metadata=self._way.metadata(),
+            metadata=self._route.metadata(),
         )
         return self._run([loop] * self.num_processes)
 
@@ -87,7 +87,7 @@ class LoadGenerator:
             num_samples=num_samples,
             turn_s=turn_s,
             timeout_s=_STREAM_TIMEOUT_S,
-            metadata=self._way.metadata(),
+            metadata=self._route.metadata(),
         )
         return self._run([loop])
 
@@ -118,8 +118,8 @@ class LoadGenerator:
 class _Worker:
     """One process's event loop and channel."""
 
-    def __init__(self, way: Way, timeout_s: float) -> None:
-        self._way = way
+    def __init__(self, route: Route, timeout_s: float) -> None:
+        self._route = route
         self._timeout_s = timeout_s
         self._runner = asyncio.Runner()
         self._channel = self._runner.run(self._open())
@@ -129,7 +129,7 @@ class _Worker:
         try:
             return self._runner.run(_awaited(loop(self._channel)))
         except grpc.aio.AioRpcError as error:
-            raise request_error(error, self._way.address, self._timeout_s) from None
+            raise request_error(error, self._route.address, self._timeout_s) from None
 
     def close(self) -> None:
         """Closes the channel."""
@@ -137,7 +137,7 @@ class _Worker:
         self._runner.close()
 
     async def _open(self) -> grpc.aio.Channel:
-        return self._way.open()
+        return self._route.open()
 
 
 async def _awaited(outcomes: Awaitable[Outcomes]) -> Outcomes:
@@ -152,10 +152,10 @@ def _divided(total: int, num_parts: int) -> list[int]:
 _worker: Any = None  # of this process, where it is one of several
 
 
-def _begin_worker(way: Way, timeout_s: float) -> None:
+def _begin_worker(route: Route, timeout_s: float) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command's own process ends the others
-    _worker = _Worker(way, timeout_s)
+    _worker = _Worker(route, timeout_s)
 
 
 def _run_in_worker(loop: Loop) -> Outcomes:

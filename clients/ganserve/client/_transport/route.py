@@ -1,4 +1,4 @@
-"""The way to one server, for what measures it by calls of its own."""
+"""The route to one server, for what measures it by calls of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .ask import Metadata
 from .channel import open_async_channel
 
 
-class Way(NamedTuple):
+class Route(NamedTuple):
     """Where a server is, as `parse_addresses` gives it, and how it is reached."""
 
     address: str
