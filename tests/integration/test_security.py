@@ -417,3 +417,42 @@ def test_every_message_hides_the_token(site: Site) -> None:
         samples = client.generate(3)
         said = [repr(client), repr(samples), repr(client.get_model())]
     assert not [text for text in (*said, *site.server.log) if token in text]
+
+
+@pytest.mark.parametrize("kind", ["threads", "asyncio"])
+def test_a_client_takes_its_own_new_certificate_when_the_old_one_is_no_longer_taken(
+    tmp_path: Path, tiny: Path, start_server: StartServer, kind: str
+) -> None:
+    """As connections age, it meets the server's new CA; nothing that it is asked for fails."""
+    authority, successor = Authority(tmp_path), Authority(tmp_path, "successor")
+    cert, mine = authority.issue("server"), authority.issue("mine")
+    taken = tmp_path / "taken.pem"
+    taken.write_bytes(authority.ca.read_bytes())
+    flags = ["--tls-cert", str(cert.cert), "--tls-key", str(cert.key), "--client-ca", str(taken)]
+    by: dict[str, Any] = {"model": "tiny", "ca": authority.ca, "cert": mine.cert, "key": mine.key, "retry_for_s": 0.0}
+
+    def replace() -> None:
+        successor.issue_to(mine, "mine")
+        taken.write_bytes(successor.ca.read_bytes())
+
+    def has_renewed(client: Any, first: Any) -> bool:
+        return client._connections.to(client._core.addresses[0]) is not first
+
+    async def ask_asynchronously(address: str) -> None:
+        async with AsyncClient(address, **by) as client:
+            await client.generate(1)
+            first = client._connections.to(address)
+            replace()
+            while not has_renewed(client, first):
+                assert len(await client.generate(1)) == 1
+
+    with start_server(tiny, *flags, "--max-connection-age-s", "1", "--connection-grace-s", "0.5") as server:
+        if kind == "asyncio":
+            asyncio.run(ask_asynchronously(server.address))
+            return
+        with Client(server.address, **by) as client:
+            client.generate(1)
+            first = client._connections.to(server.address)
+            replace()
+            while not has_renewed(client, first):
+                assert len(client.generate(1)) == 1

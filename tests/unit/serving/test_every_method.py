@@ -15,9 +15,20 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from ganserve.serving.config import ServingConfig
+from ganserve.serving.scheduler import Job, RowQueue
 from ganserve.serving.scopes import Scope, scopes_of
 from ganserve.serving.server import Server
 from ganserve.serving.tokens import Grant, hash_token
+from ganserve.v1.generator_pb2 import (
+    GenerateManyRequest,
+    GenerateRequest,
+    ModelSelector,
+    SampleAddress,
+    SampleQuery,
+    StreamSamplesRequest,
+    TimedRequest,
+)
+from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
 OPEN = "/grpc.health.v1.Health/"
 REFUSED = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
@@ -137,3 +148,28 @@ def test_nothing_is_described_that_these_tests_do_not_call(play: Play) -> None:
         assert described <= set(handlers)
 
     play(story)
+
+
+def test_turns_are_taken_between_tokens(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients: list[str] = []
+    add = RowQueue.add
+
+    def note(self: RowQueue, job: Job) -> None:
+        clients.append(job.caller.client)
+        add(self, job)
+
+    monkeypatch.setattr(RowQueue, "add", note)
+
+    async def story(channel: grpc.aio.Channel, handlers: Handlers) -> None:  # noqa: ARG001
+        stub: Any = GeneratorServiceStub(channel)
+        query = SampleQuery(model=ModelSelector(name="tiny"), address=SampleAddress(seed=1, count=1))
+        token = (("authorization", f"Bearer {Scope.GENERATE}"),)
+        await stub.Generate(GenerateRequest(query=query), metadata=token)
+        await stub.GenerateMany(
+            GenerateManyRequest(requests=[TimedRequest(request=GenerateRequest(query=query))] * 2), metadata=token
+        )
+        async for _ in stub.StreamSamples(StreamSamplesRequest(query=query), metadata=token):
+            pass
+
+    play(story)
+    assert clients == [str(Scope.GENERATE)] * 4

@@ -158,7 +158,7 @@ class _Stream:
                 return await self._next_within(connection, attempts)
             except (grpc.RpcError, RequestError) as error:
                 self.cancel()
-                await wait_after(error, self._connections, connection.address, attempts, self._cursor.request())
+                await wait_after(error, self._connections, connection, attempts, self._cursor.request())
 
     def cancel(self) -> None:
         """Ends the call under way."""

@@ -125,7 +125,7 @@ class _Stream:
             attempts.go_on_at(self._connection.address)
         while True:
             connection = self._connection
-            if connection is None or connection.ended_by_fork:
+            if connection is None or connection.replaced:
                 connection = self._begin(attempts)
             try:
                 return self._next_within(attempts.left_s(), attempts.deadline.timeout_s)

@@ -119,6 +119,20 @@ class Access:
             raise ConfigError("token() gave something else than one word of ASCII")
         return (("authorization", f"Bearer {token}"),)
 
+    def stamp(self) -> FileStamp:
+        """Of the files of certificates as they are now."""
+        return FileStamp.of([path for path in (self.ca, self.cert, self.key) if path is not None])
+
+    def has_changed_since(self, stamp: FileStamp) -> bool:
+        """Whether other files, which can be used, have taken the place of those."""
+        if stamp == self.stamp():
+            return False
+        try:
+            self._check_files()
+        except ConfigError:  # not there in full yet
+            return False
+        return True
+
     def _check_files(self) -> None:
         if (self.cert is None) != (self.key is None):
             raise ConfigError(f"{_setting('cert')} and {_setting('key')} go together; give both, or neither")

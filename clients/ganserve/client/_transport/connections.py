@@ -48,7 +48,7 @@ class Connection:
         address: where it leads.
         stub: what calls are made on.
         closed: whether the channel has been closed.
-        ended_by_fork: whether that was since this process was about to fork.
+        replaced: whether that was to open another, before a fork or with new certificates; what it ends is asked again.
     """
 
     def __init__(self, address: str, access: Access, *, coalesce: bool) -> None:
@@ -56,11 +56,12 @@ class Connection:
         _keep_grpc_up()
         self.address = address
         self._access = access
+        self._stamp = access.stamp()
         self.channel = open_channel(address, access.credentials(address))
         self.stub = GeneratorServiceStub(self.channel)
         self._coalescer = Coalescer(self.stub) if coalesce else None
         self.closed = False
-        self.ended_by_fork = False
+        self.replaced = False
 
     def ask(self, ask: Ask[Any], left_s: float | None) -> grpc.Future[Any] | SharedCall:
         """Begins a call. Raises ValueError where the channel is closed."""
@@ -76,9 +77,13 @@ class Connection:
         """Begins a stream. Raises ValueError where the channel is closed."""
         return self.stub.StreamSamples(request, metadata=self._access.metadata())
 
-    def close(self, *, for_fork: bool = False) -> None:
+    def is_outdated(self) -> bool:
+        """Whether there are other certificates now than those that it was opened with."""
+        return self._access.has_changed_since(self._stamp)
+
+    def close(self, *, replaced: bool = False) -> None:
         """Ends the calls under way."""
-        self.closed, self.ended_by_fork = True, for_fork
+        self.closed, self.replaced = True, replaced
         self.channel.close()
 
 
@@ -120,6 +125,16 @@ class Connections:
                 if not connection.closed:
                     raise
 
+    def renew(self, connection: Connection) -> bool:
+        """Has another channel opened at need in place of one that is outdated, and tells whether it was."""
+        if not connection.is_outdated():
+            return False
+        with _no_fork:
+            if self._by_address.get(connection.address) is connection:
+                del self._by_address[connection.address]
+                connection.close(replaced=True)
+        return True
+
     def close(self) -> None:
         """Closes all channels, for good."""
         with _no_fork:
@@ -130,7 +145,7 @@ class Connections:
     def end_for_fork(self) -> None:
         """Closes all channels, of which new ones are opened at need."""
         for connection in self._take_all():
-            connection.close(for_fork=True)
+            connection.close(replaced=True)
 
     def __len__(self) -> int:
         return len(self._by_address)
@@ -157,6 +172,7 @@ class AsyncConnection:
         _keep_grpc_up()
         self.address = address
         self._access = access
+        self._stamp = access.stamp()
         self.channel = open_async_channel(address, access.credentials(address))
         self.stub: GeneratorServiceAsyncStub = GeneratorServiceStub(self.channel)
         self._coalescer = AsyncCoalescer(self.stub) if coalesce else None
@@ -173,6 +189,10 @@ class AsyncConnection:
     def stream(self, request: StreamSamplesRequest) -> Any:
         """Begins a stream."""
         return self.stub.StreamSamples(request, metadata=self._access.metadata())
+
+    def is_outdated(self) -> bool:
+        """As `Connection.is_outdated`."""
+        return self._access.has_changed_since(self._stamp)
 
     async def close(self) -> None:
         """Ends the calls under way."""
@@ -213,6 +233,15 @@ class AsyncConnections:
             self._forget_ended_loops()
             of_loop[address] = AsyncConnection(address, self.access, coalesce=self._coalesce)
         return of_loop[address]
+
+    def renew(self, connection: AsyncConnection) -> bool:
+        """As `Connections.renew`. Calls under way go on."""
+        if not connection.is_outdated():
+            return False
+        of_loop = self._by_loop.get(asyncio.get_running_loop(), {})
+        if of_loop.get(connection.address) is connection:
+            del of_loop[connection.address]
+        return True
 
     async def close(self) -> None:
         """Closes the running loop's channels, and lets go of all others."""

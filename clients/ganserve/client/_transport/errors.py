@@ -111,6 +111,11 @@ class ShortTraceback:
             error.__traceback__ = None
 
 
+def is_unavailable(error: Exception) -> bool:
+    """Whether gRPC did not reach a server, or lost it."""
+    return getattr(error, "code", lambda: None)() is grpc.StatusCode.UNAVAILABLE
+
+
 def is_lack(error: RequestError) -> bool:
     """Whether a server answered that it does not have the model, which another server may have."""
     return isinstance(error, (NotFoundError, PreconditionError))
