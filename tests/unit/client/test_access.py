@@ -11,7 +11,7 @@ import grpc
 import pytest
 from tests.certificates import Authority
 
-from ganserve.client import AsyncClient, Client, ConfigError, TokenFile
+from ganserve.client import AsyncClient, Client, ConfigError, TokenFile, UnauthenticatedError
 from ganserve.client._transport.access import Access
 
 from .conftest import Connect
@@ -229,12 +229,15 @@ def test_a_copy_of_a_client_shows_the_same_token(
 
 def test_a_server_that_refuses_the_caller_is_passed_over(server: ScriptedServer, connect: Connect) -> None:
     strict = Script()
-    strict.GetModel = strict.Generate = _refuse  # type: ignore[method-assign]
+    strict.GetModel = strict.Generate = strict.ListModels = _refuse  # type: ignore[method-assign]
     other = ScriptedServer(strict)
     try:
         client = connect([other.address, server.address])
         for _ in range(4):
             assert len(client.generate(3, seed=1)) == 3
+        assert [model.name for model in client.list_models()] == ["digits"]
+        with pytest.raises(UnauthenticatedError, match="who are you"):
+            connect(other.address).list_models()
     finally:
         other.stop()
 

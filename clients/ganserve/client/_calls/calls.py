@@ -15,7 +15,7 @@ from ganserve.client._transport.connections import Connection, Connections
 from ganserve.client._transport.deadline import Deadline, too_slow
 from ganserve.client._transport.errors import ShortTraceback
 from ganserve.client._transport.watchdog import watching
-from ganserve.contract.errors import DeadlineError, RequestError, UnavailableError
+from ganserve.contract.errors import AccessError, DeadlineError, RequestError, UnavailableError
 from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 
 from .attempts import Attempts
@@ -42,7 +42,7 @@ class Calls:
             return Call(self._connections, ask, attempts, self._core.hedge_after_s).answer()
 
     def answers_of_all(self, ask: Ask[Answer], deadline: Deadline) -> list[Answer]:
-        """What each server answers that is there now; where none is, what the first one answers that comes."""
+        """What each server answers that is there now and does; where none is, what the first one answers that comes."""
         with ShortTraceback():
             attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
             calls = [Call(self._connections, ask, at_one) for at_one in attempts]
@@ -50,7 +50,7 @@ class Calls:
             for call in calls:
                 try:
                     answers.append(call.answer())
-                except UnavailableError:
+                except (UnavailableError, AccessError):
                     continue
             return answers or [self.answer(ask, self._core.attempts(deadline))]
 
