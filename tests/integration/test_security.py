@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import re
 import resource
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -456,3 +459,59 @@ def test_a_client_takes_its_own_new_certificate_when_the_old_one_is_no_longer_ta
             replace()
             while not has_renewed(client, first):
                 assert len(client.generate(1)) == 1
+
+
+def read_https(address: str, path: str, authority: Authority, token: str = "", client: Issued | None = None) -> int:
+    """The status of a reply."""
+    context = ssl.create_default_context(cafile=str(authority.ca))
+    if client is not None:
+        context.load_cert_chain(client.cert, client.key)
+    connection = http.client.HTTPSConnection(address, timeout=60, context=context)
+    try:
+        connection.request("GET", path, headers={"authorization": f"Bearer {token}"} if token else {})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def http_address(server: ServerProcess) -> str:
+    (address,) = [match[1] for line in server.log if (match := re.search(r"HTTP on https://(\S+)", line))]
+    return address
+
+
+def test_http_speaks_tls_and_wants_tokens_as_grpc_does(
+    tmp_path: Path, tiny: Path, start_server: StartServer, make_tokens: Callable[[Path], Path]
+) -> None:
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    cert, tokens = authority.issue("server"), make_tokens(tmp_path)
+    token = (tmp_path / "all.token").read_text().strip()
+    flags = ("--tls-cert", str(cert.cert), "--tls-key", str(cert.key), "--tokens", str(tokens), "--http", "0.0.0.0:0")
+    with start_server(tiny, *flags) as server:
+        address = f"127.0.0.1:{http_address(server).rpartition(':')[2]}"
+        assert read_https(address, "/readyz", authority) == 200
+        assert read_https(address, "/v1/models", authority) == 401
+        assert read_https(address, "/v1/models/tiny/samples/7/0.png", authority, token) == 200
+        other.issue_to(cert, "server")
+        assert read_https(address, "/readyz", other) == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            read_https(address, "/readyz", authority)
+        with Client(server.address, model="tiny", ca=other.ca, token=token) as client:
+            assert len(client.generate(1)) == 1
+        assert server.stop() == 0
+
+
+def test_http_wants_the_certificates_that_grpc_wants(tmp_path: Path, tiny: Path, start_server: StartServer) -> None:
+    authority, other = Authority(tmp_path), Authority(tmp_path, "other")
+    cert, taken = authority.issue("server"), tmp_path / "taken.pem"
+    taken.write_bytes(authority.ca.read_bytes())
+    flags = ("--tls-cert", str(cert.cert), "--tls-key", str(cert.key), "--client-ca", str(taken))
+    with start_server(tiny, *flags, "--http", "127.0.0.1:0") as server:
+        address, mine, theirs = http_address(server), authority.issue("mine"), other.issue("theirs")
+        assert read_https(address, "/livez", authority, client=mine) == 200
+        for wrong in (None, theirs):
+            with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+                read_https(address, "/livez", authority, client=wrong)
+        taken.write_bytes(other.ca.read_bytes())
+        assert read_https(address, "/livez", authority, client=theirs) == 200
+        with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+            read_https(address, "/livez", authority, client=mine)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 
@@ -15,8 +16,15 @@ from ganserve.contract.errors import ConfigError
 _log = logging.getLogger(__name__)
 
 
+class _Current(NamedTuple):
+    """What the files held when they were read last, for gRPC and for Python."""
+
+    configuration: grpc.ServerCertificateConfiguration
+    context: ssl.SSLContext
+
+
 class Certificates:
-    """What a server shows its clients, and what it wants to be shown.
+    """What one port of a server shows its clients, and what it wants to be shown.
 
     New connections get what the files hold then; those that are open go on. Files that cannot be used leave what was
     read before in its place, so that a renewal that is halfway through, or has gone wrong, stops nobody.
@@ -41,12 +49,23 @@ class Certificates:
         self._stamp = FileStamp.of(self._paths)
         self._current = self._read()
 
+    def context(self) -> ssl.SSLContext:
+        """What a port for HTTP listens with."""
+        context = self._current.context
+        context.sni_callback = self._renew
+        return context
+
     def credentials(self) -> grpc.ServerCredentials:
-        """What a gRPC server listens with; for one server."""
+        """What a port for gRPC listens with."""
         renewed: Any = self._renewed  # which may give None, other than its stub says
         return grpc.dynamic_ssl_server_credentials(
-            self._current, renewed, require_client_authentication=self._client_ca is not None
+            self._current.configuration, renewed, require_client_authentication=self._client_ca is not None
         )
+
+    def _renew(self, connection: ssl.SSLSocket | ssl.SSLObject, *_: object) -> None:
+        """Has a new connection made with what the files hold now; Python asks, in the midst of its handshake."""
+        self._renewed()
+        connection.context = self._current.context
 
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
         """What a new connection is made with, None for the same as the last; gRPC asks, in threads of its own."""
@@ -61,9 +80,15 @@ class Certificates:
                 _log.error("the former certificate stays in use: %s", error)
                 return None
             _log.info("the certificate in %s is in use from now on", self._cert.path)
-            return self._current
+            return self._current.configuration
 
-    def _read(self) -> grpc.ServerCertificateConfiguration:
+    def _read(self) -> _Current:
         pair = read_key_pair(self._cert, self._key)
         authorities = None if self._client_ca is None else read_authorities(self._client_ca)
-        return grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)], authorities)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._cert.path, self._key.path)
+        if authorities is not None:
+            context.load_verify_locations(cadata=authorities.decode())
+            context.verify_mode = ssl.CERT_REQUIRED
+        configuration = grpc.ssl_server_certificate_configuration([(pair.key, pair.chain)], authorities)
+        return _Current(configuration, context)

@@ -42,19 +42,19 @@ def check_host_and_port(address: str, *, flag: str, others: str = "") -> None:
         raise ConfigError(f"{flag} {address}: ports go from 0, which takes a free one, to {_MAX_PORT}")
 
 
-def check_exposure(address: str) -> None:
-    """Raises ConfigError where other machines can reach a server that speaks no TLS."""
-    if not is_loopback(address):
+def check_exposure(address: str, *, flag: str) -> None:
+    """Raises ConfigError, naming the flag, where other machines can reach a server that speaks no TLS."""
+    if not is_loopback(address, flag=flag):
         raise ConfigError(
-            f"--listen {address}: other machines can reach it, and they would be answered in plaintext; give "
+            f"{flag} {address}: other machines can reach it, and they would be answered in plaintext; give "
             "--tls-cert and --tls-key or, where a proxy in front speaks TLS or the network is trusted, --plaintext"
         )
 
 
-def is_loopback(address: str) -> bool:
+def is_loopback(address: str, *, flag: str) -> bool:
     """Whether only this machine can reach an address: a socket, or a host all of whose addresses are loopback ones.
 
-    Raises ConfigError for a host that is not known.
+    Raises ConfigError, naming the flag, for a host that is not known.
     """
     if address.startswith(_UNIX):
         return True
@@ -62,9 +62,7 @@ def is_loopback(address: str) -> bool:
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
-        raise ConfigError(
-            f"--listen {address}: this machine knows no host {host!r}; give one of its addresses"
-        ) from None
+        raise ConfigError(f"{flag} {address}: this machine knows no host {host!r}; give one of its addresses") from None
     ips = [ip_address(one.partition("%")[0]) for one in found]
     return bool(ips) and all((getattr(ip, "ipv4_mapped", None) or ip).is_loopback for ip in ips)
 

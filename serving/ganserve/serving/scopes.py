@@ -35,6 +35,9 @@ _BY_METHOD: Final = {
     "/inference.GRPCInferenceService/RepositoryModelUnload": frozenset({Scope.ADMIN}),
 }
 
+# Of HTTP. What stands here is for probes and those who watch the server; all else shows models and samples.
+_BY_PATH: Final = {"/livez": None, "/readyz": None, "/metrics": ANY}
+
 
 @cache
 def scopes_of(method: str) -> frozenset[Scope] | None:
@@ -46,3 +49,8 @@ def scopes_of(method: str) -> frozenset[Scope] | None:
     if method in _BY_METHOD:
         return _BY_METHOD[method]
     return _BY_SERVICE.get(method.split("/")[1], frozenset({Scope.ADMIN}))
+
+
+def scopes_of_path(path: str) -> frozenset[Scope] | None:
+    """The same for the path of a URL."""
+    return _BY_PATH.get(path, frozenset({Scope.GENERATE}))

@@ -44,7 +44,7 @@ class Server:
         machines would be answered in plaintext.
         """
         self.config = config
-        certificates = _open_certificates(config)
+        _check_exposure(config)
         access = None if config.tokens is None else Access(config.tokens)
         self._ready_file = None if config.ready_file is None else ReadyFile(config.ready_file)
         self._stopping = asyncio.Event()
@@ -80,7 +80,7 @@ class Server:
             self._gate,
             GeneratorService(self._answers),
             health,
-            certificates=certificates,
+            certificates=_open_certificates(config),
             options=connection_options(config),
         )
         self._http = HttpPort(
@@ -88,7 +88,9 @@ class Server:
             self._answers,
             self._metrics,
             health,
-            lambda: self._endpoint.address,
+            lambda: self._endpoint.url,
+            certificates=_open_certificates(config),
+            access=access,
             max_calls=config.max_calls,
             stall_s=config.stall_s,
         )
@@ -182,10 +184,16 @@ def _describe(loaded: LoadedModel) -> str:
     )
 
 
+def _check_exposure(config: ServingConfig) -> None:
+    """Raises ConfigError where other machines would be answered in plaintext without anybody having wanted that."""
+    if config.tls_cert is None and not config.plaintext:
+        check_exposure(config.listen, flag="--listen")
+        if config.http is not None:
+            check_exposure(config.http, flag="--http")
+
+
 def _open_certificates(config: ServingConfig) -> Certificates | None:
-    """What a server speaks TLS with; None where it does without. Raises ConfigError."""
+    """What one port speaks TLS with; None where it does without. Raises ConfigError."""
     if config.tls_cert is None or config.tls_key is None:
-        if not config.plaintext:
-            check_exposure(config.listen)
         return None
     return Certificates(config.tls_cert, config.tls_key, config.client_ca)

@@ -22,7 +22,7 @@ def play(story: Callable[[Any], Awaitable[None]]) -> None:
 
     async def run() -> None:
         server = grpc.aio.server(options=connection_options(ServingConfig()))
-        methods = {"Count": grpc.unary_unary_rpc_method_handler(count)}
+        methods: Any = {"Count": grpc.unary_unary_rpc_method_handler(count)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", methods),))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
