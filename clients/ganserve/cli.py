@@ -47,6 +47,7 @@ COMMANDS: Final = {
     "rename": _Command("ganserve.exporter.cli.rename:rename", "Give a bundle another name.", "export"),
     "inspect": _Command("ganserve.runtime.cli:inspect", "Say what is in a model's bundle.", "serve"),
     "serve": _Command("ganserve.serving.cli:serve", "Serve models over gRPC.", "serve"),
+    "token new": _Command("ganserve.serving.token_cli:new_token", "Make a token for callers of a server."),
     "generate": _Command(
         "ganserve.client.cli.generate:generate", "Fetch samples from a server, or make them here from a bundle."
     ),
@@ -58,7 +59,11 @@ COMMANDS: Final = {
 }
 """By name; a name of two words is a command in a group."""
 
-_GROUPS: Final = {"data": "Look at images before training, and pack them.", "bench": "Measure speed."}
+_GROUPS: Final = {
+    "data": "Look at images before training, and pack them.",
+    "bench": "Measure speed.",
+    "token": "Make tokens for callers of a server.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

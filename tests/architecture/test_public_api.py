@@ -46,6 +46,8 @@ CLIENT_NAMES = [
     "SampleSource",
     "Samples",
     "ServerError",
+    "TokenFile",
+    "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedError",
     "address_of",

@@ -29,6 +29,7 @@ from ganserve.contract.errors import (
     PreconditionError,
     RequestError,
     ServerError,
+    UnauthenticatedError,
     UnavailableError,
     UnsupportedError,
 )
@@ -46,6 +47,7 @@ from ._sample_address import Address, address_of
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
 from ._source import SampleSource
+from ._transport.access import TokenFile
 
 __all__ = [
     "AccessError",
@@ -77,6 +79,8 @@ __all__ = [
     "SampleSource",
     "Samples",
     "ServerError",
+    "TokenFile",
+    "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedError",
     "address_of",

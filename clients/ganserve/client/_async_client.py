@@ -23,6 +23,7 @@ from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
+from ._transport.access import Access, PathLike, Token
 from ._transport.addresses import Target
 from ._transport.connections import AsyncConnections
 from ._transport.deadline import Deadline
@@ -51,10 +52,15 @@ class AsyncClient:
         hedge_after_s: float | None = None,
         priority: PriorityName | None = None,
         coalesce: bool = False,
+        ca: PathLike | None = None,
+        cert: PathLike | None = None,
+        key: PathLike | None = None,
+        token: Token | None = None,
     ) -> None:
         """As `Client`."""
         self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s, priority)
-        self._connections = AsyncConnections(coalesce=coalesce)
+        access = Access.of(self._core.addresses, ca, cert, key, token)
+        self._connections = AsyncConnections(access, coalesce=coalesce)
         self._calls = AsyncCalls(self._core, self._connections)
 
     async def generate(

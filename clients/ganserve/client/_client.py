@@ -25,6 +25,7 @@ from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
+from ._transport.access import Access, PathLike, Token
 from ._transport.addresses import Target
 from ._transport.connections import Connections
 from ._transport.deadline import Deadline
@@ -57,12 +58,16 @@ class Client:
         hedge_after_s: float | None = None,
         priority: PriorityName | None = None,
         coalesce: bool = False,
+        ca: PathLike | None = None,
+        cert: PathLike | None = None,
+        key: PathLike | None = None,
+        token: Token | None = None,
     ) -> None:
         """Sends nothing yet.
 
         Args:
-            target: address of a server, ``host:port``, a port of this machine, or a gRPC target such as
-                ``dns:///name:port`` or ``unix:/path``; or several of them. Requests go to all in turns.
+            target: address of a server, ``host:port``, ``grpcs://host:port`` for TLS, a port of this machine, or a gRPC
+                target such as ``dns:///name:port`` or ``unix:/path``; or several of them. Requests go to all in turns.
             model: name of the model, or ``name:version``; without it, only `list_models` answers.
             version: its version; without it, the highest.
             digest: SHA-256 of its ONNX file; with it, only that very model answers.
@@ -81,13 +86,22 @@ class Client:
                 time, which costs less than a call each: for small models and many callers. The first go at once; those
                 that come while two are under way leave together when one of them returns, or after a tenth of a second.
                 Each has its own samples, errors and deadline.
+            ca: PEM file with the CAs that are trusted, for addresses ``grpcs://host:port``; without it, those that come
+                with gRPC. Here and below, what is not given is taken from the environment: GANSERVE_CA, GANSERVE_CERT,
+                GANSERVE_KEY, GANSERVE_TOKEN or GANSERVE_TOKEN_FILE.
+            cert: PEM file with the client's own certificate, for servers that want one.
+            key: PEM file with its private key.
+            token: what the server knows the caller by, or a function that gives it, such as a `TokenFile`; it is called
+                for every request and should be quick. The token is sent by TLS, or to this machine, and never
+                otherwise. A pickled client holds it, or the function.
 
         Raises:
-            ConfigError: an address, a timeout or another setting that cannot be used.
+            ConfigError: an address, a timeout, a certificate or another setting that cannot be used.
             InvalidRequestError: a version or a digest that cannot be.
         """
         self._core = Core(target, model, version, digest, timeout_s, retry_for_s, on_retry, hedge_after_s, priority)
-        self._connections = Connections(coalesce=coalesce)
+        access = Access.of(self._core.addresses, ca, cert, key, token)
+        self._connections = Connections(access, coalesce=coalesce)
         self._calls = Calls(self._core, self._connections)
         self._submissions = Submissions(CALLS_AT_ONCE * len(self._core.addresses))
 

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal
 from cyclopts import Group, Parameter
 
 from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client.cli.access import AccessFlags
 from ganserve.client.cli.classes import read_classes
 from ganserve.client.cli.progress import showing_progress
 from ganserve.client.cli.source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
@@ -47,6 +48,7 @@ def dump(
     version: Annotated[int | None, Parameter(group=MODEL)] = None,
     digest: Annotated[str, Parameter(group=MODEL, show_default=False)] = "",
     timeout: Annotated[float, Parameter(group=MODEL)] = 30.0,
+    access: AccessFlags = None,
     n: Annotated[int | None, Parameter(name=("-n", "--num"), group=_SAMPLES)] = None,
     seed: Annotated[int, Parameter(group=_SAMPLES)] = 0,
     first_index: Annotated[int, Parameter(group=_SAMPLES)] = 0,
@@ -95,7 +97,7 @@ def dump(
     """
     show_waiting()
     share = None if shard is None else _read_share(shard)
-    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
+    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as source:
         served = source.get_model()
         wanted = read_classes(n, labels, counts, served.class_names)
         plan = make_plan(

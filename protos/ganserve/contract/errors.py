@@ -15,7 +15,8 @@ GanserveError                     exit code
     ├── CallCancelledError                CANCELLED
     ├── UnavailableError              UNAVAILABLE
     ├── UnsupportedError              UNIMPLEMENTED
-    ├── AccessError                   UNAUTHENTICATED, PERMISSION_DENIED
+    ├── AccessError                   PERMISSION_DENIED
+    │   └── UnauthenticatedError      UNAUTHENTICATED
     └── ServerError                   INTERNAL and every other status
 """
 
@@ -130,9 +131,15 @@ class UnsupportedError(RequestError):
 
 
 class AccessError(RequestError):
-    """The server wants other credentials."""
+    """The server does not answer this caller, or the caller does not trust the server: other credentials are wanted."""
 
     status = "PERMISSION_DENIED"
+
+
+class UnauthenticatedError(AccessError):
+    """The server does not know the caller: no token, or one that is not known or no longer."""
+
+    status = "UNAUTHENTICATED"
 
 
 class ServerError(RequestError):
@@ -151,11 +158,11 @@ _OWN_STATUS: tuple[type[RequestError], ...] = (
     UnavailableError,
     UnsupportedError,
     AccessError,
+    UnauthenticatedError,
     ServerError,
 )
 _BY_STATUS: dict[str, type[RequestError]] = {
     **{error.status: error for error in _OWN_STATUS},
-    "UNAUTHENTICATED": AccessError,
     "OUT_OF_RANGE": InvalidRequestError,
 }
 

@@ -16,11 +16,19 @@ from typing import Any, Final, TypeAlias
 import grpc
 from google.protobuf.message import DecodeError
 
-from ganserve.contract.errors import InvalidRequestError, OverloadedError, RequestError, UnavailableError
+from ganserve.contract.errors import (
+    AccessError,
+    InvalidRequestError,
+    OverloadedError,
+    RequestError,
+    UnavailableError,
+)
 
+from .access import CALLING, Access
 from .counted_call import current_call
 from .grpc_calls import Context, counted, counted_decoder, counted_encoder
 from .metrics import Metrics
+from .scopes import scopes_of
 from .status import as_request_error, status_code, status_details, status_text
 from .throttled_log import ThrottledLog
 
@@ -28,12 +36,13 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _RETRY_S: Final = 1.0
 _END: Final = object()  # of a stream of requests
+_MAX_OTHER_STREAMS: Final = 1_000
 
 _log = logging.getLogger(__name__)
 
 
 class CallGate(grpc.aio.ServerInterceptor):
-    """Bounds the calls of some services, and closes so that none is lost.
+    """Knows who calls, bounds the calls of some services, and closes so that none is lost.
 
     gRPC cancels the calls that reach a server while it stops. So the gate is held first: calls that arrive wait, and
     calls that are done wait too, until every client has been told that the server goes away. A client that asks again
@@ -41,24 +50,35 @@ class CallGate(grpc.aio.ServerInterceptor):
     and those that arrived are told to ask another server; so are those that might go on asking in the same call.
     """
 
-    def __init__(self, *services: str, max_calls: int, stall_s: float, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        *services: str,
+        max_calls: int,
+        stall_s: float,
+        access: Access | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         """Starts open.
 
         Args:
-            services: whose calls are bounded, waited for and refused. Those of others, such as health, are not.
+            services: whose calls are bounded, waited for and refused. Those of others, such as health, are not
+                waited for, and their streams have a bound of their own.
             max_calls: most calls at once.
             stall_s: seconds after which a stream ends whose reader takes nothing.
+            access: knows who may call which method, of whatever service; None where everybody may call all.
             metrics: what is counted.
         """
         self._prefixes = tuple(f"/{service}/" for service in services)
         self._max_calls = max_calls
         self._stall_s = stall_s
+        self._access = access
         self._metrics = metrics or Metrics()
         self._metrics.calls_in_progress.show(lambda: self.num_calls, "grpc")
         self._metrics.calls_limit.show(lambda: self._max_calls, "grpc")
         self._refused = self._metrics.refusals.child("calls")
         self._guarded: dict[str, Handler] = {}
         self._open_calls: set[Context] = set()
+        self._other_streams: set[Context] = set()
         self._awaited_calls: set[Context] = set()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -67,6 +87,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         self._closed = asyncio.Event()
         self._last_arrival_s = 0.0
         self._undecodable = ThrottledLog(_log)
+        self._denied = ThrottledLog(_log)
         self._too_many = ThrottledLog(_log)
         self._stalled = ThrottledLog(_log)
 
@@ -141,7 +162,7 @@ class CallGate(grpc.aio.ServerInterceptor):
     def _stream(self, answer: Any, method: str) -> Any:
         async def answer_call(request: Any, context: Context) -> None:
             try:
-                await self._enter(method, context)
+                await self._enter(method, context, is_stream=True)
                 is_stream = hasattr(request, "__anext__")
                 request = self._all_decoded(request, method) if is_stream else self._decoded(request, method)
                 replies = answer(request, context)
@@ -157,12 +178,16 @@ class CallGate(grpc.aio.ServerInterceptor):
 
         return answer_call
 
-    async def _enter(self, method: str, context: Context) -> None:
+    async def _enter(self, method: str, context: Context, *, is_stream: bool = False) -> None:
         """Lets a call begin. Raises RequestError."""
         self._last_arrival_s = time.monotonic()
+        if self._access is not None:
+            self._identify(self._access, method, context)
         await self._passed()
         if method.startswith(self._prefixes):
             self._admit(context)
+        elif is_stream:
+            self._admit_other(context)
 
     async def _passed(self) -> None:
         """Waits for as long as the gate is held."""
@@ -182,6 +207,17 @@ class CallGate(grpc.aio.ServerInterceptor):
                 call.code = status_code(error).name
             await context.abort(status_code(error), status_text(error), status_details(error))
 
+    def _identify(self, access: Access, method: str, context: Context) -> None:
+        """Finds out who calls, for the task that answers. Raises AccessError."""
+        scopes = scopes_of(method)
+        if scopes is None:
+            return
+        try:
+            CALLING.set(access.identify(_authorization(context), scopes, method[1:]))
+        except AccessError as error:
+            self._denied.warning(f"{method[1:]} was refused to {context.peer()}: {error}")
+            raise
+
     def _admit(self, context: Context) -> None:
         if self._closed.is_set():
             raise _stopping()
@@ -196,6 +232,16 @@ class CallGate(grpc.aio.ServerInterceptor):
         self._awaited_calls.add(context)
         self._emptied.clear()
         context.add_done_callback(self._forget)  # type: ignore[arg-type]
+
+    def _admit_other(self, context: Context) -> None:
+        if len(self._other_streams) >= _MAX_OTHER_STREAMS:
+            raise OverloadedError(
+                f"{_MAX_OTHER_STREAMS:,} such streams are under way, and this server takes no more at once; try again "
+                "shortly",
+                retry_after_s=_RETRY_S,
+            )
+        self._other_streams.add(context)
+        context.add_done_callback(self._other_streams.discard)  # type: ignore[arg-type]
 
     def _forget(self, context: Context) -> None:
         """gRPC is done with a call."""
@@ -257,6 +303,11 @@ def _stopping() -> UnavailableError:
 
 async def _next(requests: AsyncIterator[Any]) -> Any:
     return await anext(requests, _END)
+
+
+def _authorization(context: Context) -> str | None:
+    """What a caller says of who it is."""
+    return ", ".join(str(value) for key, value in context.invocation_metadata() or () if key == "authorization") or None
 
 
 class _Undecodable:

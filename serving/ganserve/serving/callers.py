@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .access import CALLING
 from .answers import WhenSent
 from .grpc_calls import Context, deadline_of
 from .scheduler import Caller, Priority
@@ -9,7 +10,13 @@ from .scheduler import Caller, Priority
 
 def caller_of(context: Context, priority: Priority = Priority.INTERACTIVE) -> Caller:
     """Who calls, and until when the reply is worth something."""
-    return Caller(client=context.peer(), priority=priority, deadline_s=deadline_of(context))
+    identity = CALLING.get()
+    return Caller(
+        client=identity.name if identity else context.peer(),
+        priority=priority,
+        deadline_s=deadline_of(context),
+        quota=identity.quota if identity else None,
+    )
 
 
 def when_sent(context: Context) -> WhenSent:

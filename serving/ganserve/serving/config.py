@@ -27,6 +27,23 @@ class ServingConfig:
     http: str | None = None
     """Address for pictures by URL, metrics, probes and a page, `host:port`. Without it, there is no HTTP."""
 
+    tls_cert: Path | None = None
+    """Certificate of the server with those that lead to its CA, PEM. With it, clients connect by `grpcs://`. A new one
+    is taken without a restart."""
+
+    tls_key: Path | None = None
+    """Private key of the certificate, PEM, without a password."""
+
+    client_ca: Path | None = None
+    """Certificates of CAs, PEM. With it, only clients connect that have a certificate of one of them (mutual TLS)."""
+
+    plaintext: bool = False
+    """Whether to listen without TLS where other machines can connect."""
+
+    tokens: Path | None = None
+    """File of the tokens of which callers need one, as `ganserve token new` prints its lines. Changes are taken without
+    a restart. Without it, everybody may call."""
+
     ready_file: Path | None = None
     """File to write the address to once the models are served, and to remove when they no longer are."""
 
@@ -51,6 +68,16 @@ class ServingConfig:
     max_calls: int = 2_048
     """Most calls at once; beyond it calls are refused with RESOURCE_EXHAUSTED."""
 
+    max_connections: int = 4_096
+    """Most connections at once; beyond it connections are closed as they come."""
+
+    max_connection_age_s: float = 1_800.0
+    """Seconds, give or take a tenth, after which a client is told to connect anew, so that new servers behind the same
+    name get their share; inf for never."""
+
+    connection_grace_s: float = 60.0
+    """Seconds after that for which calls under way on the old connection go on. Streams are resumed by the client."""
+
     stall_s: float = 60.0
     """Seconds after which a stream ends whose reader takes nothing. It can be asked for again where it stopped."""
 
@@ -64,12 +91,25 @@ class ServingConfig:
         check_address(self.listen)
         if self.http is not None:
             check_host_and_port(self.http, flag="--http")
-        for name in ("lanes", "max_batch", "max_queued_rows", "max_reply_mib", "max_calls"):
+        _check_tls(self)
+        for name in ("lanes", "max_batch", "max_queued_rows", "max_reply_mib", "max_calls", "max_connections"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
-        for name in ("grace_s", "drain_delay_s"):
+        for name in ("grace_s", "drain_delay_s", "connection_grace_s"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must not be negative")
-        for name in ("max_wait_s", "stall_s"):
+        for name in ("max_wait_s", "stall_s", "max_connection_age_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be above 0")
+
+
+def _check_tls(config: ServingConfig) -> None:
+    """Raises ConfigError for settings of TLS that contradict each other."""
+    if (config.tls_cert is None) != (config.tls_key is None):
+        raise ConfigError("--tls-cert and --tls-key go together; give both, or neither")
+    if config.client_ca is not None and config.tls_cert is None:
+        raise ConfigError("--client-ca is for clients that connect by TLS; give --tls-cert and --tls-key too")
+    if config.plaintext and config.tls_cert is not None:
+        raise ConfigError("--plaintext and --tls-cert contradict each other; leave one of them out")
+    if config.tls_cert is not None and config.listen.startswith("unix:"):
+        raise ConfigError(f"--listen {config.listen}: a socket of this machine needs no TLS; leave --tls-cert out")

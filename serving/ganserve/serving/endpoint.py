@@ -13,6 +13,8 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from .call_gate import CallGate
+from .certificates import Certificates
+from .connections import Options
 from .descriptors import Descriptors
 from .health import Health
 from .listening import bind
@@ -23,19 +25,6 @@ from .throttled_log import ThrottledLog
 _QUIET_S: Final = 0.3
 _MAX_ARRIVAL_S: Final = 3.0
 _ANNOUNCEMENT_S: Final = 0.1
-
-_OPTIONS: Final = (
-    # Without this a second server could share the port in silence.
-    ("grpc.so_reuseport", 0),
-    # Calls wait until the event loop takes them, and is the one to refuse them. Beyond 1,000, gRPC would cancel them.
-    ("grpc.server.max_pending_requests", 100_000),
-    ("grpc.server.max_pending_requests_hard_limit", 100_000),
-    # A client that vanished is noticed while the server waits for it, and clients may ask the same of the server.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-)
 
 _log = logging.getLogger(__name__)
 
@@ -59,10 +48,22 @@ class Endpoint:
 
     Attributes:
         address: where it listens; after `open`, with the port that it got.
+        url: the same, as clients write it.
     """
 
-    def __init__(self, address: str, gate: CallGate, services: Sequence[Service], health: Health) -> None:
+    def __init__(
+        self,
+        address: str,
+        gate: CallGate,
+        services: Sequence[Service],
+        health: Health,
+        *,
+        certificates: Certificates | None,
+        options: Options,
+    ) -> None:
         self.address = address
+        self._certificates = certificates
+        self._options = options
         self._gate = gate
         self._services = services
         self._health = health
@@ -71,13 +72,19 @@ class Endpoint:
         self._refusing: asyncio.Task[None] | None = None
         self._reopened = ThrottledLog(_log)
 
+    @property
+    def url(self) -> str:
+        return self.address if self._certificates is None else f"grpcs://{self.address}"
+
     async def open(self) -> None:
         """Takes the address and begins to answer. Raises ConfigError where the address cannot be used."""
-        server = grpc.aio.server(interceptors=(self._gate,), options=_OPTIONS)
+        server = grpc.aio.server(interceptors=(self._gate,), options=self._options)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         server.add_generic_rpc_handlers([service.rpc_handler() for service in self._services])
         self._describe(server)
-        self.address = bind(server, self.address, grpc.insecure_server_credentials())
+        certificates = self._certificates
+        credentials = certificates.credentials() if certificates else grpc.insecure_server_credentials()
+        self.address = bind(server, self.address, credentials)
         others = asyncio.all_tasks()
         await server.start()
         self._server, self._accepting = server, asyncio.all_tasks() - others

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.extras import install_advice
 
+from .access import Access
 from .answers import Answers
+from .certificates import Certificates
 from .health import Health
 from .metrics import Metrics
 
@@ -26,6 +28,8 @@ class HttpPort:
         health: Health,
         grpc_address: Callable[[], str],
         *,
+        certificates: Certificates | None,
+        access: Access | None,
         max_calls: int,
         stall_s: float,
     ) -> None:
@@ -38,14 +42,16 @@ class HttpPort:
             from .http.listener import Listener
         except ImportError as error:
             raise ConfigError(f"--http needs {error.name}, which is not installed; {install_advice('http')}") from error
-        self._gate = build_app(answers, metrics, health, grpc_address, max_calls=max_calls, stall_s=stall_s)
-        self._listener = Listener(address, self._gate)
+        self._gate = build_app(
+            answers, metrics, health, grpc_address, access=access, max_calls=max_calls, stall_s=stall_s
+        )
+        self._listener = Listener(address, self._gate, certificates)
 
     async def open(self) -> None:
         """Takes the address and begins to answer. Raises ConfigError where the address cannot be used."""
         if self._listener is not None:
             await self._listener.open()
-            _log.info("HTTP on http://%s", self._listener.address)
+            _log.info("HTTP on %s", self._listener.url)
 
     def refuse(self) -> None:
         """Has clients go elsewhere for models and samples. Probes and metrics go on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import stat
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,31 @@ def check_host_and_port(address: str, *, flag: str, others: str = "") -> None:
         )
     if int(matched["port"]) > _MAX_PORT:
         raise ConfigError(f"{flag} {address}: ports go from 0, which takes a free one, to {_MAX_PORT}")
+
+
+def check_exposure(address: str, *, flag: str) -> None:
+    """Raises ConfigError, naming the flag, where other machines can reach a server that speaks no TLS."""
+    if not is_loopback(address, flag=flag):
+        raise ConfigError(
+            f"{flag} {address}: other machines can reach it, and they would be answered in plaintext; give "
+            "--tls-cert and --tls-key or, where a proxy in front speaks TLS or the network is trusted, --plaintext"
+        )
+
+
+def is_loopback(address: str, *, flag: str) -> bool:
+    """Whether only this machine can reach an address: a socket, or a host all of whose addresses are loopback ones.
+
+    Raises ConfigError, naming the flag, for a host that is not known.
+    """
+    if address.startswith(_UNIX):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        raise ConfigError(f"{flag} {address}: this machine knows no host {host!r}; give one of its addresses") from None
+    ips = [ip_address(one.partition("%")[0]) for one in found]
+    return bool(ips) and all((getattr(ip, "ipv4_mapped", None) or ip).is_loopback for ip in ips)
 
 
 def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> str:

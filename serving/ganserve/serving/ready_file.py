@@ -39,7 +39,7 @@ def _is_ready_file(path: Path) -> bool:
     if not path.is_file() or path.stat().st_size > _MAX_BYTES:
         return False
     try:
-        check_address(path.read_text(encoding="utf-8").removesuffix("\n"))
+        check_address(path.read_text(encoding="utf-8").removesuffix("\n").removeprefix("grpcs://"))
     except (ConfigError, UnicodeDecodeError):
         return False
     return True

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from ganserve.contract.rows import Rows
@@ -28,8 +29,9 @@ class Made:
 
 
 async def make_all(model: Model, source: Source, caller: Caller) -> Made:
-    """All rows of a source at once. Raises what `Batcher.admitted` and `Batcher.run` raise."""
-    with model.batcher.admitted(source.count, caller) as admitted:
+    """All rows of a source at once. Raises what `RowQuota.spent`, `Batcher.admitted` and `Batcher.run` raise."""
+    quota = caller.quota.spent(source.count) if caller.quota else nullcontext()
+    with quota, model.batcher.admitted(source.count, caller) as admitted:
         rows = await model.batcher.run(source, 0, source.count, admitted)
     return Made(start=0, rows=rows)
 
@@ -40,9 +42,10 @@ async def make_parts(
     """All rows of a source in index order, at most `part_size` at a time.
 
     Enough is started ahead of what is taken to keep every lane busy, and no more. Once the stream has begun, a full
-    queue or reply budget makes it wait instead of failing it. A part holds its bytes of the reply budget until the next
-    one is asked for.
+    queue, a full reply budget or a quota makes it wait instead of failing it. A part holds its bytes of the reply
+    budget until the next one is asked for.
     """
+    part_size = caller.quota.part_size(part_size) if caller.quota else part_size
     model.batcher.check_stream(min(part_size, source.count), caller)
     starts = iter(range(0, source.count, part_size))
     under_way: deque[asyncio.Task[Made]] = deque()
@@ -50,6 +53,8 @@ async def make_parts(
 
     async def make(start: int) -> Made:
         count = min(part_size, source.count - start)
+        if caller.quota:
+            await caller.quota.spend_in_turn(count)
         await reply_budget.take_in_turn(model.limits.reply_bytes(count))
         taken.add(start)
         rows = await model.batcher.run_in_turn(source, start, count, caller)

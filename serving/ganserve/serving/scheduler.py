@@ -16,6 +16,7 @@ from typing import Final
 
 from ganserve.runtime.sources import Source, Span
 
+from .row_quota import RowQuota
 from .stopwatch import Stopwatch
 
 BULK_EVERY: Final = 4
@@ -38,12 +39,14 @@ class Caller:
         priority: interactive rows run before bulk ones.
         deadline_s: monotonic time after which the rows are worth nothing, or None.
         stopwatch: where the time goes. Started with the caller.
+        quota: bound on the rows that are made for it, or None.
     """
 
     client: str
     priority: Priority = Priority.INTERACTIVE
     deadline_s: float | None = None
     stopwatch: Stopwatch = field(default_factory=Stopwatch, compare=False)
+    quota: RowQuota | None = None
 
 
 @dataclass(eq=False, kw_only=True)

@@ -13,13 +13,17 @@ from typing import Any
 from ganserve.runtime.loader import LoadedModel
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
+from .access import Access
 from .answers import Answers
 from .bundles import advise_import, find_bundles, find_strays
 from .call_gate import CallGate
+from .certificates import Certificates
 from .config import ServingConfig
+from .connections import connection_options
 from .endpoint import Endpoint
 from .health import Health
 from .http_port import HttpPort
+from .listening import check_exposure
 from .loop_lag import measure_lag
 from .metrics import Metrics
 from .model_watch import ModelWatch
@@ -35,8 +39,14 @@ class Server:
     """Serves the models of a folder until it is told to stop."""
 
     def __init__(self, config: ServingConfig) -> None:
-        """Opens nothing yet. Raises ConfigError where the device or the ready file cannot be used."""
+        """Opens nothing yet.
+
+        Raises ConfigError where the device, the ready file, certificates or tokens cannot be used, and where other
+        machines would be answered in plaintext.
+        """
         self.config = config
+        _check_exposure(config)
+        access = None if config.tokens is None else Access(config.tokens)
         self._ready_file = None if config.ready_file is None else ReadyFile(config.ready_file)
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
@@ -52,7 +62,9 @@ class Server:
         )
         health = Health()
         names = (GeneratorService.name, OpenInferenceService.name)
-        self._gate = CallGate(*names, max_calls=config.max_calls, stall_s=config.stall_s, metrics=self._metrics)
+        self._gate = CallGate(
+            *names, max_calls=config.max_calls, stall_s=config.stall_s, access=access, metrics=self._metrics
+        )
         self._watch = ModelWatch(self._repository, health, *names)
         self._answers = Answers(
             self._repository,
@@ -62,13 +74,22 @@ class Server:
             metrics=self._metrics,
         )
         services = (GeneratorService(self._answers), OpenInferenceService(self._answers))
-        self._endpoint = Endpoint(config.listen, self._gate, services, health)
+        self._endpoint = Endpoint(
+            config.listen,
+            self._gate,
+            services,
+            health,
+            certificates=_open_certificates(config),
+            options=connection_options(config),
+        )
         self._http = HttpPort(
             config.http,
             self._answers,
             self._metrics,
             health,
-            lambda: self._endpoint.address,
+            lambda: self._endpoint.url,
+            certificates=_open_certificates(config),
+            access=access,
             max_calls=config.max_calls,
             stall_s=config.stall_s,
         )
@@ -109,8 +130,8 @@ class Server:
         self._answers.state = ModelState.MODEL_STATE_SERVING
         self._watch.start()
         if self._ready_file is not None:
-            self._ready_file.write(self._endpoint.address)
-        _log.info("serving on %s", self._endpoint.address)
+            self._ready_file.write(self._endpoint.url)
+        _log.info("serving on %s", self._endpoint.url)
 
     async def _main_loop(self) -> None:
         lag = measure_lag(self._metrics.loop_lag_s)
@@ -160,3 +181,18 @@ def _describe(loaded: LoadedModel) -> str:
         f"golden samples {golden}, lanes {lanes.num_lanes}, {engine.cost_s(1) * 1e3:.2f} ms a single sample, "
         f"up to {rows_per_s:,.0f} images/s, loaded in {loaded.load_s:.1f} s"
     )
+
+
+def _check_exposure(config: ServingConfig) -> None:
+    """Raises ConfigError where other machines would be answered in plaintext without anybody having wanted that."""
+    if config.tls_cert is None and not config.plaintext:
+        check_exposure(config.listen, flag="--listen")
+        if config.http is not None:
+            check_exposure(config.http, flag="--http")
+
+
+def _open_certificates(config: ServingConfig) -> Certificates | None:
+    """What one port speaks TLS with; None where it does without. Raises ConfigError."""
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    return Certificates(config.tls_cert, config.tls_key, config.client_ca)

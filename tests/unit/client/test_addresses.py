@@ -27,6 +27,8 @@ def no_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
         "unix:/run/ganserve.sock",
         "unix-abstract:ganserve",
         "ipv4:1.2.3.4:5",
+        "grpcs://gpu.lan:50051",
+        "grpcs://[::1]:1",
     ],
 )
 def test_one_address_goes_to_grpc_as_it_is(target: str) -> None:
@@ -41,6 +43,8 @@ def test_one_address_goes_to_grpc_as_it_is(target: str) -> None:
         ([1, "a:2"], ("127.0.0.1:1", "a:2")),
         (["a:1", "b:2", "a:1"], ("a:1", "b:2")),
         (["unix:/a", "dns:///b:2"], ("unix:/a", "dns:///b:2")),
+        ("grpc://a:1", ("a:1",)),
+        (["grpcs://50051", "grpcs://a:1", "a:1"], ("grpcs://127.0.0.1:50051", "grpcs://a:1", "a:1")),
         ("ipv4:1.2.3.4:5,127.0.0.1:6", ("ipv4:1.2.3.4:5", "ipv4:127.0.0.1:6")),
     ],
 )
@@ -50,7 +54,23 @@ def test_ports_lists_and_repeated_addresses(target: Any, addresses: tuple[str, .
 
 @pytest.mark.parametrize(
     "target",
-    ["", "localhost", "127.0.0.1", "127.0.0.1:", "a:b", "host:0", "host:65536", "::1:50051", "a:1,b:2", "http://a:1"],
+    [
+        "",
+        "localhost",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "a:b",
+        "host:0",
+        "host:65536",
+        "::1:50051",
+        "a:1,b:2",
+        "http://a:1",
+        "grpcs://a",
+        "grpcs://a:1/b",
+        "grpcs://unix:/a",
+        "grpcs://grpcs://a:1",
+        "grpcs:a:1",
+    ],
 )
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_a_text_that_is_no_address_is_refused(kind: Any, target: str) -> None:
@@ -79,7 +99,16 @@ def test_a_loopback_address_is_this_machine(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["0.0.0.0:1", "[::]:1", "unix:/a", "unix-abstract:a", "dns:///localhost:1", "dns:localhost:1", "ipv4:127.0.0.1:1"],
+    [
+        "grpcs://localhost:1",
+        "0.0.0.0:1",
+        "[::]:1",
+        "unix:/a",
+        "unix-abstract:a",
+        "dns:///localhost:1",
+        "dns:localhost:1",
+        "ipv4:127.0.0.1:1",
+    ],
 )
 def test_this_machine_is_reached_without_a_proxy(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy:3128")
@@ -87,7 +116,10 @@ def test_this_machine_is_reached_without_a_proxy(address: str, monkeypatch: pyte
     assert proxy_of(address) == ""
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1:1", "localhost.example:1", "[fe80::1]:1", "dns:///gpu.lan:1"])
+@pytest.mark.parametrize(
+    "address",
+    ["10.0.0.1:1", "localhost.example:1", "[fe80::1]:1", "dns:///gpu.lan:1", "unixbox:1", "grpcs://unix.lan:1"],
+)
 def test_other_machines_are_not_this_one(address: str) -> None:
     assert not is_local(address)
 
@@ -110,7 +142,7 @@ def test_the_proxy_that_grpc_takes_is_known(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert proxy_of("gpu.lan:50051") == proxy_of("dns:///gpu.lan:50051") == proxy
+    assert proxy_of("gpu.lan:50051") == proxy_of("dns:///gpu.lan:50051") == proxy_of("grpcs://gpu.lan:50051") == proxy
 
 
 @pytest.mark.parametrize(("network", "proxy"), [("10.0.0.0/8", ""), ("10.1.0.0/16", "a:1, which http_proxy names")])

@@ -54,8 +54,8 @@ class SlowChannel:
         self._works_s = iter(works_s)
 
     def unary_unary(self, _: str) -> RawCall:
-        async def call(_: bytes, timeout: float) -> bytes:  # noqa: ASYNC109 - as gRPC has it
-            assert timeout == 5
+        async def call(_: bytes, timeout: float, metadata: object) -> bytes:  # noqa: ASYNC109 - as gRPC has it
+            assert (timeout, metadata) == (5, ())
             self._clock.now_s += next(self._works_s)
             return b""
 

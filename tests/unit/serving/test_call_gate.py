@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,7 +13,11 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from ganserve.contract.errors import InvalidRequestError
+from ganserve.serving import call_gate
+from ganserve.serving.access import CALLING, Access
 from ganserve.serving.call_gate import CallGate
+from ganserve.serving.scopes import Scope
+from ganserve.serving.tokens import Grant, hash_token
 
 SERVICE = "test.Service"
 OTHER = "test.Other"
@@ -26,6 +31,7 @@ class Parrot:
         may_speak: what every call waits for.
         began: set by a call.
         stream_ended: set by a stream that is closed.
+        callers: names of the tokens of those who spoke.
     """
 
     def __init__(self) -> None:
@@ -33,8 +39,11 @@ class Parrot:
         self.may_speak.set()
         self.began = asyncio.Event()
         self.stream_ended = asyncio.Event()
+        self.callers: list[str | None] = []
 
     async def say(self, request: bytes, context: Any) -> bytes:  # noqa: ARG002
+        identity = CALLING.get()
+        self.callers.append(identity.name if identity else None)
         self.began.set()
         await self.may_speak.wait()
         if request.startswith(b"!"):
@@ -62,11 +71,18 @@ class Stage:
         self.say: Say = channel.unary_unary(f"/{SERVICE}/Say")
         self.say_other: Say = channel.unary_unary(f"/{OTHER}/Say")
         self.repeat: Any = channel.unary_stream(f"/{SERVICE}/Repeat")
+        self.repeat_other: Any = channel.unary_stream(f"/{OTHER}/Repeat")
 
 
-def play(story: Callable[[Stage], Awaitable[None]], *, max_calls: int = 100, stall_s: float = 60) -> None:
+def play(
+    story: Callable[[Stage], Awaitable[None]],
+    *,
+    max_calls: int = 100,
+    stall_s: float = 60,
+    access: Access | None = None,
+) -> None:
     async def run() -> None:
-        gate = CallGate(SERVICE, max_calls=max_calls, stall_s=stall_s)
+        gate = CallGate(SERVICE, max_calls=max_calls, stall_s=stall_s, access=access)
         parrot = Parrot()
         server = grpc.aio.server(interceptors=(gate,))
         methods = {
@@ -84,6 +100,16 @@ def play(story: Callable[[Stage], Awaitable[None]], *, max_calls: int = 100, sta
             await server.stop(0)
 
     asyncio.run(asyncio.wait_for(run(), 60))
+
+
+TOKENS = {"reader": Scope.GENERATE, "owner": Scope.ADMIN}
+
+
+@pytest.fixture
+def access(tmp_path: Path) -> Access:
+    grants = [Grant(name=name, sha256=hash_token(name), scopes=frozenset({scope})) for name, scope in TOKENS.items()]
+    (tmp_path / "tokens.toml").write_text("".join(f"{grant.line()}\n" for grant in grants))
+    return Access(tmp_path / "tokens.toml")
 
 
 async def read_all(call: Any) -> None:
@@ -231,5 +257,63 @@ def test_a_caller_that_leaves_a_held_gate_is_forgotten() -> None:
         call.cancel()
         await stage.gate.emptied(timeout_s=60)
         assert stage.gate.num_calls == 0
+
+    play(story)
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
+
+
+def test_whoever_calls_is_known_to_the_handler_and_to_no_other_call(access: Access) -> None:
+    """The services of this stage stand in no table, and so are for administrators."""
+
+    async def story(stage: Stage) -> None:
+        await asyncio.gather(*(stage.say(b"a", metadata=bearer("owner")) for _ in range(5)))
+        assert stage.parrot.callers == ["owner"] * 5
+
+    play(story, access=access)
+    assert CALLING.get() is None
+
+
+def test_whoever_is_refused_is_told_why_and_so_is_the_log(access: Access, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(stage: Stage) -> None:
+        for call, token, status in (
+            (stage.say, "nobody", grpc.StatusCode.UNAUTHENTICATED),
+            (stage.say_other, "reader", grpc.StatusCode.PERMISSION_DENIED),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(b"a", metadata=bearer(token))
+            assert caught.value.code() is status
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await read_all(stage.repeat(b"a", metadata=bearer(token)))
+            assert caught.value.code() is status
+        assert not stage.parrot.began.is_set()
+
+    play(story, access=access)
+    (record,) = caplog.records  # of four
+    assert "test.Service/Say was refused to ipv" in record.getMessage()
+    assert "nobody" not in record.getMessage()
+
+
+def test_streams_of_other_services_have_a_bound_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_gate, "_MAX_OTHER_STREAMS", 2)
+
+    async def story(stage: Stage) -> None:
+        streams = [stage.repeat_other(b"a") for _ in range(2)]
+        for stream in streams:
+            await stream.read()
+        with pytest.raises(grpc.aio.AioRpcError, match="2 such streams are under way") as caught:
+            await read_all(stage.repeat_other(b"a"))
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await stage.say_other(b"probe") == b"probe"
+        assert await stage.repeat(b"a").read() == b"a"
+        streams[0].cancel()
+        while True:
+            try:
+                assert await stage.repeat_other(b"a").read() == b"a"
+                return
+            except grpc.aio.AioRpcError as error:
+                assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # noqa: PT017
 
     play(story)

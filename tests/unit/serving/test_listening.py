@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from ganserve.contract.errors import ConfigError
-from ganserve.serving.listening import bind, check_address
+from ganserve.serving.listening import bind, check_address, check_exposure
 
 
 @pytest.fixture
@@ -106,3 +106,34 @@ def test_a_file_that_is_no_socket_is_left_alone(folder: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(ConfigError, match="its folder may be missing"):
         listen(f"unix:{folder / 'nowhere' / 'a.sock'}")
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:0", "127.9.9.9:1", "localhost:1", "[::1]:80", "[::ffff:127.0.0.1]:1", "unix:a.sock"]
+)
+def test_nobody_else_reaches_a_loopback_address(address: str) -> None:
+    check_exposure(address, flag="--listen")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:1", "10.0.0.1:1", "[fe80::1%lo]:1", "[::ffff:10.0.0.1]:1"])
+def test_where_others_do_it_must_be_wanted(address: str) -> None:
+    with pytest.raises(
+        ConfigError, match=r"other machines can reach it.*give --tls-cert and --tls-key or.*--plaintext"
+    ):
+        check_exposure(address, flag="--listen")
+
+
+def test_a_name_is_as_safe_as_all_of_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"here": ["127.0.1.1", "::1"], "localhost": ["127.0.0.1", "10.0.0.1"]}
+
+    def look_up(host: str, *_: object) -> list[tuple[object, ...]]:
+        if host not in names:
+            raise socket.gaierror
+        return [(0, 0, 0, "", (address, 0)) for address in names[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    check_exposure("here:1", flag="--listen")
+    with pytest.raises(ConfigError, match="other machines can reach it"):
+        check_exposure("localhost:1", flag="--listen")
+    with pytest.raises(ConfigError, match="--listen nowhere:1: this machine knows no host 'nowhere'"):
+        check_exposure("nowhere:1", flag="--listen")

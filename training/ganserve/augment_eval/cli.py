@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from ganserve.client.cli.access import AccessFlags
 from ganserve.client.cli.source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
 from ganserve.training.config import DeviceName
 from ganserve.training.datasets.resizing import ResizeMode
@@ -35,6 +36,7 @@ def augment_eval(
     version: Annotated[int | None, Parameter(group=MODEL)] = None,
     digest: Annotated[str, Parameter(group=MODEL, show_default=False)] = "",
     timeout: Annotated[float, Parameter(group=MODEL)] = 30.0,
+    access: AccessFlags = None,
     per_class: Annotated[str, Parameter(group=_STUDY, show_default=False)] = "",
     ratios: Annotated[str, Parameter(group=_STUDY)] = "0.25,0.5,1,2,4",
     seeds: Annotated[int, Parameter(group=_STUDY)] = MIN_SEEDS,
@@ -104,7 +106,7 @@ def augment_eval(
     from .session import Session, loading
 
     show_waiting()
-    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
+    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as source:
         with loading(size, resize_mode) as (resize, on_progress):
             images = load_real(
                 real, test=test, holdout=holdout, resize=resize, skip_bad=skip_bad, on_progress=on_progress

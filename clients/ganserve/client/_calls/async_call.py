@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from ganserve.client._transport.ask import Answer, Ask
 from ganserve.client._transport.connections import CLOSED_MIDWAY, AsyncConnection, AsyncConnections
+from ganserve.client._transport.errors import is_unavailable
 from ganserve.contract.errors import CallCancelledError, RequestError
 
 from .attempts import Attempts
@@ -52,7 +53,7 @@ class AsyncCall(Generic[Answer]):
                     await wait_after(
                         error,
                         self._connections,
-                        sent.connection.address,
+                        sent.connection,
                         self._attempts,
                         self._ask.request,
                         another_is_asked=bool(self._under_way),
@@ -110,15 +111,17 @@ class AsyncCall(Generic[Answer]):
 async def wait_after(
     error: Exception,
     connections: AsyncConnections,
-    address: str,
+    connection: AsyncConnection,
     attempts: Attempts,
     request: Message,
     *,
     another_is_asked: bool = False,
 ) -> None:
     """Waits until it is time to ask again. Raises RequestError where that is no use."""
+    if is_unavailable(error) and connections.renew(connection):
+        return
     if not connections.closed:
-        pause_s = attempts.pause_s(error, address, request, another_is_asked=another_is_asked)
+        pause_s = attempts.pause_s(error, connection.address, request, another_is_asked=another_is_asked)
         end_s = time.monotonic() + pause_s
         while not connections.closed and (left_s := end_s - time.monotonic()) > 0:  # noqa: ASYNC110 (closed by any loop)
             await asyncio.sleep(min(left_s, LOOK_EVERY_S))

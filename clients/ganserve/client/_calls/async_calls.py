@@ -17,7 +17,7 @@ from ganserve.client._transport.ask import Answer, Ask
 from ganserve.client._transport.connections import CLOSED_MIDWAY, AsyncConnection, AsyncConnections
 from ganserve.client._transport.deadline import Deadline, too_slow
 from ganserve.client._transport.errors import ShortTraceback
-from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestError, UnavailableError
+from ganserve.contract.errors import AccessError, CallCancelledError, DeadlineError, RequestError, UnavailableError
 from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 
 from .async_call import AsyncCall, unless_closed, wait_after
@@ -49,7 +49,7 @@ class AsyncCalls:
             for call in calls:
                 try:
                     answers.append(await call.answer())
-                except UnavailableError:
+                except (UnavailableError, AccessError):
                     continue
             return answers or [await self.answer(ask, self._core.attempts(deadline))]
 
@@ -151,13 +151,14 @@ class _Stream:
         while True:
             connection = self._connection
             if connection is None:
-                connection = self._connection = self._connections.to(attempts.next_address())
-                self._replies = connection.stub.StreamSamples(self._cursor.request())
+                connection = self._connections.to(attempts.next_address())
+                self._replies = connection.stream(self._cursor.request())
+                self._connection = connection
             try:
                 return await self._next_within(connection, attempts)
             except (grpc.RpcError, RequestError) as error:
                 self.cancel()
-                await wait_after(error, self._connections, connection.address, attempts, self._cursor.request())
+                await wait_after(error, self._connections, connection, attempts, self._cursor.request())
 
     def cancel(self) -> None:
         """Ends the call under way."""

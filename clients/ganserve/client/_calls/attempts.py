@@ -1,8 +1,8 @@
 """One call over as many attempts as it takes: whom to ask, how long to wait before asking again, and when to give up.
 
 The call's deadline is the only clock. A server that is unavailable, or that has no room and says for how long, is asked
-again until then, with growing pauses, and the other servers are asked at once. A server that lacks the model is passed
-over for the others. What else a server answers is the answer.
+again until then, with growing pauses, and the other servers are asked at once. A server that lacks the model, refuses
+the caller or is not trusted is passed over for the others. What else a server answers is the answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from ganserve.client._transport.deadline import Deadline
 from ganserve.client._transport.errors import is_lack, is_over_limit, request_error
-from ganserve.contract.errors import DeadlineError, OverloadedError, RequestError, UnavailableError
+from ganserve.contract.errors import AccessError, DeadlineError, OverloadedError, RequestError, UnavailableError
 
 from .backoff import Refusal, refused
 from .retry_event import OnRetry, RetryEvent, describe_request
@@ -114,7 +114,7 @@ class Attempts:
         """
         error = request_error(failure, address, self.deadline.timeout_s)
         self._learn(error, self._servers.at(address))
-        if not isinstance(error, (UnavailableError, OverloadedError)) and not is_lack(error):
+        if not isinstance(error, (UnavailableError, OverloadedError)) and not _is_refused_for_good(error):
             raise self._at_the_end(error) from None
         self._refusals[address] = refused(error, self._refusals.get(address), self.deadline.passed_s)
         pause_s = 0.0 if another_is_asked or self._unasked else self._pause_after_round_s()
@@ -131,6 +131,8 @@ class Attempts:
             server.lacks = set()  # what it lacked, it may have when it is back
         elif isinstance(error, OverloadedError) and error.retry_after_s:
             self._servers.rest(server, error.retry_after_s)
+        elif isinstance(error, AccessError):
+            self._servers.rest(server)
         elif is_lack(error):
             server.lacks.add(self._digest)
         elif is_over_limit(error):
@@ -150,7 +152,7 @@ class Attempts:
         self._num_rounds += 1
         refusals = list(self._refusals.values())
         there = [refusal for refusal in refusals if not isinstance(refusal.error, UnavailableError)]
-        able = [refusal for refusal in refusals if not is_lack(refusal.error)]
+        able = [refusal for refusal in refusals if not _is_refused_for_good(refusal.error)]
         joined = self._joined_refusal()
         if not able or (self._may_change and there and all(is_lack(refusal.error) for refusal in there)):
             raise joined from None
@@ -199,6 +201,13 @@ class Attempts:
         return self._after_all(self._last_refusal)
 
 
+def _is_refused_for_good(error: RequestError) -> bool:
+    """Whether a server will never answer this call, so that asking it again is no use, and asking another may be."""
+    return is_lack(error) or isinstance(error, AccessError)
+
+
 def _rank(error: RequestError) -> int:
-    """Which of several refusals says most: a server without the model, then one without room, then one not there."""
-    return 0 if is_lack(error) else 1 if isinstance(error, OverloadedError) else 2
+    """Which of several says most: a server without the model, one that refuses the caller, without room, not there."""
+    if is_lack(error):
+        return 0
+    return 1 if isinstance(error, AccessError) else 2 if isinstance(error, OverloadedError) else 3

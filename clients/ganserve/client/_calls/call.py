@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from ganserve.client._transport.ask import Answer, Ask
 from ganserve.client._transport.connections import CLOSED_MIDWAY, Connection, Connections
+from ganserve.client._transport.errors import is_unavailable
 from ganserve.contract.errors import CallCancelledError, RequestError
 
 from .attempts import Attempts
@@ -147,7 +148,7 @@ def wait_after(
     another_is_asked: bool = False,
 ) -> None:
     """Waits until it is time to ask again. Raises RequestError where that is no use."""
-    if connection.ended_by_fork:
+    if connection.replaced or (is_unavailable(error) and connections.renew(connection)):
         return
     if not connections.closed:
         pause_s = attempts.pause_s(error, connection.address, request, another_is_asked=another_is_asked)

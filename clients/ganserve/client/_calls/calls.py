@@ -15,7 +15,7 @@ from ganserve.client._transport.connections import Connection, Connections
 from ganserve.client._transport.deadline import Deadline, too_slow
 from ganserve.client._transport.errors import ShortTraceback
 from ganserve.client._transport.watchdog import watching
-from ganserve.contract.errors import DeadlineError, RequestError, UnavailableError
+from ganserve.contract.errors import AccessError, DeadlineError, RequestError, UnavailableError
 from ganserve.v1.generator_pb2 import SampleQuery, StreamSamplesResponse
 
 from .attempts import Attempts
@@ -42,7 +42,7 @@ class Calls:
             return Call(self._connections, ask, attempts, self._core.hedge_after_s).answer()
 
     def answers_of_all(self, ask: Ask[Answer], deadline: Deadline) -> list[Answer]:
-        """What each server answers that is there now; where none is, what the first one answers that comes."""
+        """What each server answers that is there now and does; where none is, what the first one answers that comes."""
         with ShortTraceback():
             attempts = [self._core.attempt_at(address, deadline) for address in self._core.addresses]
             calls = [Call(self._connections, ask, at_one) for at_one in attempts]
@@ -50,7 +50,7 @@ class Calls:
             for call in calls:
                 try:
                     answers.append(call.answer())
-                except UnavailableError:
+                except (UnavailableError, AccessError):
                     continue
             return answers or [self.answer(ask, self._core.attempts(deadline))]
 
@@ -125,7 +125,7 @@ class _Stream:
             attempts.go_on_at(self._connection.address)
         while True:
             connection = self._connection
-            if connection is None or connection.ended_by_fork:
+            if connection is None or connection.replaced:
                 connection = self._begin(attempts)
             try:
                 return self._next_within(attempts.left_s(), attempts.deadline.timeout_s)
@@ -145,7 +145,7 @@ class _Stream:
         self.cancel()
         request = self._cursor.request()
         self._connection, self._replies = self._connections.begin(
-            attempts.next_address(), lambda connection: connection.stub.StreamSamples(request)
+            attempts.next_address(), lambda connection: connection.stream(request)
         )
         self._process = os.getpid()
         return self._connection

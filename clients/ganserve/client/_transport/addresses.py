@@ -18,6 +18,8 @@ from ganserve.contract.errors import ConfigError
 Target = str | int | Sequence[str | int]
 
 _THIS_MACHINE: Final = "127.0.0.1"
+_TLS: Final = "grpcs://"
+_PLAINTEXT: Final = "grpc://"
 _PORT: Final = re.compile(r"\d{1,5}")
 _WITH_SCHEME: Final = re.compile(r"(?P<scheme>dns|ipv4|ipv6|unix|unix-abstract):(?P<rest>.+)")
 _HOST_AND_PORT: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+(?:%\w+)?\]|[^\s:/\[\],]+):(?P<port>\d{1,5})")
@@ -31,8 +33,8 @@ def parse_addresses(target: Target) -> tuple[str, ...]:
     """The addresses of a target, each once.
 
     Args:
-        target: one of these, or several: ``host:port``, ``[ipv6]:port``, a port of this machine, or a gRPC target such
-            as ``dns:///name:port`` or ``unix:/path``.
+        target: one of these, or several: ``host:port``, ``[ipv6]:port``, ``grpcs://host:port`` for TLS, a port of this
+            machine, or a gRPC target such as ``dns:///name:port`` or ``unix:/path``.
 
     Raises:
         ConfigError: no address, or one of another form.
@@ -46,12 +48,29 @@ def parse_addresses(target: Target) -> tuple[str, ...]:
     return tuple(addresses)
 
 
+def is_tls(address: str) -> bool:
+    """Whether an address is reached by TLS."""
+    return address.startswith(_TLS)
+
+
+def grpc_target(address: str) -> str:
+    """An address as gRPC takes it."""
+    return address.removeprefix(_TLS)
+
+
 def is_local(address: str) -> bool:
     """Whether an address names this machine itself: a Unix socket, or a loopback address or name."""
-    if address.startswith("unix"):
+    return is_loopback(address) or _name_of(address).endswith(".localhost")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether what is sent to an address never leaves this machine, whatever a name server says."""
+    if address.startswith(("unix:", "unix-abstract:")):
         return True
-    host = _host_of(address).lower().rstrip(".")
-    if host == "localhost" or host.endswith(".localhost"):
+    if re.match(r"dns://[^/]", address):  # a name server of its own
+        return False
+    host = _name_of(address)
+    if host == "localhost":
         return True
     try:
         ip = ip_address(host.partition("%")[0])
@@ -79,11 +98,13 @@ def _parse(address: str | int) -> list[str]:
         if matched["scheme"] in ("ipv4", "ipv6"):
             return [f"{matched['scheme']}:{one}" for one in matched["rest"].split(",")]
         return [address]
-    plain = f"{_THIS_MACHINE}:{address}" if _PORT.fullmatch(address) else address
+    scheme = _TLS if is_tls(address) else ""
+    place = address.removeprefix(scheme or _PLAINTEXT)
+    plain = f"{_THIS_MACHINE}:{place}" if _PORT.fullmatch(place) else place
     parts = _HOST_AND_PORT.fullmatch(plain)
     if not parts or not 0 < int(parts["port"]) < 2**16:
         raise _no_address(address)
-    return [plain]
+    return [scheme + plain]
 
 
 def _no_address(given: object) -> ConfigError:
@@ -96,6 +117,10 @@ def _host_of(address: str) -> str:
     place = (matched["rest"] if matched else address).rpartition("/")[2]
     host, _, port = place.rpartition(":")
     return (host if host and port.isdecimal() else place).strip("[]")
+
+
+def _name_of(address: str) -> str:
+    return _host_of(address).lower().rstrip(".")
 
 
 def _is_excepted(host: str) -> bool:

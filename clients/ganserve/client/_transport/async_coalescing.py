@@ -57,7 +57,7 @@ class AsyncCoalescer:
         request = group_request(passengers)
         method: Any = self._stub.GenerateMany if isinstance(request, GenerateManyRequest) else self._stub.Generate
         try:
-            rpc = method(request, timeout=group_left_s(passengers))
+            rpc = method(request, timeout=group_left_s(passengers), metadata=passengers[-1].metadata)
             for call in group:
                 call.end_where_unwanted(rpc, group)
             found = answers(await rpc, len(group))

@@ -18,7 +18,7 @@ from typing import Final
 
 import grpc
 
-from .addresses import is_local
+from .addresses import grpc_target, is_local
 
 _MAX_REPLY_BYTES: Final = 64 * 2**20  # a single large image may exceed gRPC's default of 4 MiB
 _FIRST_RECONNECT_MS: Final = 200
@@ -31,16 +31,16 @@ def open_channel(address: str, credentials: grpc.ChannelCredentials | None = Non
     """A channel for threads to one address, as `parse_addresses` gives it. Without credentials, in the clear."""
     options = channel_options(address)
     if credentials is None:
-        return grpc.insecure_channel(address, options)
-    return grpc.secure_channel(address, credentials, options)
+        return grpc.insecure_channel(grpc_target(address), options)
+    return grpc.secure_channel(grpc_target(address), credentials, options)
 
 
 def open_async_channel(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
     """As `open_channel`, for the running event loop."""
     options = channel_options(address)
     if credentials is None:
-        return grpc.aio.insecure_channel(address, options)
-    return grpc.aio.secure_channel(address, credentials, options)
+        return grpc.aio.insecure_channel(grpc_target(address), options)
+    return grpc.aio.secure_channel(grpc_target(address), credentials, options)
 
 
 def channel_options(address: str) -> list[tuple[str, int | str]]:

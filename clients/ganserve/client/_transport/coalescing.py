@@ -71,7 +71,7 @@ class Coalescer:
         method: Any = self._stub.GenerateMany if isinstance(request, GenerateManyRequest) else self._stub.Generate
         trip = _Trip(group)
         try:
-            trip.rpc = method.future(request, timeout=left_s)
+            trip.rpc = method.future(request, timeout=left_s, metadata=passengers[-1].metadata)
         except Exception as error:  # noqa: BLE001 - whatever it is, such as a closed channel, all of them wait
             self._arrive(trip, [EndedCall.of(error) for _ in group])
             return

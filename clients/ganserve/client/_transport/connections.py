@@ -22,8 +22,10 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import grpc
 
+from ganserve.v1.generator_pb2 import StreamSamplesRequest
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
+from .access import NO_ACCESS, Access
 from .ask import Ask
 from .async_coalescing import AsyncCoalescer
 from .channel import open_async_channel, open_channel
@@ -46,30 +48,42 @@ class Connection:
         address: where it leads.
         stub: what calls are made on.
         closed: whether the channel has been closed.
-        ended_by_fork: whether that was since this process was about to fork.
+        replaced: whether that was to open another, before a fork or with new certificates; what it ends is asked again.
     """
 
-    def __init__(self, address: str, *, coalesce: bool) -> None:
+    def __init__(self, address: str, access: Access, *, coalesce: bool) -> None:
+        """Raises ConfigError where a certificate cannot be used any more."""
         _keep_grpc_up()
         self.address = address
-        self.channel = open_channel(address)
+        self._access = access
+        self._stamp = access.stamp()
+        self.channel = open_channel(address, access.credentials(address))
         self.stub = GeneratorServiceStub(self.channel)
         self._coalescer = Coalescer(self.stub) if coalesce else None
         self.closed = False
-        self.ended_by_fork = False
+        self.replaced = False
 
     def ask(self, ask: Ask[Any], left_s: float | None) -> grpc.Future[Any] | SharedCall:
         """Begins a call. Raises ValueError where the channel is closed."""
-        if self._coalescer and (passenger := Passenger.of(ask, left_s)):
+        metadata = self._access.metadata()
+        if self._coalescer and (passenger := Passenger.of(ask, left_s, metadata)):
             return self._coalescer.begin(passenger)
         future: grpc.Future[Any] = getattr(self.stub, ask.method).future(
-            ask.request, timeout=left_s, metadata=ask.metadata
+            ask.request, timeout=left_s, metadata=ask.metadata + metadata
         )
         return future
 
-    def close(self, *, for_fork: bool = False) -> None:
+    def stream(self, request: StreamSamplesRequest) -> Any:
+        """Begins a stream. Raises ValueError where the channel is closed."""
+        return self.stub.StreamSamples(request, metadata=self._access.metadata())
+
+    def is_outdated(self) -> bool:
+        """Whether there are other certificates now than those that it was opened with."""
+        return self._access.has_changed_since(self._stamp)
+
+    def close(self, *, replaced: bool = False) -> None:
         """Ends the calls under way."""
-        self.closed, self.ended_by_fork = True, for_fork
+        self.closed, self.replaced = True, replaced
         self.channel.close()
 
 
@@ -78,11 +92,13 @@ class Connections:
 
     Attributes:
         closed: whether the client has been closed.
+        access: how the servers are reached.
     """
 
-    def __init__(self, *, coalesce: bool = False) -> None:
+    def __init__(self, access: Access = NO_ACCESS, *, coalesce: bool = False) -> None:
         """Opens nothing yet. `coalesce` has small calls travel together."""
         self.closed = False
+        self.access = access
         self._coalesce = coalesce
         self._by_address: dict[str, Connection] = {}
 
@@ -94,7 +110,9 @@ class Connections:
                 if self.closed:
                     raise RuntimeError(CLOSED)
                 _in_use.add(self)
-                connection = self._by_address.setdefault(address, Connection(address, coalesce=self._coalesce))
+                connection = self._by_address.setdefault(
+                    address, Connection(address, self.access, coalesce=self._coalesce)
+                )
         return connection
 
     def begin(self, address: str, begin: Callable[[Connection], Begun]) -> tuple[Connection, Begun]:
@@ -107,6 +125,16 @@ class Connections:
                 if not connection.closed:
                     raise
 
+    def renew(self, connection: Connection) -> bool:
+        """Has another channel opened at need in place of one that is outdated, and tells whether it was."""
+        if not connection.is_outdated():
+            return False
+        with _no_fork:
+            if self._by_address.get(connection.address) is connection:
+                del self._by_address[connection.address]
+                connection.close(replaced=True)
+        return True
+
     def close(self) -> None:
         """Closes all channels, for good."""
         with _no_fork:
@@ -117,7 +145,7 @@ class Connections:
     def end_for_fork(self) -> None:
         """Closes all channels, of which new ones are opened at need."""
         for connection in self._take_all():
-            connection.close(for_fork=True)
+            connection.close(replaced=True)
 
     def __len__(self) -> int:
         return len(self._by_address)
@@ -139,10 +167,13 @@ class AsyncConnection:
         closed: whether the client has closed it.
     """
 
-    def __init__(self, address: str, *, coalesce: bool) -> None:
+    def __init__(self, address: str, access: Access, *, coalesce: bool) -> None:
+        """Raises ConfigError where a certificate cannot be used any more."""
         _keep_grpc_up()
         self.address = address
-        self.channel = open_async_channel(address)
+        self._access = access
+        self._stamp = access.stamp()
+        self.channel = open_async_channel(address, access.credentials(address))
         self.stub: GeneratorServiceAsyncStub = GeneratorServiceStub(self.channel)
         self._coalescer = AsyncCoalescer(self.stub) if coalesce else None
         self.closed = False
@@ -150,9 +181,18 @@ class AsyncConnection:
 
     def ask(self, ask: Ask[Any], left_s: float | None) -> Any:
         """Begins a call, which is awaited."""
-        if self._coalescer and (passenger := Passenger.of(ask, left_s)):
+        metadata = self._access.metadata()
+        if self._coalescer and (passenger := Passenger.of(ask, left_s, metadata)):
             return self._coalescer.begin(passenger)
-        return getattr(self.stub, ask.method)(ask.request, timeout=left_s, metadata=ask.metadata)
+        return getattr(self.stub, ask.method)(ask.request, timeout=left_s, metadata=ask.metadata + metadata)
+
+    def stream(self, request: StreamSamplesRequest) -> Any:
+        """Begins a stream."""
+        return self.stub.StreamSamples(request, metadata=self._access.metadata())
+
+    def is_outdated(self) -> bool:
+        """As `Connection.is_outdated`."""
+        return self._access.has_changed_since(self._stamp)
 
     async def close(self) -> None:
         """Ends the calls under way."""
@@ -166,11 +206,13 @@ class AsyncConnections:
 
     Attributes:
         closed: whether the client has been closed.
+        access: how the servers are reached.
     """
 
-    def __init__(self, *, coalesce: bool = False) -> None:
+    def __init__(self, access: Access = NO_ACCESS, *, coalesce: bool = False) -> None:
         """Opens nothing yet. `coalesce` has small calls travel together."""
         self.closed = False
+        self.access = access
         self._coalesce = coalesce
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, AsyncConnection]] = WeakKeyDictionary()
 
@@ -189,8 +231,17 @@ class AsyncConnections:
         of_loop = self._by_loop.setdefault(asyncio.get_running_loop(), {})
         if address not in of_loop:
             self._forget_ended_loops()
-            of_loop[address] = AsyncConnection(address, coalesce=self._coalesce)
+            of_loop[address] = AsyncConnection(address, self.access, coalesce=self._coalesce)
         return of_loop[address]
+
+    def renew(self, connection: AsyncConnection) -> bool:
+        """As `Connections.renew`. Calls under way go on."""
+        if not connection.is_outdated():
+            return False
+        of_loop = self._by_loop.get(asyncio.get_running_loop(), {})
+        if of_loop.get(connection.address) is connection:
+            del of_loop[connection.address]
+        return True
 
     async def close(self) -> None:
         """Closes the running loop's channels, and lets go of all others."""

@@ -10,11 +10,19 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from ganserve.contract.errors import NotFoundError, PreconditionError, RequestError, ServerError, request_error_type
+from ganserve.contract.errors import (
+    AccessError,
+    NotFoundError,
+    PreconditionError,
+    RequestError,
+    ServerError,
+    request_error_type,
+)
 from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 
 from .addresses import proxy_of
 from .deadline import too_slow
+from .handshakes import advise, distrust
 
 _LOCAL_DEADLINE: Final = "Deadline Exceeded"
 _LIMITED_FIELDS: Final = ("query.address.count", "query.address.indices", "query.latents.values")
@@ -83,7 +91,10 @@ def request_error(error: Exception, server: str, timeout_s: float) -> RequestErr
     # A server may cut the one text or the other, or send one alone.
     details = max(call.details() or "", status.message, key=len)
     field, retry_after_s = _field_and_wait(status)
-    message = _message(name, " ".join(details.split()) or "no reason given", server, timeout_s)
+    reason = " ".join(details.split()) or "no reason given"
+    if name == "UNAVAILABLE" and (text := distrust(server, reason)):
+        return AccessError(text)
+    message = _message(name, reason, server, timeout_s)
     return request_error_type(name)(message, field=field, retry_after_s=retry_after_s)
 
 
@@ -98,6 +109,11 @@ class ShortTraceback:
     ) -> None:
         if isinstance(error, RequestError):
             error.__traceback__ = None
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Whether gRPC did not reach a server, or lost it."""
+    return getattr(error, "code", lambda: None)() is grpc.StatusCode.UNAVAILABLE
 
 
 def is_lack(error: RequestError) -> bool:
@@ -117,6 +133,8 @@ def _message(status: str, details: str, server: str, timeout_s: float) -> str:
                 f"{server} is unavailable through the proxy {proxy}; where the server is reached without it, "
                 f"add its host to no_proxy ({details})"
             )
+        case "UNAVAILABLE" if advice := advise(server, details):
+            return f"{server} closed the connection before it said anything; {advice} ({details})"
         case "UNAVAILABLE":
             return f"{server} is unavailable; is `ganserve serve` running there? ({details})"
         case "DEADLINE_EXCEEDED" if _LOCAL_DEADLINE in details:

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, Protocol, Self, TypeVar
 
 from ganserve.v1.generator_pb2 import GenerateRequest
 
-from .ask import Ask
+from .ask import Ask, Metadata
 
 LONGEST_GATHER_S: Final = 0.1
 """A call that has gathered for so long leaves, whatever is under way: what is may be stuck."""
@@ -38,20 +38,22 @@ class Passenger:
         request: what is asked.
         share: the part of the largest request that its samples are.
         num_bytes: its length.
+        metadata: what is sent beside it, whoever travels along.
     """
 
-    def __init__(self, request: GenerateRequest, share: float, left_s: float | None) -> None:
+    def __init__(self, request: GenerateRequest, share: float, left_s: float | None, metadata: Metadata = ()) -> None:
         self.request = request
         self.share = share
         self.num_bytes = request.ByteSize()
+        self.metadata = metadata
         self._end_s = math.inf if left_s is None else time.monotonic() + left_s
 
     @classmethod
-    def of(cls, ask: Ask[Any], left_s: float | None) -> Self | None:
+    def of(cls, ask: Ask[Any], left_s: float | None, metadata: Metadata = ()) -> Self | None:
         """What is sent of a question; None for one that goes by itself."""
         if not ask.share or ask.share > _MOST_SHARE or not isinstance(ask.request, GenerateRequest):
             return None
-        passenger = cls(ask.request, ask.share, left_s)
+        passenger = cls(ask.request, ask.share, left_s, metadata)
         return passenger if passenger.num_bytes <= _MOST_SHARE * _MOST_BYTES else None
 
     def left_s(self) -> float | None:

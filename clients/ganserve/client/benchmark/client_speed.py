@@ -14,6 +14,7 @@ import numpy as np
 
 from ganserve.client._client import Client
 from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client._transport.route import Route
 from ganserve.contract.errors import ConfigError, OverloadedError
 from ganserve.contract.measurements import Spread
 
@@ -89,7 +90,7 @@ class ClientSpeed:
 
 def measure(
     client: Client,
-    address: str,
+    route: Route,
     settings: Settings,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ClientSpeed:
@@ -97,7 +98,7 @@ def measure(
 
     Args:
         client: of one server and one model.
-        address: of that server, as `parse_addresses` gives it.
+        route: to that server.
         settings: sizes and numbers.
         on_progress: told how many turns are over, and of how many.
 
@@ -107,7 +108,7 @@ def measure(
     """
     model = client.get_model()
     _check(settings, model)
-    with closing(PlainRequests(address, RequestKind.of(model.identity, settings.size))) as plain:
+    with closing(PlainRequests(route, RequestKind.of(model.identity, settings.size))) as plain:
         ways = _ways(client, settings)
         for way in ways.values():  # which opens connections and starts workers
             take_turn(way, settings.turn_s / 2)
@@ -118,7 +119,7 @@ def measure(
         model=short_name(model.identity),
         settings=settings,
         num_in_flight=num_in_flight,
-        samples_per_s={name: [turn.samples_per_s for turn in of_way] for name, of_way in turns.items()},
+        samples_per_s={name: [turn.samples_per_s for turn in of_route] for name, of_route in turns.items()},
         p50_ms=[float(np.percentile(waits, 50)) for waits in waits_ms],
         p99_ms=[float(np.percentile(waits, 99)) for waits in waits_ms],
     )

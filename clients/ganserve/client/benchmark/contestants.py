@@ -17,6 +17,7 @@ from ganserve.client._client import Client
 from ganserve.client._samples.samples import Samples
 from ganserve.client._transport.connections import Connections
 from ganserve.client._transport.errors import request_error
+from ganserve.client._transport.route import Route
 
 from .load import RequestKind, Requests
 from .turns import Contestant
@@ -27,31 +28,31 @@ _TIMEOUT_S: Final = 30.0
 class PlainRequests:
     """Requests whose replies stay the bytes that they came as, many under way at a time: what the server reaches."""
 
-    def __init__(self, address: str, kind: RequestKind) -> None:
+    def __init__(self, route: Route, kind: RequestKind) -> None:
         """Asks nothing yet.
 
         Args:
-            address: of the server, as `parse_addresses` gives it.
+            route: to the server.
             kind: what to ask for.
         """
-        self._address = address
+        self._route = route
         self._kind = kind
         self._requests = Requests(kind)
-        self._connections = Connections()
+        self._connections = Connections(route.access)
 
     def take(self, num_in_flight: int) -> Generator[int]:
         """Has so many requests under way. Raises RequestError where the server refuses one."""
-        generate: Any = self._connections.to(self._address).channel.unary_unary(self._kind.method)
-        under_way = deque(self._ask(generate) for _ in range(num_in_flight))
+        generate: Any = self._connections.to(self._route.address).channel.unary_unary(self._kind.method)
+        under_route = deque(self._ask(generate) for _ in range(num_in_flight))
         try:
             while True:
-                under_way.popleft().result()
-                under_way.append(self._ask(generate))
+                under_route.popleft().result()
+                under_route.append(self._ask(generate))
                 yield self._kind.num_samples
         except grpc.RpcError as error:
-            raise request_error(error, self._address, _TIMEOUT_S) from None
+            raise request_error(error, self._route.address, _TIMEOUT_S) from None
         finally:
-            for call in under_way:
+            for call in under_route:
                 call.cancel()
 
     def close(self) -> None:
@@ -59,7 +60,7 @@ class PlainRequests:
         self._connections.close()
 
     def _ask(self, generate: Any) -> Any:
-        return generate.future(self._requests.take(), timeout=_TIMEOUT_S)
+        return generate.future(self._requests.take(), timeout=_TIMEOUT_S, metadata=self._route.metadata())
 
 
 def batches(client: Client, *, size: int, prefetch: int, seed: int) -> Contestant:

@@ -15,6 +15,7 @@ from ganserve.client.benchmark import BATCHES, LOADER, PLAIN, ClientSpeed, Setti
 from ganserve.contract.extras import install_advice
 from ganserve.contract.measurements import Spread
 
+from .access import AccessFlags
 from .measuring import open_only_server, write_figures
 from .progress import showing_turns
 from .source import show_waiting
@@ -31,6 +32,7 @@ def bench_client(
     seconds: float = 1.0,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     timeout: float = 30.0,
+    access: AccessFlags = None,
 ) -> None:
     """Measure how much of a server's speed arrives, by each way of asking.
 
@@ -55,10 +57,10 @@ def bench_client(
     show_waiting()
     settings = Settings(size=size, prefetch=prefetch, num_workers=workers, num_rounds=rounds, turn_s=seconds)
     with (
-        open_only_server(address, model, timeout_s=timeout) as (client, only_address),
+        open_only_server(address, model, timeout_s=timeout, access=access) as (client, route),
         showing_turns() as on_progress,
     ):
-        speed = measure(client, only_address, settings, on_progress)
+        speed = measure(client, route, settings, on_progress)
     _print_table(speed, Console())
     if json_file is not None:
         write_figures(speed.to_dict(), json_file)

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ganserve.client.benchmark.server import LoadName, Settings, check_plot, measure, write_plot
 
+from .access import AccessFlags
 from .measuring import open_only_server, write_figures
 from .progress import showing_turns
 from .server_tables import print_tables
@@ -35,6 +36,7 @@ def bench_server(
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     plot: Path | None = None,
     timeout: float = 30.0,
+    access: AccessFlags = None,
 ) -> None:
     """Measure what a server reaches, with any of its models.
 
@@ -73,10 +75,10 @@ def bench_server(
         server_pid=server_pid,
     )
     with (
-        open_only_server(address, model, timeout_s=timeout) as (client, only_address),
+        open_only_server(address, model, timeout_s=timeout, access=access) as (client, route),
         showing_turns() as on_progress,
     ):
-        speed = measure(client, only_address, settings, on_progress)
+        speed = measure(client, route, settings, on_progress)
     print_tables(speed, Console())
     if json_file is not None:
         write_figures(speed.to_dict(), json_file)

@@ -18,6 +18,7 @@ from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import FileFormatName
 from ganserve.contract.text import counted
 
+from .access import AccessFlags
 from .classes import read_classes
 from .legend import Legend
 from .progress import showing_progress
@@ -52,6 +53,7 @@ def generate(
     class_folders: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     overwrite: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     timeout: Annotated[float, Parameter(group=MODEL)] = 30.0,
+    access: AccessFlags = None,
 ) -> None:
     """Fetch samples from a server, or make them here from a bundle.
 
@@ -110,7 +112,7 @@ def generate(
         model = model or address.model if bundle is None else model
         n, seed, first_index = 1, address.seed, address.index
         truncation, spread = address.truncation, address.spread
-    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
+    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as source:
         served = source.get_model()
         class_names = served.class_names
         if address is not None:

@@ -16,6 +16,7 @@ from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.interpolation import SeedAndIndex
 
+from .access import AccessFlags
 from .label_text import parse_labels
 from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
 
@@ -42,6 +43,7 @@ def interpolate(
     columns: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     quality: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     timeout: Annotated[float, Parameter(group=MODEL)] = 30.0,
+    access: AccessFlags = None,
 ) -> None:
     """Show the samples between two addresses in one image.
 
@@ -71,7 +73,7 @@ def interpolate(
     output = open_output(out, OutputOptions(quality=quality, columns=columns))
     if not isinstance(output, GridFile):
         raise ConfigError(f"--out {out}: the samples go into one image; give a .png, .jpg or .webp file")
-    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout) as source:
+    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as source:
         served = source.get_model()
         one_class = parse_labels(labels, served.class_names)
         samples = source.interpolate(first, last, n, labels=one_class, truncation=truncation, spread=spread)

@@ -9,20 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from ganserve.client._client import Client
+from ganserve.client._transport.access import Access
 from ganserve.client._transport.addresses import parse_addresses
+from ganserve.client._transport.route import Route
 from ganserve.contract.files import new_file
 
+from .access import AccessOptions, access_arguments
 from .source import find_model, split_digest
 
 
 @contextmanager
-def open_only_server(address: str, model: str, *, timeout_s: float) -> Iterator[tuple[Client, str]]:
-    """A client of one model of one server, which answers, and the address as `parse_addresses` gives it.
+def open_only_server(
+    address: str, model: str, *, timeout_s: float, access: AccessOptions | None
+) -> Iterator[tuple[Client, Route]]:
+    """A client of one model of one server, which answers, and the route there.
 
     Args:
         address: of the server.
         model: name, ``name:version`` or ``name:version@digest``.
         timeout_s: as for `Client`.
+        access: certificates and a token.
 
     Raises:
         ConfigError: an address or a digest that cannot be used.
@@ -31,9 +37,10 @@ def open_only_server(address: str, model: str, *, timeout_s: float) -> Iterator[
     """
     (only_address,) = parse_addresses(address)
     name, beginning = split_digest(model)
-    with Client(only_address, model=name, timeout_s=timeout_s) as client:
+    by = access_arguments(access)
+    with Client(only_address, model=name, timeout_s=timeout_s, **by) as client:
         find_model(client, beginning)
-        yield client, only_address
+        yield client, Route(only_address, Access.of([only_address], **by))
 
 
 def write_figures(figures: dict[str, Any], path: Path) -> None:

@@ -12,6 +12,7 @@ from ganserve.client._client import Client
 from ganserve.contract.errors import ConfigError
 from ganserve.v1.generator_pb2 import ListModelsResponse
 
+from .access import AccessFlags, access_arguments
 from .source import DEFAULT_SERVER, MODEL, Servers, find_model, split_digest
 from .tables import card_table, model_table
 
@@ -25,6 +26,7 @@ def models(
     version: Annotated[int | None, Parameter(group=MODEL)] = None,
     json: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     timeout: Annotated[float, Parameter(group=MODEL)] = 10.0,
+    access: AccessFlags = None,
 ) -> None:
     """List the models of a server, or show one model's card.
 
@@ -44,7 +46,8 @@ def models(
     if version is not None and model is None:
         raise ConfigError("--version goes with --model")
     name, beginning = split_digest(model or "")
-    with Client(server, model=name or None, version=version, timeout_s=timeout, retry_for_s=0) as client:
+    by = access_arguments(access)
+    with Client(server, model=name or None, version=version, timeout_s=timeout, retry_for_s=0, **by) as client:
         if model is not None:
             served = find_model(client, beginning)
             shown, message = card_table(served), MessageToJson(served.message, preserving_proto_field_name=True)

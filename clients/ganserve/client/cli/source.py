@@ -16,6 +16,8 @@ from ganserve.client._local import LocalGenerator
 from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.contract.errors import ConfigError, PreconditionError
 
+from .access import AccessOptions, access_arguments
+
 DEFAULT_SERVER: Final = "127.0.0.1:50051"
 MODEL: Final = Group("Model", sort_key=1)
 
@@ -34,6 +36,7 @@ def open_source(
     version: int | None,
     digest: str,
     timeout_s: float,
+    access: AccessOptions | None = None,
 ) -> Iterator[Client | LocalGenerator]:
     """Where samples come from: one model of a server, or a bundle that is run here.
 
@@ -47,6 +50,7 @@ def open_source(
         version: as for `Client`.
         digest: as for `Client`.
         timeout_s: as for `Client`.
+        access: certificates and a token, for servers.
 
     Raises:
         ConfigError: flags that exclude each other.
@@ -55,15 +59,19 @@ def open_source(
     if (model is None) == (bundle is None):
         raise ConfigError("give --model, for a server's model, or --bundle, for a bundle to run here")
     if bundle is not None:
-        if version is not None or digest or server != (DEFAULT_SERVER,):
-            raise ConfigError("--bundle is run here; --server, --version and --digest go with --model")
+        if version is not None or digest or server != (DEFAULT_SERVER,) or access not in (None, AccessOptions()):
+            raise ConfigError(
+                "--bundle is run here; --server, --version, --digest and the flags for certificates and tokens go with "
+                "--model"
+            )
         with LocalGenerator(bundle) as generator:
             yield generator
         return
     name, beginning = split_digest(model or "")
-    with Client(server, model=name, version=version, digest=digest, timeout_s=timeout_s) as client:
+    by = access_arguments(access)
+    with Client(server, model=name, version=version, digest=digest, timeout_s=timeout_s, **by) as client:
         served = find_model(client, beginning)
-    with Client(server, model=name, version=version, digest=served.digest, timeout_s=timeout_s) as client:
+    with Client(server, model=name, version=version, digest=served.digest, timeout_s=timeout_s, **by) as client:
         yield client
 
 

@@ -9,6 +9,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from ganserve.contract.errors import NotFoundError
+from ganserve.serving.access import Access
 from ganserve.serving.answers import Answers
 from ganserve.serving.health import Health
 from ganserve.serving.metrics import Metrics
@@ -27,6 +28,7 @@ def build_app(
     health: Health,
     grpc_address: Callable[[], str],
     *,
+    access: Access | None = None,
     max_calls: int,
     stall_s: float,
 ) -> HttpGate:
@@ -36,7 +38,8 @@ def build_app(
         answers: of all models.
         metrics: shown, and counted into.
         health: whether the server is ready.
-        grpc_address: where the same server listens for gRPC.
+        grpc_address: where the same server listens for gRPC, as clients write it.
+        access: see `HttpGate`.
         max_calls: see `HttpGate`.
         stall_s: see `HttpGate`.
     """
@@ -53,7 +56,7 @@ def build_app(
     }
     routes = [Route(path, count_as(metrics, path, handle)) for path, handle in handlers.items()]
     router = Router(routes, redirect_slashes=False, default=_not_found)
-    return HttpGate(router, metrics, max_calls=max_calls, stall_s=stall_s)
+    return HttpGate(router, metrics, access=access, max_calls=max_calls, stall_s=stall_s)
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001

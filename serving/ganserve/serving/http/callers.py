@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from typing import Final
 
 from starlette.requests import Request
+from starlette.types import Scope
 
+from ganserve.serving.access import CALLING
 from ganserve.serving.scheduler import Caller, Priority
 
 _WAIT: Final = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9}(?:\.[0-9]{1,9})?)"?\s*(?:$|[,;])', re.IGNORECASE)
@@ -16,7 +19,7 @@ _BACKGROUND: Final = 7
 
 
 def caller_of(request: Request) -> Caller:
-    """The caller of a request: a connection, as with gRPC.
+    """The caller of a request: a token, or a connection where none is asked for, as with gRPC.
 
     `Prefer: wait=2` (RFC 7240) gives it two seconds, and `Priority: u=7` (RFC 9218), which is for what nobody waits
     for, makes it bulk. Browsers give images other urgencies.
@@ -25,8 +28,26 @@ def caller_of(request: Request) -> Caller:
     urgency = _URGENCY.search(request.headers.get("priority", ""))
     is_bulk = urgency is not None and int(urgency[1]) == _BACKGROUND
     wait = _WAIT.search(request.headers.get("prefer", ""))
+    identity = CALLING.get()
     return Caller(
-        client=f"http:{host}:{port}",
+        client=identity.name if identity else f"http:{host}:{port}",
         priority=Priority.BULK if is_bulk else Priority.INTERACTIVE,
         deadline_s=time.monotonic() + float(wait[1]) if wait else None,
+        quota=identity.quota if identity else None,
     )
+
+
+def authorization_of(scope: Scope) -> str | None:
+    """What a request says of who asks, in the form that gRPC's calls have.
+
+    A browser asks people for a name and a password (Basic, RFC 7617); the password is the token.
+    """
+    given = ", ".join(value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization")
+    scheme, _, credentials = given.partition(" ")
+    if scheme.lower() != "basic":
+        return given or None
+    try:
+        _, _, password = base64.b64decode(credentials, validate=True).decode().partition(":")
+    except ValueError:
+        return given
+    return f"Bearer {password}"

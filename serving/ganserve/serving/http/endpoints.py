@@ -82,11 +82,12 @@ class Models:
         self._grpc_address = grpc_address
 
     async def all(self, request: Request) -> Response:  # noqa: ARG002
-        """All models, and the port at which the same samples are had over gRPC, where it is one."""
+        """All models, and the port at which the same samples are had over gRPC, where it is one, and whether by TLS."""
         models = [_as_json(model) for model in self._answers.models()]
         address = self._grpc_address()
         port = None if address.startswith("unix:") else int(address.rpartition(":")[2])
-        return JSONResponse({"models": models, "grpc_port": port}, headers=_NO_CACHE)
+        told = {"models": models, "grpc_port": port, "grpc_tls": address.startswith("grpcs://")}
+        return JSONResponse(told, headers=_NO_CACHE)
 
     async def one(self, request: Request) -> Response:
         """One model."""

@@ -13,13 +13,22 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ganserve.contract.errors import CallCancelledError, OverloadedError, UnavailableError, UnsupportedError
+from ganserve.contract.errors import (
+    AccessError,
+    CallCancelledError,
+    OverloadedError,
+    UnavailableError,
+    UnsupportedError,
+)
+from ganserve.serving.access import CALLING, Access
 from ganserve.serving.answers import WhenSent
 from ganserve.serving.counted_call import OK, CountedCall, current_call
 from ganserve.serving.metrics import Metrics
+from ganserve.serving.scopes import scopes_of_path
 from ganserve.serving.status import as_request_error
 from ganserve.serving.throttled_log import ThrottledLog
 
+from .callers import authorization_of
 from .problems import problem_response
 
 _RETRY_S: Final = 1.0
@@ -27,6 +36,7 @@ _CHUNK_BYTES: Final = 64 * 1024
 _SENT: Final = "ganserve.sent"
 _BOUNDED: Final = "/v1/"  # probes and metrics are answered on the worst of days too
 _OTHER: Final = "HTTP other"
+_LONGEST_TOLD: Final = 80
 
 _log = logging.getLogger(__name__)
 
@@ -37,17 +47,21 @@ class HttpGate:
     An ASGI application in front of another, which raises errors of `ganserve.contract.errors`.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, max_calls: int, stall_s: float) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, *, access: Access | None = None, max_calls: int, stall_s: float
+    ) -> None:
         """Starts open.
 
         Args:
             app: answers.
             metrics: what is counted.
+            access: knows who may ask for what; None where everybody may.
             max_calls: most requests for models and samples at once.
             stall_s: seconds after which a reply ends whose reader takes nothing.
         """
         self._app = app
         self._metrics = metrics
+        self._access = access
         self._max_calls = max_calls
         self._stall_s = stall_s
         self._num_calls = 0
@@ -55,6 +69,7 @@ class HttpGate:
         self._emptied.set()
         self._closed = False
         self._refused = metrics.refusals.child("calls")
+        self._denied = ThrottledLog(_log)
         self._too_many = ThrottledLog(_log)
         metrics.calls_in_progress.show(lambda: self._num_calls, "http")
         metrics.calls_limit.show(lambda: self._max_calls, "http")
@@ -72,7 +87,7 @@ class HttpGate:
         """Answers one request, for as long as its client waits."""
         call = CountedCall(self._metrics, self._metrics.of_method(_OTHER))
         current_call.set(call)
-        reply = _Reply(send, call, self._stall_s)
+        reply = _Reply(send, call, self._stall_s, is_private=self._access is not None)
         when_over: list[Callable[[], None]] = []
         scope[_SENT] = when_over.append
         tasks = [asyncio.create_task(self._answer(scope, reply, call)), asyncio.create_task(_left(receive))]
@@ -111,6 +126,8 @@ class HttpGate:
         """Whether a request may begin. Raises RequestError."""
         if scope["method"] not in ("GET", "HEAD"):
             raise UnsupportedError(f"{scope['method'][:20]} is not understood here; everything is asked for with GET")
+        if self._access is not None:
+            self._identify(self._access, scope)
         if not is_bounded:
             return
         if self._closed:
@@ -122,6 +139,19 @@ class HttpGate:
                 f"{self._max_calls} requests are under way, and this server takes no more at once; try again shortly",
                 retry_after_s=_RETRY_S,
             )
+
+    def _identify(self, access: Access, scope: Scope) -> None:
+        """Finds out who asks, for the task that answers. Raises AccessError."""
+        path = scope["path"]
+        scopes = scopes_of_path(path)
+        if scopes is None:
+            return
+        try:
+            CALLING.set(access.identify(authorization_of(scope), scopes, path[:_LONGEST_TOLD]))
+        except AccessError as error:
+            host, _ = scope.get("client") or ("", 0)
+            self._denied.warning(f"{path[:_LONGEST_TOLD]!r} was refused to {host}: {error}")
+            raise
 
     def _enter(self) -> None:
         self._num_calls += 1
@@ -142,16 +172,18 @@ def when_sent(scope: Scope) -> WhenSent:
 class _Reply:
     """The way of a reply to its client: counted, in pieces that are taken one by one, and ended where none is taken."""
 
-    def __init__(self, send: Send, call: CountedCall, stall_s: float) -> None:
+    def __init__(self, send: Send, call: CountedCall, stall_s: float, *, is_private: bool) -> None:
         self.has_begun = False
         self._send = send
         self._call = call
         self._stall_s = stall_s
+        self._is_private = is_private
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.has_begun = True
-            await self._send({**message, "headers": [*message["headers"], (b"x-content-type-options", b"nosniff")]})
+            headers = [self._as_told(*header) for header in message["headers"]]
+            await self._send({**message, "headers": [*headers, (b"x-content-type-options", b"nosniff")]})
             return
         body, has_more = message.get("body", b""), message.get("more_body", False)
         self._call.method.reply_bytes.add(len(body))
@@ -159,6 +191,12 @@ class _Reply:
             stop = start + _CHUNK_BYTES
             piece = {"type": "http.response.body", "body": body[start:stop], "more_body": has_more or stop < len(body)}
             await self._pass_on(piece)
+
+    def _as_told(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
+        """A header of a reply that shared caches must not give to those who have no token."""
+        if self._is_private and name.lower() == b"cache-control":
+            value = value.replace(b"public", b"private")
+        return name, value
 
     async def _pass_on(self, piece: Message) -> None:
         try:

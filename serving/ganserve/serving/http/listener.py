@@ -6,13 +6,14 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from ganserve.serving.certificates import Certificates
 from ganserve.serving.listening import listen_on
 
 _IDLE_S: Final = 65  # longer than proxies keep connections that they do not use
@@ -25,12 +26,15 @@ class Listener:
 
     Attributes:
         address: where it listens; after `open`, with the port that it got.
+        url: the same, as clients write it.
     """
 
-    def __init__(self, address: str, app: ASGIApp) -> None:
+    def __init__(self, address: str, app: ASGIApp, certificates: Certificates | None = None) -> None:
         self.address = address
+        self._certificates = certificates
         self._server = _Server(
-            uvicorn.Config(
+            _Config(
+                certificates,
                 app,
                 http=_Protocol,
                 ws="none",
@@ -47,6 +51,10 @@ class Listener:
         )
         self._serving: asyncio.Task[None] | None = None
 
+    @property
+    def url(self) -> str:
+        return f"{'http' if self._certificates is None else 'https'}://{self.address}"
+
     async def open(self) -> None:
         """Takes the address and begins to answer. Raises ConfigError where the address cannot be used."""
         listening, self.address = listen_on(self.address, flag="--http")
@@ -58,6 +66,18 @@ class Listener:
         if self._serving is not None:
             self._server.should_exit = True
             await self._serving
+
+
+class _Config(uvicorn.Config):
+    """With certificates that are read again when they change."""
+
+    def __init__(self, certificates: Certificates | None, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._certificates = certificates
+
+    def load(self) -> None:
+        super().load()
+        self.ssl = None if self._certificates is None else self._certificates.context()
 
 
 class _Server(uvicorn.Server):

@@ -23,6 +23,8 @@ _STATUSES: Final = {
     "DEADLINE_EXCEEDED": HTTPStatus.GATEWAY_TIMEOUT,
 }
 
+_CHALLENGE: Final = 'Bearer, Basic realm="ganserve, with a token as the password", charset="UTF-8"'
+
 # The longest of these that a field begins with names the part of the URL that it came from.
 _PARTS_OF_URL: Final = {
     "query.model": "model",
@@ -44,6 +46,8 @@ def problem_response(error: RequestError) -> Response:
     headers = {"cache-control": "no-store"}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = _CHALLENGE
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
         headers |= {"allow": "GET, HEAD", "connection": "close"}  # a body may follow that nobody reads
     return Response(json.dumps(problem), status.value, headers, media_type="application/problem+json")

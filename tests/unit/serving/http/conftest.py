@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ganserve.serving.access import Access
 from ganserve.serving.answers import Answers
 from ganserve.serving.batcher import Batcher
 from ganserve.serving.health import Health
@@ -111,6 +112,7 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
         max_reply_bytes: int,
         max_calls: int,
         stall_s: float,
+        access: Access | None,
         bundle: dict[str, Any],
     ) -> None:
         metrics, health = Metrics(), Health()
@@ -125,7 +127,9 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
             )
             answers.state = ModelState.MODEL_STATE_SERVING
             watch.start()
-            gate = build_app(answers, metrics, health, lambda: GRPC_ADDRESS, max_calls=max_calls, stall_s=stall_s)
+            gate = build_app(
+                answers, metrics, health, lambda: GRPC_ADDRESS, access=access, max_calls=max_calls, stall_s=stall_s
+            )
             listener = Listener("127.0.0.1:0", gate)
             await listener.open()
             stage = Stage(answers, repository, metrics, watch, gate, tmp_path)
@@ -143,9 +147,12 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
         max_reply_bytes: int = 2**20,
         max_calls: int = 100,
         stall_s: float = 60,
+        access: Access | None = None,
         **bundle: Any,
     ) -> None:
-        asyncio.run(asyncio.wait_for(run(story, max_queued_rows, max_reply_bytes, max_calls, stall_s, bundle), 120))
+        asyncio.run(
+            asyncio.wait_for(run(story, max_queued_rows, max_reply_bytes, max_calls, stall_s, access, bundle), 120)
+        )
 
     return start
 

@@ -13,8 +13,9 @@ from typing import Any, Final, TypeAlias
 
 import grpc
 
-from ganserve.client._transport.channel import open_async_channel
+from ganserve.client._transport.access import NO_ACCESS, Access
 from ganserve.client._transport.errors import request_error
+from ganserve.client._transport.route import Route
 from ganserve.contract.errors import GanserveError
 
 from .loops import closed_loop, open_loop, streams
@@ -29,20 +30,23 @@ _STREAM_TIMEOUT_S: Final = 3600.0
 class LoadGenerator:
     """Puts load on one server. A loop's callers and arrivals are divided over the processes."""
 
-    def __init__(self, address: str, *, num_processes: int = 1, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, address: str, *, access: Access = NO_ACCESS, num_processes: int = 1, timeout_s: float = 30.0
+    ) -> None:
         """Starts the processes.
 
         Args:
             address: of the server, as `parse_addresses` gives it.
+            access: certificates and a token.
             num_processes: how many share the load; 1 is this one.
             timeout_s: deadline of a call of a closed loop.
         """
-        self._address = address
+        self._route = route = Route(address, access)
         self._timeout_s = timeout_s
-        self._here = _Worker(address, timeout_s) if num_processes == 1 else None
+        self._here = _Worker(route, timeout_s) if num_processes == 1 else None
         context = multiprocessing.get_context("spawn")
         self._pools = [
-            ProcessPoolExecutor(1, context, _begin_worker, (address, timeout_s))
+            ProcessPoolExecutor(1, context, _begin_worker, (route, timeout_s))
             for _ in range(num_processes if num_processes > 1 else 0)
         ]
 
@@ -50,7 +54,14 @@ class LoadGenerator:
         """As `loops.closed_loop`. Raises RequestError where a call fails for another reason than overload."""
         return self._run(
             [
-                partial(closed_loop, kind=kind, num_callers=share, turn_s=turn_s, timeout_s=self._timeout_s)
+                partial(
+                    closed_loop,
+                    kind=kind,
+                    num_callers=share,
+                    turn_s=turn_s,
+                    timeout_s=self._timeout_s,
+                    metadata=self._route.metadata(),
+                )
                 for share in _divided(num_callers, self.num_processes)
             ]
         )
@@ -58,14 +69,27 @@ class LoadGenerator:
     def open_loop(self, kind: RequestKind, *, calls_per_s: float, turn_s: float, deadline_s: float) -> Outcomes:
         """As `loops.open_loop`."""
         share = calls_per_s / self.num_processes
-        loop = partial(open_loop, kind=kind, calls_per_s=share, turn_s=turn_s, deadline_s=deadline_s)
+        loop = partial(
+            open_loop,
+            kind=kind,
+            calls_per_s=share,
+            turn_s=turn_s,
+            deadline_s=deadline_s,
+            metadata=self._route.metadata(),
+        )
         return self._run([loop] * self.num_processes)
 
     def streams(self, kind: RequestKind, *, num_samples: int, turn_s: float) -> Outcomes:
         """As `loops.streams`. Raises RequestError where a stream fails."""
-        return self._run(
-            [partial(streams, kind=kind, num_samples=num_samples, turn_s=turn_s, timeout_s=_STREAM_TIMEOUT_S)]
+        loop = partial(
+            streams,
+            kind=kind,
+            num_samples=num_samples,
+            turn_s=turn_s,
+            timeout_s=_STREAM_TIMEOUT_S,
+            metadata=self._route.metadata(),
         )
+        return self._run([loop])
 
     @property
     def num_processes(self) -> int:
@@ -94,8 +118,8 @@ class LoadGenerator:
 class _Worker:
     """One process's event loop and channel."""
 
-    def __init__(self, address: str, timeout_s: float) -> None:
-        self._address = address
+    def __init__(self, route: Route, timeout_s: float) -> None:
+        self._route = route
         self._timeout_s = timeout_s
         self._runner = asyncio.Runner()
         self._channel = self._runner.run(self._open())
@@ -105,7 +129,7 @@ class _Worker:
         try:
             return self._runner.run(_awaited(loop(self._channel)))
         except grpc.aio.AioRpcError as error:
-            raise request_error(error, self._address, self._timeout_s) from None
+            raise request_error(error, self._route.address, self._timeout_s) from None
 
     def close(self) -> None:
         """Closes the channel."""
@@ -113,7 +137,7 @@ class _Worker:
         self._runner.close()
 
     async def _open(self) -> grpc.aio.Channel:
-        return open_async_channel(self._address)
+        return self._route.open()
 
 
 async def _awaited(outcomes: Awaitable[Outcomes]) -> Outcomes:
@@ -128,10 +152,10 @@ def _divided(total: int, num_parts: int) -> list[int]:
 _worker: Any = None  # of this process, where it is one of several
 
 
-def _begin_worker(address: str, timeout_s: float) -> None:
+def _begin_worker(route: Route, timeout_s: float) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command's own process ends the others
-    _worker = _Worker(address, timeout_s)
+    _worker = _Worker(route, timeout_s)
 
 
 def _run_in_worker(loop: Loop) -> Outcomes:

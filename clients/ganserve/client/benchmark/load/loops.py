@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import grpc
 
+from ganserve.client._transport.ask import Metadata
 from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
 
 from .outcomes import Outcomes
@@ -28,7 +29,13 @@ _PAUSE_S: Final = 0.01
 
 
 async def closed_loop(
-    channel: grpc.aio.Channel, kind: RequestKind, *, num_callers: int, turn_s: float, timeout_s: float
+    channel: grpc.aio.Channel,
+    kind: RequestKind,
+    *,
+    num_callers: int,
+    turn_s: float,
+    timeout_s: float,
+    metadata: Metadata = (),
 ) -> Outcomes:
     """Callers that ask again as soon as they are answered, and a moment after they are refused.
 
@@ -38,11 +45,12 @@ async def closed_loop(
         num_callers: how many ask at a time; of a kind whose requests travel together, how many calls.
         turn_s: seconds for which they begin calls; each makes at least one.
         timeout_s: deadline of a call.
+        metadata: what is sent with every call.
 
     Raises:
         grpc.aio.AioRpcError: a call failed for another reason than overload.
     """
-    turn = _Turn(channel, kind)
+    turn = _Turn(channel, kind, metadata)
 
     async def call_repeatedly() -> None:
         while True:
@@ -64,7 +72,13 @@ async def closed_loop(
 
 
 async def open_loop(
-    channel: grpc.aio.Channel, kind: RequestKind, *, calls_per_s: float, turn_s: float, deadline_s: float
+    channel: grpc.aio.Channel,
+    kind: RequestKind,
+    *,
+    calls_per_s: float,
+    turn_s: float,
+    deadline_s: float,
+    metadata: Metadata = (),
 ) -> Outcomes:
     """Calls that arrive as a Poisson process.
 
@@ -74,8 +88,9 @@ async def open_loop(
         calls_per_s: mean rate of arrival.
         turn_s: seconds for which they arrive. What was due and could not be sent by then is left unsent.
         deadline_s: deadline of a call, from when it is sent.
+        metadata: what is sent with every call.
     """
-    turn = _Turn(channel, kind)
+    turn = _Turn(channel, kind, metadata)
     calls: set[asyncio.Task[Any]] = set()
     for due_s in _arrivals(calls_per_s, turn_s):
         await asyncio.sleep(max(0.0, due_s - turn.now_s()))
@@ -90,7 +105,13 @@ async def open_loop(
 
 
 async def streams(
-    channel: grpc.aio.Channel, kind: RequestKind, *, num_samples: int, turn_s: float, timeout_s: float
+    channel: grpc.aio.Channel,
+    kind: RequestKind,
+    *,
+    num_samples: int,
+    turn_s: float,
+    timeout_s: float,
+    metadata: Metadata = (),
 ) -> Outcomes:
     """Streams of so many samples, one after the other, each read to its end as fast as it comes.
 
@@ -100,15 +121,16 @@ async def streams(
         num_samples: samples a stream.
         turn_s: seconds for which streams are begun; at least one is.
         timeout_s: deadline of a stream.
+        metadata: what is sent with every call.
 
     Raises:
         grpc.aio.AioRpcError: one did not end well.
     """
-    turn = _Turn(channel, kind)
+    turn = _Turn(channel, kind, metadata)
     begin: Any = channel.unary_stream(STREAM_SAMPLES)
     while not turn.outcomes.answered or turn.now_s() < turn_s:
         due_s = turn.now_s()
-        async for _ in begin(turn.requests.take_stream(num_samples), timeout=timeout_s):
+        async for _ in begin(turn.requests.take_stream(num_samples), timeout=timeout_s, metadata=metadata):
             pass
         turn.note_answer(due_s, num_samples)
     return turn.ended()
@@ -126,9 +148,10 @@ def _arrivals(calls_per_s: float, turn_s: float) -> Iterator[float]:
 class _Turn:
     """Makes calls and notes what becomes of them."""
 
-    def __init__(self, channel: grpc.aio.Channel, kind: RequestKind) -> None:
+    def __init__(self, channel: grpc.aio.Channel, kind: RequestKind, metadata: Metadata) -> None:
         self.outcomes = Outcomes(turn_s=0.0)
         self.requests = Requests(kind)
+        self._metadata = metadata
         self._call: Any = channel.unary_unary(kind.method)
         self._start_cpu_s = time.process_time()
         self._start_s = time.perf_counter()
@@ -142,7 +165,7 @@ class _Turn:
         sent_s = self.now_s()
         self.outcomes.late_s.append(sent_s - due_s)
         try:
-            reply = await self._call(self.requests.take(), timeout=timeout_s)
+            reply = await self._call(self.requests.take(), timeout=timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             self._note_error(error, self.now_s() - sent_s)
             return error

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from ganserve.client._client import Client
 from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client._transport.route import Route
 from ganserve.client.benchmark.load import LoadGenerator, Outcomes
 from ganserve.contract.errors import OverloadedError, UnsupportedError
 
@@ -34,13 +35,13 @@ OnProgress = Callable[[int, int], None]
 
 
 def measure(
-    client: Client, address: str, settings: Settings, on_progress: OnProgress = lambda _done, _total: None
+    client: Client, route: Route, settings: Settings, on_progress: OnProgress = lambda _done, _total: None
 ) -> ServerSpeed:
     """Puts load on a server, in turns of `settings.turn_s` seconds.
 
     Args:
         client: of one server and one model.
-        address: of that server, as `parse_addresses` gives it.
+        route: to that server.
         settings: loads and numbers.
         on_progress: told how many turns are over, and of how many.
 
@@ -51,7 +52,9 @@ def measure(
     model = client.get_model()
     check(settings, model)
     server = None if settings.server_pid is None else ServerProcess(settings.server_pid)
-    generator = LoadGenerator(address, num_processes=settings.num_processes, timeout_s=settings.timeout_s)
+    generator = LoadGenerator(
+        route.address, access=route.access, num_processes=settings.num_processes, timeout_s=settings.timeout_s
+    )
     with closing(generator):
         return _Measurement(generator, server, model, settings, on_progress).run()
 

@@ -319,7 +319,7 @@ async function start() {
   try {
     const reply = await (await ask("v1/models")).json();
     models = reply.models;
-    if (reply.grpc_port) grpcServer = `${location.hostname}:${reply.grpc_port}`;
+    if (reply.grpc_port) grpcServer = `${reply.grpc_tls ? "grpcs://" : ""}${location.hostname}:${reply.grpc_port}`;
   } catch (error) {
     tell(error.message);
     return;
