@@ -8,7 +8,7 @@ from pathlib import Path
 from ganserve.contract.errors import ConfigError
 from ganserve.runtime.device import DeviceChoice, count_physical_cores
 
-from .listening import check_address
+from .listening import check_address, socket_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,3 +68,12 @@ class ServingConfig:
         for name in ("max_wait_s", "stall_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be above 0")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raises ConfigError where settings contradict each other."""
+        socket = socket_path(self.listen)
+        if socket and self.ready_file and self.ready_file.absolute() == socket.absolute():
+            raise ConfigError(
+                f"--ready-file {self.ready_file} is the socket of --listen {self.listen}; give one of them another name"
+            )
