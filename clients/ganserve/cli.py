@@ -46,7 +46,7 @@ COMMANDS: Final = {
     "import": _Command("ganserve.exporter.cli.import_:import_", "Bring in a generator from elsewhere.", "export"),
     "rename": _Command("ganserve.exporter.cli.rename:rename", "Give a bundle another name.", "export"),
     "inspect": _Command("ganserve.runtime.cli:inspect", "Say what is in a model's bundle.", "serve"),
-    "serve": _Command("ganserve.serving.cli:serve", "Serve models over gRPC.", "serve"),
+    "serve": _Command("ganserve.serving.cli:app", "Serve models over gRPC.", "serve", is_app=True),
     "token new": _Command("ganserve.serving.token_cli:new_token", "Make a token for callers of a server."),
     "generate": _Command(
         "ganserve.client.cli.generate:generate", "Fetch samples from a server, or make them here from a bundle."

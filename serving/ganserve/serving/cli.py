@@ -5,28 +5,55 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Group, Parameter
 
 from .config import ServingConfig
 from .process import forbid_core_files, raise_file_limit
 from .server import Server
+from .setting_sources import SettingSources
+from .settings_file import write_settings
+
+_SOURCES = SettingSources()
+_WHERE_FROM = Parameter(group=Group("Where settings come from", sort_key=-1))
+
+app = App(name="serve", config=_SOURCES, version_flags=[])
 
 
-def serve(config: Annotated[ServingConfig | None, Parameter(name="*")] = None) -> None:
+@app.default
+def serve(
+    settings: Annotated[ServingConfig | None, Parameter(name="*")] = None,
+    *,
+    config: Annotated[Path | None, _WHERE_FROM] = None,  # noqa: ARG001 - the sources have read it
+    print_config: Annotated[bool, _WHERE_FROM, Parameter(negative=())] = False,
+) -> None:
     """Serve a folder of model bundles over gRPC.
 
     Every bundle is verified before it is served: digests, operators, signature, and its golden samples made again.
     SIGTERM and Ctrl-C let the calls under way finish.
 
     Example: ganserve serve --models models --listen 127.0.0.1:50051 --ready-file server.address
+
+    Parameters
+    ----------
+    config
+        TOML file of settings: one line each, such as `max_batch = 16`. Flags win over environment variables such as
+        GANSERVE_SERVE_MAX_BATCH, and these over the file.
+    print_config
+        Show the settings as such a file, with where each comes from, and serve nothing.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    forbid_core_files()
-    raise_file_limit()
-    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-        runner.run(_serve(config or ServingConfig()))
+    with _SOURCES.named():
+        settings = settings or ServingConfig()
+        if print_config:
+            sys.stdout.write(write_settings(_SOURCES.effective(settings)))
+            return
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        forbid_core_files()
+        raise_file_limit()
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            runner.run(_serve(settings))
 
 
 async def _serve(config: ServingConfig) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ganserve.contract.errors import ConfigError
 from ganserve.runtime.device import DeviceChoice, count_physical_cores
 
-from .listening import check_address, check_host_and_port
+from .listening import check_address, check_host_and_port, socket_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +101,7 @@ class ServingConfig:
         for name in ("max_wait_s", "stall_s", "max_connection_age_s"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be above 0")
+        _check_socket(self)
 
 
 def _check_tls(config: ServingConfig) -> None:
@@ -113,3 +114,12 @@ def _check_tls(config: ServingConfig) -> None:
         raise ConfigError("--plaintext and --tls-cert contradict each other; leave one of them out")
     if config.tls_cert is not None and config.listen.startswith("unix:"):
         raise ConfigError(f"--listen {config.listen}: a socket of this machine needs no TLS; leave --tls-cert out")
+
+
+def _check_socket(config: ServingConfig) -> None:
+    """Raises ConfigError where the socket is to be another file too."""
+    socket = socket_path(config.listen)
+    if socket and config.ready_file and config.ready_file.absolute() == socket.absolute():
+        raise ConfigError(
+            f"--ready-file {config.ready_file} is the socket of --listen {config.listen}; give one of them another name"
+        )

@@ -23,8 +23,7 @@ _BACKLOG: Final = 1024
 
 def check_address(address: str) -> None:
     """Raises ConfigError unless it is `host:port`, `[ipv6]:port` or `unix:path`."""
-    if address.startswith(_UNIX):
-        path = _socket_path(address)
+    if path := socket_path(address):
         if not path.name or len(bytes(path)) > _MAX_PATH_BYTES or re.match(r"unix://[^/]", address):
             raise ConfigError(f"--listen {address}: give unix:path or unix:///path, of up to {_MAX_PATH_BYTES} bytes")
         return
@@ -75,8 +74,8 @@ def bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredenti
     Raises:
         ConfigError: the address cannot be used, or a server is listening there.
     """
-    if address.startswith(_UNIX):
-        _clear_socket(_socket_path(address), address)
+    if path := socket_path(address):
+        _clear_socket(path, address)
     try:
         port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
@@ -100,8 +99,9 @@ def listen_on(address: str, *, flag: str) -> tuple[socket.socket, str]:
     return listening, f"{host}:{listening.getsockname()[1]}"
 
 
-def _socket_path(address: str) -> Path:
-    return Path(address.removeprefix(_UNIX))
+def socket_path(address: str) -> Path | None:
+    """The file of an address `unix:path`; None of others."""
+    return Path(address.removeprefix(_UNIX)) if address.startswith(_UNIX) else None
 
 
 def _clear_socket(path: Path, address: str) -> None:
