@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,8 @@ from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
-from .conftest import StartServer
+from ..servers import StartServer
+from .rooms import ENDLESS, wait_for_room
 
 
 def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_server: StartServer) -> None:
@@ -92,8 +92,7 @@ def test_a_stream_may_be_longer_than_the_queue(models: Path, start_server: Start
 
 @pytest.mark.parametrize("leave", ["cancel", "deadline"])
 def test_callers_that_leave_give_back_what_they_held(models: Path, start_server: StartServer, leave: str) -> None:
-    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=2**40))
-    request = StreamSamplesRequest(query=query)
+    request = StreamSamplesRequest(query=ENDLESS)
     # A part weighs 64 KiB, so streams hold half of the replies, and three calls need nearly all of them.
     flags = ("--max-reply-mib", "1", "--lanes", "2")
     with start_server(models, *flags) as server, grpc.insecure_channel(server.address) as channel:
@@ -111,41 +110,10 @@ def test_callers_that_leave_give_back_what_they_held(models: Path, start_server:
             wait_for_room(stub)
 
 
-def test_a_stream_that_nobody_reads_gives_back_what_it_held(models: Path, start_server: StartServer) -> None:
-    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=2**40))
-    request = StreamSamplesRequest(query=query)
-    # Streams hold half of the replies at most, so the three calls that take nearly all of them tell when none does.
-    flags = ("--max-reply-mib", "1", "--stall-s", "0.5")
-    with start_server(models, *flags) as server, grpc.insecure_channel(server.address) as channel:
-        stub = GeneratorServiceStub(channel)
-        calls = [stub.StreamSamples(request, timeout=120) for _ in range(8)]
-        for call in calls:
-            assert next(iter(call)).batch.count > 0
-        wait_for_room(stub)
-        for call in calls:
-            with pytest.raises(grpc.RpcError, match=r"nothing of the stream was taken for 0\.5 s"):
-                list(call)
-            assert call.code() is grpc.StatusCode.UNAVAILABLE
-
-
-def test_a_client_that_pauses_goes_on_where_it_stopped(models: Path, start_server: StartServer) -> None:
-    with (
-        start_server(models, "--stall-s", "0.2") as server,
-        Client(server.address, model="digits") as client,
-    ):
-        stream = client.stream(200_000, seed=1)
-        samples = [next(stream)]
-        server.wait_for("a stream was ended whose reader took nothing for 0.2 s")
-        samples += list(stream)
-        assert [part.first_index for part in samples] == list(np.cumsum([0, *map(len, samples)])[:-1])
-        assert sum(map(len, samples)) == 200_000
-
-
 def test_more_calls_than_allowed_are_told_to_come_back(models: Path, start_server: StartServer) -> None:
-    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=2**40))
     with start_server(models, "--max-calls", "3") as server, grpc.insecure_channel(server.address) as channel:
         stub = GeneratorServiceStub(channel)
-        calls = [stub.StreamSamples(StreamSamplesRequest(query=query), timeout=60) for _ in range(3)]
+        calls = [stub.StreamSamples(StreamSamplesRequest(query=ENDLESS), timeout=60) for _ in range(3)]
         for call in calls:
             next(iter(call))
         with Client(server.address, model="digits", retry_for_s=0) as client:
@@ -156,15 +124,3 @@ def test_more_calls_than_allowed_are_told_to_come_back(models: Path, start_serve
                 call.cancel()
             wait_for_room(stub)
             assert len(client.generate(1)) == 1
-
-
-def wait_for_room(stub: GeneratorServiceStub) -> None:
-    """Until the server has noticed that callers left: all of the budget can be had again."""
-    query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=5000))
-    end_s = time.monotonic() + 60
-    while time.monotonic() < end_s:
-        calls = [stub.Generate.future(GenerateRequest(query=query), timeout=30) for _ in range(3)]
-        if all(call.exception() is None for call in calls):
-            return
-        time.sleep(0.5)  # so that streams have their turn of the replies
-    raise AssertionError(f"the server never gave the room back: {[call.exception() for call in calls]}")
