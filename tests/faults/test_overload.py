@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
 from ..servers import StartServer
+from .conftest import Size
 from .rooms import ENDLESS, wait_for_room
 
 
@@ -41,15 +42,16 @@ def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_ser
                     np.testing.assert_array_equal(outcome, client.generate(60, seed=seed).numpy())
 
 
-def test_a_crowd_that_asks_again_is_answered(models: Path, start_server: StartServer) -> None:
+def test_a_crowd_that_asks_again_is_answered(models: Path, start_server: StartServer, size: Size) -> None:
+    num_callers = size(15, 40)
     events: list[RetryEvent] = []
 
     async def crowd(address: str) -> int:
         async with AsyncClient(address, model="digits", timeout_s=60, on_retry=events.append) as client:
-            return sum(map(len, await asyncio.gather(*(client.generate(60, seed=seed) for seed in range(40)))))
+            return sum(map(len, await asyncio.gather(*(client.generate(60, seed=seed) for seed in range(num_callers)))))
 
     with start_server(models, "--max-queued-rows", "64", "--lanes", "1", "--max-batch", "1") as server:
-        assert asyncio.run(crowd(server.address)) == 2_400
+        assert asyncio.run(crowd(server.address)) == 60 * num_callers
     assert events
     assert all(event.pause_s >= (event.error.retry_after_s or 0.0) for event in events)
 
