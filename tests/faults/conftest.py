@@ -42,6 +42,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--findings", type=Path, metavar="FILE", help="write what was seen to a file, a line of JSON each")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what has a long form alone."""
+    if not config.getoption("--long", default=False):
+        left_out = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Gathers what was seen, also by the processes of pytest-xdist."""
     path = terminalreporter.config.getoption("--findings", None)

@@ -4,13 +4,11 @@ KIND is one of these:
 
     leaking    keeps every reply for ever
     failing    fails in every run of a model
-    stepping   reads a wall clock that is wrong by as many seconds as the file says
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,12 +41,7 @@ def fail(file: Path) -> None:
     CpuRunner.run = run_or_fail  # type: ignore[method-assign]
 
 
-def step(file: Path) -> None:
-    tell = time.time
-    time.time = lambda: tell() + (float(file.read_text()) if file.exists() else 0.0)
-
-
-SPOILERS: dict[str, Callable[[Path], None]] = {"leaking": leak, "failing": fail, "stepping": step}
+SPOILERS: dict[str, Callable[[Path], None]] = {"leaking": leak, "failing": fail}
 
 if __name__ == "__main__":
     SPOILERS[sys.argv[1]](Path(sys.argv[2]))

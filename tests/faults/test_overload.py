@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,13 +59,18 @@ def test_a_crowd_that_asks_again_is_answered(models: Path, start_server: StartSe
 
 def test_a_flood_ends_as_answers_and_refusals_alone(models: Path, start_server: StartServer) -> None:
     query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=1))
+    options = [("grpc.use_local_subchannel_pool", 1)]
 
     async def flood(address: str) -> list[Exception | None]:
-        async with grpc.aio.insecure_channel(address) as channel:
-            stub: GeneratorServiceAsyncStub = GeneratorServiceStub(channel)
-            calls = (stub.Generate(GenerateRequest(query=query), timeout=60) for _ in range(4_000))
+        async with AsyncExitStack() as stack:
+            channels = [
+                await stack.enter_async_context(grpc.aio.insecure_channel(address, options)) for _ in range(4)
+            ]
+            stubs: list[GeneratorServiceAsyncStub] = [GeneratorServiceStub(channel) for channel in channels]
+            calls = (stub.Generate(GenerateRequest(query=query), timeout=60) for stub in stubs * 1_000)
             outcomes = await asyncio.gather(*calls, return_exceptions=True)
-            assert (await stub.Generate(GenerateRequest(query=query), timeout=60)).batch.count == 1  # all is calm again
+            for stub in stubs:  # all is calm again
+                assert (await stub.Generate(GenerateRequest(query=query), timeout=60)).batch.count == 1
         return [outcome for outcome in outcomes if isinstance(outcome, Exception)]
 
     with start_server(models) as server:
