@@ -5,18 +5,16 @@ from __future__ import annotations
 import ast
 import asyncio
 import itertools
-import socket
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Final
 
 import grpc._common
-import numpy as np
 import pytest
 
 from ganserve.client import AsyncClient, Client
@@ -129,20 +127,16 @@ def reads_wall_clock(tree: ast.AST) -> bool:
     return not named.isdisjoint({"time.time", "time.time_ns", "datetime.now", "datetime.datetime.now"})
 
 
-@contextmanager
-def silent_server() -> Iterator[str]:
-    """Takes connections, and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-
-
 def test_a_clock_that_is_set_back_does_not_hold_a_second_question_up(
-    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+    server: ServerProcess, models: Path, start_server: StartServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """gRPC for Python waits by the wall clock, where it is asked to wait for a while."""
     steps_s = itertools.count(0.0, 3_600.0)
-    monkeypatch.setattr(grpc._common, "time", SimpleNamespace(time=lambda: time.time() - next(steps_s)))
-    with silent_server() as silent, Client([silent, server.address], model="digits", hedge_after_s=0.3) as client:
-        made = client.generate(5, seed=1, timeout_s=20).numpy()
-    with Client(server.address, model="digits") as client:
-        np.testing.assert_array_equal(made, client.generate(5, seed=1).numpy())
+    with (
+        start_server(models) as hung,
+        Client([hung.address, server.address], model="digits", hedge_after_s=0.2, timeout_s=20) as client,
+    ):
+        expected = [client.generate(5, seed=seed).numpy().tobytes() for seed in range(4)]  # by both, in turns
+        hung.process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(grpc._common, "time", SimpleNamespace(time=lambda: time.time() - next(steps_s)))
+        assert [client.generate(5, seed=seed).numpy().tobytes() for seed in range(4)] == expected
