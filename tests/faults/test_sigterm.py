@@ -87,7 +87,7 @@ def test_every_call_ends_with_its_answer_or_as_unavailable(
 
 
 def test_sigterm_lets_calls_under_way_finish(models: Path, start_server: StartServer) -> None:
-    with start_server(models, "--grace-s", "120") as server:
+    with start_server(models, "--grace-s", "120", "--drain-delay-s", "0.1") as server:
         received: list[int] = []
         started = threading.Event()
 

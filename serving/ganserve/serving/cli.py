@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from .config import ServingConfig
+from .log_stream import LogStream
 from .process import forbid_core_files, raise_file_limit
 from .server import Server
 
@@ -22,10 +23,10 @@ def serve(config: Annotated[ServingConfig | None, Parameter(name="*")] = None) -
 
     Example: ganserve serve --models models --listen 127.0.0.1:50051 --ready-file server.address
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     forbid_core_files()
     raise_file_limit()
-    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+    with LogStream(sys.stderr.fileno()) as log, asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
         runner.run(_serve(config or ServingConfig()))
 
 
