@@ -23,7 +23,7 @@ from .process import resident_mib
 
 Call = Callable[[str, MethodDescriptor, bytes], str]
 
-UNFORESEEN = {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "UNIMPLEMENTED", "DATA_LOSS", "CANCELLED", "ABORTED"}
+UNFORESEEN = {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS", "CANCELLED", "ABORTED"}
 
 
 @pytest.fixture(scope="module")
