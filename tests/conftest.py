@@ -1,9 +1,11 @@
-"""Tiny generators, made without training, that every component's tests can share."""
+"""What every component's tests can share: tiny generators, made without training, and real servers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from ganserve.v1.bundle_pb2 import Parity
 from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
 
 from .inference_stub import InferenceStub
+from .servers import GANSERVE, TIMEOUT_S, RunCommand, ServerProcess, StartServer
 from .snippets import run_document as run_whole_document
 
 MakeBundle = Callable[..., Path]
@@ -45,6 +48,33 @@ def run_document() -> RunDocument:
 def inference_stub() -> Callable[[Any], Any]:
     """Makes a stub for the Open Inference Protocol over a channel; see `tests/inference_stub.py`."""
     return InferenceStub
+
+
+@pytest.fixture(scope="session")
+def start_server() -> StartServer:
+    """Starts servers that end with the `with` statement."""
+
+    @contextmanager
+    def start(models: Path | None, *flags: str, program: Sequence[str] = GANSERVE) -> Iterator[ServerProcess]:
+        server = ServerProcess(models, *flags, program=program)
+        try:
+            server.address = server.wait_for(r"serving on (\S+)")
+            yield server
+        finally:
+            server.close()
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def run_command() -> RunCommand:
+    """Runs `ganserve` with some arguments to its end."""
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [*GANSERVE, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+    return run
 
 
 @pytest.fixture
@@ -90,11 +120,23 @@ def tiny_parity() -> Parity:
 
 @pytest.fixture(scope="session")
 def make_bundle(tiny_card: ModelCard, tiny_parity: Parity) -> MakeBundle:
-    """Writes a bundle of the tiny generator, or of one with another card; every version has weights of its own."""
+    """Writes a bundle of the tiny generator, or of one with another card; every version has weights of its own.
 
-    def make(models: Path, name: str = "tiny", version: int = 1, card: ModelCard = tiny_card) -> Path:
-        model = linear_model(card, seed=version).SerializeToString()
-        return write_bundle(model, card, Target(models=models, name=name, version=version), tiny_parity)[0]
+    `change` may alter the graph before it is written.
+    """
+
+    def make(
+        models: Path,
+        name: str = "tiny",
+        version: int = 1,
+        card: ModelCard = tiny_card,
+        change: Callable[[onnx.ModelProto], None] | None = None,
+    ) -> Path:
+        model = linear_model(card, seed=version)
+        if change is not None:
+            change(model)
+        target = Target(models=models, name=name, version=version)
+        return write_bundle(model.SerializeToString(), card, target, tiny_parity)[0]
 
     return make
 

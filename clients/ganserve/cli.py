@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows the program's name; without it, the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_missing_streams()
     # gRPC's own complaints, such as of a port in use, would double ours. It reads this when it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for stream in (sys.stdout, sys.stderr):
@@ -98,6 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _interrupted(error)
         raise
     return code
+
+
+def _open_missing_streams() -> None:
+    """Opens the standard streams that a process was started without.
+
+    Otherwise the next files or connections that it opens would take their places, and get what is meant for them.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - takes the lowest place
 
 
 def build_app(command: str = "") -> App:

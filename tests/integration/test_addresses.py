@@ -12,7 +12,7 @@ import pytest
 
 from ganserve.client import AsyncClient, Client, GanserveError
 
-from .conftest import RunCommand, ServerProcess
+from ..servers import RunCommand, ServerProcess
 
 SEED = 7
 COUNT = 8

@@ -10,7 +10,7 @@ import pytest
 
 from ganserve.cli import main
 
-from .conftest import ServerProcess
+from ..servers import ServerProcess
 
 FEW = ("--holdout", "0.5", "--per-class", "4", "--steps", "2", "--ratios", "1", "--learning-rates", "0.003")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .conftest import RunCommand, ServerProcess
+from ..servers import RunCommand, ServerProcess
 
 WAYS = ["plain requests", "Client.batches", "Client.stream", "DataLoader"]
 QUICK = ("--rounds", "2", "--seconds", "0.02", "--size", "4")

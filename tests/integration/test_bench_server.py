@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from .conftest import RunCommand, ServerProcess
+from ..servers import RunCommand, ServerProcess
 
 QUICK = ("--rounds", "2", "--seconds", "0.05")
 

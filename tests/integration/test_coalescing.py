@@ -8,7 +8,7 @@ import numpy as np
 
 from ganserve.client import Client, NotFoundError, RequestError, Samples
 
-from .conftest import ServerProcess
+from ..servers import ServerProcess
 
 
 def test_calls_that_travel_together_bring_what_they_would_bring_alone(server: ServerProcess) -> None:

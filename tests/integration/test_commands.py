@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import RunCommand, ServerProcess
+from ..servers import RunCommand, ServerProcess
 
 
 def test_export_prints_what_it_proved(runs: Path, run_command: RunCommand, tmp_path: Path) -> None:

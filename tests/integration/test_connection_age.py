@@ -15,7 +15,7 @@ import pytest
 
 from ganserve.client import AsyncClient, Client, RetryEvent, Samples
 
-from .conftest import StartServer
+from ..servers import StartServer
 
 YOUNG = ("--max-connection-age-s", "1", "--connection-grace-s", "0.2")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ServerProcess
+from ..servers import ServerProcess
 
 NUM_TIMES = {"fork": 6, "forkserver": 4, "spawn": 1}
 

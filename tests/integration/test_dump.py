@@ -16,7 +16,7 @@ import pytest
 from ganserve.client import Client, LocalGenerator
 from ganserve.dump import make_plan, read_dump, write_dump
 
-from .conftest import RunCommand, ServerProcess, StartServer
+from ..servers import RunCommand, ServerProcess, StartServer
 
 FORMATS = ("folder", "zip", "webdataset", "parquet", "npz")
 TIMEOUT_S = 120

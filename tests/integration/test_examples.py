@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from .conftest import ServerProcess
+from ..servers import ServerProcess
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TIMEOUT_S = 60

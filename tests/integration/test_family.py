@@ -15,7 +15,7 @@ from ganserve.exporter import Target, export_run
 from ganserve.training import TrainingConfig, training_from_config
 from ganserve.training.config import Architecture, LossName
 
-from .conftest import StartServer
+from ..servers import StartServer
 
 NUM_SAMPLES = 20
 

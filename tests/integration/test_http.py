@@ -13,7 +13,7 @@ from PIL import Image
 
 from ganserve.client import Client
 
-from .conftest import RunCommand, ServerProcess, StartServer
+from ..servers import RunCommand, ServerProcess, StartServer
 
 HTTP = ("--http", "127.0.0.1:0")
 

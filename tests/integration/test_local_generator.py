@@ -25,7 +25,7 @@ from ganserve.client import (
     SampleSource,
 )
 
-from .conftest import ServerProcess
+from ..servers import ServerProcess
 
 LATENTS = np.linspace(-1, 1, 5 * 16, dtype=np.float32).reshape(5, 16)
 

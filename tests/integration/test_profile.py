@@ -9,7 +9,7 @@ import pytest
 
 from ganserve.client import AsyncClient, Client
 
-from .conftest import ServerProcess
+from ..servers import ServerProcess
 
 
 @pytest.mark.parametrize("format", ["raw", "png", "jpeg", "webp"])

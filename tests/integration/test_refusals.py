@@ -27,7 +27,7 @@ from ganserve.v1.generator_pb2 import (
 )
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
-from .conftest import ServerProcess
+from ..servers import ServerProcess
 
 DIGITS = ModelSelector(name="digits")
 PLAIN = ModelSelector(name="plain")

@@ -31,7 +31,7 @@ from ganserve.client import (
 )
 from ganserve.serving.tokens import read_grants
 
-from .conftest import RunCommand, ServerProcess, StartServer
+from ..servers import RunCommand, ServerProcess, StartServer
 
 TOKENS = {
     "trainer": ("--rows-per-minute", "1000"),

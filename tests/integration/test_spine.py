@@ -18,7 +18,7 @@ from ganserve.v1.generator_pb2 import GenerateRequest, LabelPolicy, ModelSelecto
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
-from .conftest import ServerProcess
+from ..servers import ServerProcess
 
 CLASSES = [str(digit) for digit in range(10)]
 

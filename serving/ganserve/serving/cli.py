@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import App, Group, Parameter
 
 from .config import ServingConfig
+from .log_stream import LogStream
 from .process import forbid_core_files, raise_file_limit
 from .server import Server
 from .setting_sources import SettingSources
@@ -49,10 +50,10 @@ def serve(
         if print_config:
             sys.stdout.write(write_settings(_SOURCES.effective(settings)))
             return
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
         forbid_core_files()
         raise_file_limit()
-        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        with LogStream(sys.stderr.fileno()) as log, asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
             runner.run(_serve(settings))
 
 

@@ -9,7 +9,7 @@ from .config import ServingConfig
 
 MAX_REQUEST_BYTES: Final = 8 * 1024**2
 MAX_METADATA_BYTES: Final = 16 * 1024
-MAX_STREAMS: Final = 10_000
+MAX_STREAMS: Final = 2_500
 
 _FOREVER_MS: Final = 2**31 - 1
 _HANDSHAKE_MS: Final = 20_000
@@ -21,6 +21,8 @@ _FIXED: Final = (
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    # Those count too that were taken back and that gRPC is not done with: a flood of resets would take hundreds of MiB.
+    # More than --max-calls, so that whoever asks too much is refused with a reason and does not wait.
     ("grpc.max_concurrent_streams", MAX_STREAMS),
     # Whoever connects and says nothing, or never ends the handshake of TLS, is let go.
     ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -96,8 +97,9 @@ class Call(Generic[Answer]):
         end_s = time.monotonic() + wait_s
         for sent in self._under_way:
             try:
-                return self._ask.read(sent.reply.result(timeout=max(0.0, end_s - time.monotonic())))
-            except (grpc.RpcError, grpc.FutureTimeoutError, grpc.FutureCancelledError, RequestError):
+                if _ends_by(sent.reply, end_s):
+                    return self._ask.read(sent.reply.result())
+            except (grpc.RpcError, grpc.FutureCancelledError, RequestError):
                 continue
         return None
 
@@ -160,10 +162,7 @@ def wait_after(
 
 
 def _ends_by(reply: Any, end_s: float) -> bool:
-    try:
-        reply.exception(timeout=max(0.0, end_s - time.monotonic()))
-    except grpc.FutureTimeoutError:
-        return False
-    except grpc.FutureCancelledError:
-        return True
-    return True
+    """Whether a reply has come, or never will, by a monotonic time. gRPC itself would wait by the wall clock."""
+    ended = threading.Event()
+    reply.add_done_callback(lambda _: ended.set())
+    return ended.wait(max(0.0, end_s - time.monotonic()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from ganserve.client import Client, UnavailableError
 from ganserve.v1.generator_pb2 import (
     GenerateRequest,
     ListModelsRequest,
@@ -23,11 +25,11 @@ from ganserve.v1.generator_pb2 import (
 )
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
-from .conftest import StartServer
+from ..servers import StartServer
+from .conftest import Note, Size
 
 NUM_CALLERS = 32
 NUM_REFUSALS = 8
-NUM_ROUNDS = 2
 
 
 def call_until_refused(channel: grpc.Channel, caller: int, started: threading.Barrier) -> Counter[str]:
@@ -56,9 +58,11 @@ def call_until_refused(channel: grpc.Channel, caller: int, started: threading.Ba
 
 @pytest.mark.parametrize("num_channels", [1, NUM_CALLERS])
 def test_every_call_ends_with_its_answer_or_as_unavailable(
-    models: Path, start_server: StartServer, num_channels: int
+    models: Path, start_server: StartServer, num_channels: int, size: Size, note: Note
 ) -> None:
-    for _ in range(NUM_ROUNDS):
+    num_rounds = size(2, 10)
+    seen: Counter[str] = Counter()
+    for _ in range(num_rounds):
         with start_server(models) as server, ExitStack() as stack:
             started = threading.Barrier(NUM_CALLERS + 1)
             options = [("grpc.use_local_subchannel_pool", 1)]
@@ -72,11 +76,39 @@ def test_every_call_ends_with_its_answer_or_as_unavailable(
             ]
             started.wait(60)
             assert server.stop() == 0
-            statuses = sum((call.result() for call in calls), Counter())
-            assert set(statuses) == {"OK", "UNAVAILABLE"}, statuses
+            seen += sum((call.result() for call in calls), Counter())
+    note(
+        fault=f"SIGTERM, {num_rounds} times",
+        load=f"{NUM_CALLERS} callers of unary calls, streams and health on {num_channels} connections, who go on",
+        expected="each call ends with its answer or as UNAVAILABLE, exit 0",
+        seen=", ".join(f"{count:,} {status}" for status, count in seen.items()),
+    )
+    assert set(seen) == {"OK", "UNAVAILABLE"}
 
 
-def test_a_call_that_outlasts_the_grace_ends_as_unavailable(models: Path, start_server: StartServer) -> None:
+def test_sigterm_lets_calls_under_way_finish(models: Path, start_server: StartServer) -> None:
+    with start_server(models, "--grace-s", "120", "--drain-delay-s", "0.1") as server:
+        received: list[int] = []
+        started = threading.Event()
+
+        def pull() -> None:
+            with Client(server.address, model="digits") as client:
+                for samples in client.stream(100_000, seed=1):
+                    received.append(len(samples))
+                    started.set()
+
+        thread = threading.Thread(target=pull)
+        thread.start()
+        assert started.wait(30)
+        assert server.stop() == 0
+        thread.join(30)
+        assert sum(received) == 100_000
+        assert "stopped" in server.log[-1]
+        with Client(server.address, model="digits", timeout_s=5) as client, pytest.raises(UnavailableError):
+            client.generate(1)
+
+
+def test_calls_that_outlast_the_grace_end_as_unavailable(models: Path, start_server: StartServer) -> None:
     query = SampleQuery(model=ModelSelector(name="digits"), address=SampleAddress(seed=1, count=2**40))
     with start_server(models, "--grace-s", "0.1") as server, grpc.insecure_channel(server.address) as channel:
         stub: Any = GeneratorServiceStub(channel)
@@ -86,3 +118,27 @@ def test_a_call_that_outlasts_the_grace_ends_as_unavailable(models: Path, start_
         with pytest.raises(grpc.RpcError):
             list(replies)
         assert replies.code() is grpc.StatusCode.UNAVAILABLE
+        assert not [line for line in server.log if "Traceback" in line or "exception" in line.lower()]
+
+
+def test_a_second_signal_ends_calls_at_once(models: Path, start_server: StartServer, note: Note) -> None:
+    with start_server(models, "--grace-s", "1000") as server, Client(server.address, model="digits") as client:
+        next(client.stream(seed=1))
+        server.process.terminate()
+        server.wait_for("stopping")
+        began_s = time.monotonic()
+        code = server.stop()
+        note(
+            fault="a second SIGTERM",
+            load="an endless stream, `--grace-s 1000`",
+            expected="the stream is cut at once, exit 0",
+            seen=f"exit {code} after {time.monotonic() - began_s:.1f} s",
+        )
+        assert code == 0
+
+
+def test_open_health_watches_do_not_hold_a_stop_up(models: Path, start_server: StartServer) -> None:
+    with start_server(models, "--grace-s", "1000") as server, grpc.insecure_channel(server.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        next(stub.Watch(health_pb2.HealthCheckRequest()))
+        assert server.stop() == 0

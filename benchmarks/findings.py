@@ -1,0 +1,55 @@
+"""What was seen of a server under a fault: a row of the table in docs/reliability.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+_BEGIN: Final = "| fault | load | expected | seen | shown by |\n|---|---|---|---|---|\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A row of the table.
+
+    Attributes:
+        fault: what is done to the server.
+        load: beside what.
+        expected: what it promises.
+        seen: what it did.
+        shown_by: the test or command that tells.
+        is_met: whether what was seen is what is expected.
+    """
+
+    fault: str
+    load: str
+    expected: str
+    seen: str
+    shown_by: str
+    is_met: bool = True
+
+
+def write_findings(path: Path, findings: Iterable[Finding]) -> None:
+    """Writes them as lines of JSON."""
+    path.write_text("".join(f"{json.dumps(asdict(finding))}\n" for finding in findings), encoding="utf-8")
+
+
+def read_findings(path: Path) -> list[Finding]:
+    """Reads what `write_findings` wrote."""
+    return [Finding(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def replace_table(document: Path, findings: Sequence[Finding]) -> None:
+    """Puts the findings in the place of the table that a document has."""
+    head, _, rest = document.read_text(encoding="utf-8").partition(_BEGIN)
+    _, _, tail = rest.partition("\n\n")
+    document.write_text(f"{head}{_BEGIN}{''.join(map(_row, findings))}\n{tail}", encoding="utf-8")
+
+
+def _row(finding: Finding) -> str:
+    seen = finding.seen if finding.is_met else f"{finding.seen} **(not met)**"
+    cells = (finding.fault, finding.load, finding.expected, seen, f"`{finding.shown_by}`")
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
