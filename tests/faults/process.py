@@ -14,4 +14,4 @@ def resident_mib(pid: int) -> float:
 
 def num_open_files(pid: int) -> int:
     """Files, sockets and pipes that a process has open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())

@@ -22,8 +22,8 @@ from ganserve.client import Client
 from ganserve.serving.open_inference import inference_pb2
 from ganserve.serving.open_inference.inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest
 
+from ..faults.methods import mutate
 from ..servers import ServerProcess, StartServer
-from .test_undecodable import mutate
 
 NUM_MUTANTS = 400
 MakeStub = Callable[[Any], Any]

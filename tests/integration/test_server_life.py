@@ -15,7 +15,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from ganserve.client import Client, UnavailableError
+from ganserve.client import Client
 
 from ..servers import RunCommand, ServerProcess, StartServer
 
