@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import App, Group, Parameter
 
@@ -17,6 +17,7 @@ from .server import Server
 from .setting_sources import SettingSources
 from .settings_file import write_settings
 
+_STDERR: Final = 2
 _SOURCES = SettingSources()
 _WHERE_FROM = Parameter(group=Group("Where settings come from", sort_key=-1))
 
@@ -52,7 +53,7 @@ def serve(
             return
         forbid_core_files()
         raise_file_limit()
-        with LogStream(sys.stderr.fileno()) as log, asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        with LogStream(_STDERR) as log, asyncio.Runner(loop_factory=_new_event_loop) as runner:
             logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
             runner.run(_serve(settings))
 

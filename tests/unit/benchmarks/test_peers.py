@@ -44,7 +44,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def contest(models: Path, tmp_path: Path) -> Contest:
     loads = (CallersLoad(4, 1), CallersLoad(1, 2))
-    return Contest(models=models, build=tmp_path, peers=["threads"], num_rounds=2, turn_s=0.1, loads=loads)
+    return Contest(models=models, build=tmp_path, peers=["threads"], num_rounds=2, turn_s=0.3, loads=loads)
 
 
 def load_of(port: int, form: str, image_bytes: int = 64) -> Load:
