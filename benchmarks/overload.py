@@ -1,6 +1,6 @@
 """What a server does on its worst days: a table of load, fault, expected, seen.
 
-    python benchmarks/faults.py
+    python benchmarks/overload.py
 
 Load and server share the machine. Requests arrive as a Poisson process whose rate does not depend on the answers (an
 open loop), each with a deadline; what is answered within it counts. Rates are told as shares of the peak, which is what

@@ -1,7 +1,7 @@
 """Writes docs/benchmarks.md: what the benchmarks of the server print, and the machine that they ran on.
 
     python benchmarks/report.py
-    python benchmarks/report.py --parts faults,startup     # measures these again, and keeps the others as they were
+    python benchmarks/report.py --parts overload,startup     # measures these again, and keeps the others as they were
 
 Takes an hour for all parts. What a part printed is kept in docs/benchmarks/, as are the plots.
 """
@@ -69,7 +69,9 @@ PARTS = {
         ((64, 64, 3), 24),
         plot=True,
     ),
-    "faults": Part("On its worst days", "See [serving.md](serving.md#its-worst-days).", "python benchmarks/faults.py"),
+    "overload": Part(
+        "On its worst days", "See [serving.md](serving.md#its-worst-days).", "python benchmarks/overload.py"
+    ),
     "startup": Part(
         "Start and memory", "Servers of a model of 0.7 MB and of one of 13 MB.", "python benchmarks/startup.py"
     ),
