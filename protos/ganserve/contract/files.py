@@ -25,19 +25,22 @@ _TOKEN_BYTES = 4
 def new_file(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path`, in place of what was there, when the body ends well.
 
-    The data is on disk before the name changes.
+    The data is on disk before the name changes. A link goes on leading to the file.
 
     Raises:
-        ArtifactError: it cannot be written.
+        ArtifactError: it cannot be written, or is a device, a pipe or a socket.
     """
-    partial = _partial(path)
+    target = path.resolve()
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise ArtifactError(f"{path} is there and no file that could be replaced; give another name")
+    partial = _partial(target)
     try:
         with _write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             yield partial
             sync(partial)
-            partial.replace(path)
-            sync(path.parent)
+            partial.replace(target)
+            sync(target.parent)
     finally:
         with suppress(OSError):
             partial.unlink()

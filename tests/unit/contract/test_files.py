@@ -124,3 +124,16 @@ def test_a_link_to_a_folder_keeps_leading_to_what_replaced_it(tmp_path: Path) ->
         fill(partial, "new")
     assert content(tmp_path / "link") == content(tmp_path / "real") == "new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "real"]
+
+
+def test_a_file_behind_a_link_is_replaced_and_a_pipe_is_not(tmp_path: Path) -> None:
+    file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(file)
+    with new_file(link) as new:
+        new.write_text("new")
+    assert link.is_symlink()
+    assert file.read_text() == "new"
+    os.mkfifo(pipe)
+    with pytest.raises(ArtifactError, match="pipe is there and no file that could be replaced"), new_file(pipe):
+        pass
+    assert pipe.is_fifo()
