@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from .scheduler import Priority
@@ -20,10 +20,12 @@ class Budget:
     Attributes:
         limit: most that may be taken.
         bulk_limit: most that may be taken once something bulk or a stream is added.
+        make_room: has those give back what they hold who hold it in vain, for somebody who has waited for long.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, make_room: Callable[[], None] = lambda: None) -> None:
         self.limit = limit
+        self.make_room = make_room
         self.bulk_limit = limit // 2
         self._taken = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()

@@ -76,6 +76,7 @@ class Answers:
         max_reply_bytes: int,
         check_model: Callable[[Model], None],
         metrics: Metrics | None = None,
+        make_room: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
@@ -84,11 +85,12 @@ class Answers:
             max_reply_bytes: most bytes of replies under way at once.
             check_model: raises a RequestError where a model cannot run.
             metrics: what is counted.
+            make_room: has those streams end whose readers take nothing, where another has no room for its next part.
         """
         self.state = ModelState.MODEL_STATE_LOADING
         self._repository = repository
         self._workers = workers
-        self._budget = Budget(max_reply_bytes)
+        self._budget = Budget(max_reply_bytes, make_room=make_room)
         self._check_model = check_model
         self._metrics = metrics or Metrics()
         self._refused_bytes = self._metrics.refusals.child("reply_bytes")

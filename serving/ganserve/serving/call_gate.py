@@ -29,6 +29,7 @@ from .counted_call import current_call
 from .grpc_calls import Context, counted, counted_decoder, counted_encoder
 from .metrics import Metrics
 from .scopes import scopes_of
+from .slow_readers import SlowReaders
 from .status import as_request_error, status_code, status_details, status_text
 from .throttled_log import ThrottledLog
 
@@ -48,6 +49,9 @@ class CallGate(grpc.aio.ServerInterceptor):
     calls that are done wait too, until every client has been told that the server goes away. A client that asks again
     only once it was answered has nothing on its way then. When the gate is closed, those that are done are answered,
     and those that arrived are told to ask another server; so are those that might go on asking in the same call.
+
+    Attributes:
+        slow_readers: of streams, which can be had to make room.
     """
 
     def __init__(
@@ -70,7 +74,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         """
         self._prefixes = tuple(f"/{service}/" for service in services)
         self._max_calls = max_calls
-        self._stall_s = stall_s
+        self.slow_readers = SlowReaders(stall_s)
         self._access = access
         self._metrics = metrics or Metrics()
         self._metrics.calls_in_progress.show(lambda: self.num_calls, "grpc")
@@ -89,7 +93,6 @@ class CallGate(grpc.aio.ServerInterceptor):
         self._undecodable = ThrottledLog(_log)
         self._denied = ThrottledLog(_log)
         self._too_many = ThrottledLog(_log)
-        self._stalled = ThrottledLog(_log)
 
     @property
     def num_calls(self) -> int:
@@ -284,17 +287,14 @@ class CallGate(grpc.aio.ServerInterceptor):
 
     async def _write(self, reply: Any, context: Context) -> None:
         try:
-            async with asyncio.timeout(self._stall_s):
+            async with self.slow_readers.bounded():
                 await context.write(reply)
         except grpc.aio.InternalError as error:
             raise UnavailableError("the connection was lost; ask again for what has not come") from error
-        except TimeoutError as error:
+        except UnavailableError:
             # The status waits behind the reply until it is read, or its reader leaves; nobody else waits for either.
             self._await_no_longer(context)
-            self._stalled.warning(f"a stream was ended whose reader took nothing for {self._stall_s:g} s")
-            raise UnavailableError(
-                f"nothing of the stream was taken for {self._stall_s:g} s, so it ends; ask again for what has not come"
-            ) from error
+            raise
 
 
 def _stopping() -> UnavailableError:

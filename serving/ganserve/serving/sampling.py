@@ -18,6 +18,7 @@ from ganserve.runtime.sources import Source
 from .admission import Budget
 from .repository import Model
 from .scheduler import Caller
+from .slow_readers import PATIENCE_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +44,22 @@ async def make_parts(
 
     Enough is started ahead of what is taken to keep every lane busy, and no more. Once the stream has begun, a full
     queue, a full reply budget or a quota makes it wait instead of failing it. A part holds its bytes of the reply
-    budget until the next one is asked for.
+    budget until the next one is asked for; where the next one finds no room, those make some who hold it in vain.
     """
     part_size = caller.quota.part_size(part_size) if caller.quota else part_size
     model.batcher.check_stream(min(part_size, source.count), caller)
     starts = iter(range(0, source.count, part_size))
     under_way: deque[asyncio.Task[Made]] = deque()
     taken: set[int] = set()
+    waiting: set[int] = set()  # for room
 
     async def make(start: int) -> Made:
         count = min(part_size, source.count - start)
         if caller.quota:
             await caller.quota.spend_in_turn(count)
+        waiting.add(start)
         await reply_budget.take_in_turn(model.limits.reply_bytes(count))
+        waiting.remove(start)
         taken.add(start)
         rows = await model.batcher.run_in_turn(source, start, count, caller)
         return Made(start=start, rows=rows)
@@ -67,10 +71,17 @@ async def make_parts(
     def begin(num_parts: int) -> None:
         under_way.extend(asyncio.create_task(make(start)) for start in itertools.islice(starts, num_parts))
 
+    async def made_next(part: asyncio.Task[Made], start: int) -> Made:
+        while not part.done():
+            await asyncio.wait((part,), timeout=PATIENCE_S)
+            if start in waiting:
+                reply_budget.make_room()
+        return await part
+
     try:
         begin(model.limits.parts_ahead(part_size))
-        while under_way:
-            made = await under_way[0]
+        for start in range(0, source.count, part_size):
+            made = await made_next(under_way[0], start)
             yield made
             under_way.popleft()
             give_back(made.start)

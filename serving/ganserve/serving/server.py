@@ -72,6 +72,7 @@ class Server:
             max_reply_bytes=config.max_reply_mib * 1024**2,
             check_model=self._watch.check,
             metrics=self._metrics,
+            make_room=self._gate.slow_readers.make_room,
         )
         services = (GeneratorService(self._answers), OpenInferenceService(self._answers))
         self._endpoint = Endpoint(
