@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from rich.console import Console
+from rich.table import Table
+
 _BEGIN: Final = "| fault | load | expected | seen | shown by |\n|---|---|---|---|---|\n"
 
 
@@ -40,6 +43,14 @@ def write_findings(path: Path, findings: Iterable[Finding]) -> None:
 def read_findings(path: Path) -> list[Finding]:
     """Reads what `write_findings` wrote."""
     return [Finding(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def print_table(findings: Iterable[Finding]) -> None:
+    """Prints them, with a mark where what was seen is not what is expected."""
+    table = Table("fault", "load", "expected", "seen", "", title="faults")
+    for finding in findings:
+        table.add_row(finding.fault, finding.load, finding.expected, finding.seen, "" if finding.is_met else "✗")
+    Console().print(table)
 
 
 def replace_table(document: Path, findings: Sequence[Finding]) -> None:

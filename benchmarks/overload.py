@@ -1,4 +1,4 @@
-"""What a server does on its worst days: a table of load, fault, expected, seen.
+"""What a server does when more is asked of it than it can do: a table of fault, load, expected, seen.
 
     python benchmarks/overload.py
 
@@ -15,17 +15,15 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 import grpc
-from rich.console import Console
-from rich.table import Table
 
 from command import run
+from findings import Finding, print_table
 from ganserve.client.benchmark.load import STREAM_SAMPLES, Outcomes, RequestKind, Requests, percentile_ms
 from ganserve.client.benchmark.load import closed_loop as any_closed_loop
 from ganserve.client.benchmark.load import open_loop as any_open_loop
@@ -36,19 +34,9 @@ DEADLINE_S = 1.0
 OVERLOAD = 3.0
 TINY, MEDIUM, LARGE = "tiny", "medium", "large"
 
+finding = partial(Finding, shown_by="python benchmarks/overload.py")
 closed_loop = partial(any_closed_loop, timeout_s=DEADLINE_S)
 open_loop = partial(any_open_loop, deadline_s=DEADLINE_S)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A line of the table."""
-
-    load: str
-    fault: str
-    expected: str
-    seen: str
-    is_met: bool
 
 
 def requests(model: str, num_samples: int) -> RequestKind:
@@ -73,26 +61,34 @@ async def overloaded(channel: grpc.aio.Channel, kind: RequestKind, least: float,
     name = f"{kind.num_samples} × {kind.model.name} a request, {peak:,.0f} requests/s at peak"
     goodput = over.calls_per_s / peak
     findings = [
-        Finding(
-            name,
-            f"{OVERLOAD:g} times as many, deadline {DEADLINE_S:g} s",
-            f"goodput ≥ {least:.2f} of peak, no CANCELLED",
-            f"{goodput:.2f}: {over.told()}",
-            goodput >= least and not over.codes["CANCELLED"],
+        finding(
+            fault=f"{OVERLOAD:g} times the peak, deadline {DEADLINE_S:g} s",
+            load=name,
+            expected=f"goodput ≥ {least:.2f} of peak, no CANCELLED",
+            seen=f"{goodput:.2f}: {over.told()}",
+            is_met=goodput >= least and not over.codes["CANCELLED"],
         )
     ]
     if (p99_ms := percentile_ms(over.refused_s, 99)) is not None:
         findings.append(
-            Finding(
-                "",
-                "refusals",
-                "p99 ≤ 20 ms, all with RetryInfo",
-                f"p99 {p99_ms:.1f} ms, {over.num_without_advice:,} without",
-                p99_ms <= 20 and not over.num_without_advice,
+            finding(
+                fault="refusals meanwhile",
+                load=name,
+                expected="p99 ≤ 20 ms, all with RetryInfo",
+                seen=f"p99 {p99_ms:.1f} ms, {over.num_without_advice:,} without",
+                is_met=p99_ms <= 20 and not over.num_without_advice,
             )
         )
     back_s = seconds_until_normal(after, calm)
-    findings.append(Finding("", "then half of the peak", "normal latency in ≤ 2 s", f"{back_s:.1f} s", back_s <= 2))
+    findings.append(
+        finding(
+            fault="then half of the peak",
+            load=name,
+            expected="normal latency in ≤ 2 s",
+            seen=f"{back_s:.1f} s",
+            is_met=back_s <= 2,
+        )
+    )
     return findings
 
 
@@ -119,12 +115,12 @@ async def beside_streams(address: str, turn_s: float) -> list[Finding]:
             with streaming(address, number, greedy=greedy):
                 beside_ms = await median_ms(channel, requests(LARGE, 1), turn_s)
             findings.append(
-                Finding(
-                    f"1 × {LARGE} at a time, {alone_ms:.1f} ms alone",
-                    fault,
-                    f"at most a running batch more, {batch_ms:.0f} ms",
-                    f"{beside_ms - alone_ms:+.1f} ms",
-                    beside_ms - alone_ms <= batch_ms,
+                finding(
+                    fault=fault,
+                    load=f"1 × {LARGE} at a time, {alone_ms:.1f} ms alone",
+                    expected=f"at most a running batch more, {batch_ms:.0f} ms",
+                    seen=f"{beside_ms - alone_ms:+.1f} ms",
+                    is_met=beside_ms - alone_ms <= batch_ms,
                 )
             )
     return findings
@@ -180,12 +176,12 @@ async def left_behind(address: str) -> list[Finding]:
             waits_ms.append(await median_ms(channel, single, 0))
     seen_ms = statistics.median(waits_ms)
     return [
-        Finding(
-            f"32 callers of 32 × {LARGE}, {32 * each_ms:,.0f} ms of work",
-            "all leave after 200 ms",
-            f"none of what waits is made: the next sample comes in ≤ {each_ms:.0f} ms",
-            f"{seen_ms:.1f} ms",
-            seen_ms <= each_ms,
+        finding(
+            fault="all callers leave after 200 ms",
+            load=f"32 callers of 32 × {LARGE}, {32 * each_ms:,.0f} ms of work",
+            expected=f"none of what waits is made: the next sample comes in ≤ {each_ms:.0f} ms",
+            seen=f"{seen_ms:.1f} ms",
+            is_met=seen_ms <= each_ms,
         )
     ]
 
@@ -205,12 +201,12 @@ async def two_models(address: str, turn_s: float) -> list[Finding]:
         both = await asyncio.gather(*map(keep_busy, kinds.values()))
     shares = {name: outcomes.calls_per_s / alone[name] for name, outcomes in zip(kinds, both, strict=True)}
     return [
-        Finding(
-            "4 callers of each model",
-            "two models at once",
-            "each ≥ 0.45 of its rate alone",
-            ", ".join(f"{name} {share:.2f}" for name, share in shares.items()),
-            min(shares.values()) >= 0.45,
+        finding(
+            fault="two models at once",
+            load="4 callers of each model",
+            expected="each ≥ 0.45 of its rate alone",
+            seen=", ".join(f"{name} {share:.2f}" for name, share in shares.items()),
+            is_met=min(shares.values()) >= 0.45,
         )
     ]
 
@@ -226,22 +222,23 @@ async def measure(address: str, turn_s: float) -> list[Finding]:
     return findings
 
 
-def main(*, seconds: float = 5.0) -> None:
-    """Make a server's day bad, and print what it does.
-
-    Args:
-        seconds: Length of each phase.
-    """
+def overload(seconds: float) -> list[Finding]:
+    """What a server of untrained models does, in phases of so many seconds."""
     with tempfile.TemporaryDirectory() as models:
         export_untrained(Path(models), TINY, (32, 32, 1), width=8)
         export_untrained(Path(models), MEDIUM, (32, 32, 3), width=32)
         export_untrained(Path(models), LARGE, (64, 64, 3), width=24)
         with serving(Path(models)) as server:
-            findings = asyncio.run(measure(server.address, seconds))
-    table = Table("load", "fault", "expected", "seen", "", title="faults")
-    for finding in findings:
-        table.add_row(finding.load, finding.fault, finding.expected, finding.seen, "" if finding.is_met else "✗")
-    Console().print(table)
+            return asyncio.run(measure(server.address, seconds))
+
+
+def main(*, seconds: float = 5.0) -> None:
+    """Ask too much of a server, and print what it does.
+
+    Args:
+        seconds: Length of each phase.
+    """
+    print_table(overload(seconds))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ PARTS = {
         plot=True,
     ),
     "overload": Part(
-        "On its worst days", "See [serving.md](serving.md#its-worst-days).", "python benchmarks/overload.py"
+        "When too much is asked of it", "See [reliability.md](reliability.md).", "python benchmarks/overload.py"
     ),
     "startup": Part(
         "Start and memory", "Servers of a model of 0.7 MB and of one of 13 MB.", "python benchmarks/startup.py"

@@ -1,0 +1,54 @@
+"""What a server does on its worst days: a table of fault, load, expected, seen.
+
+    python benchmarks/faults.py
+    python benchmarks/faults.py --write      # puts it into docs/reliability.md
+
+Overload is measured by `overload.py`; all else is done to servers by the tests of `tests/faults`, here in their long
+form. The clock steps need Debian's `faketime`. Takes a quarter of an hour; server and load share the machine.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from command import run
+from findings import Finding, print_table, read_findings, replace_table
+from ganserve.contract.errors import GanserveError
+from overload import overload
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "reliability.md"
+
+
+def main(*, seconds: float = 5.0, write: bool = False) -> None:
+    """Make a server's day bad, and print what it does.
+
+    Args:
+        seconds: Length of each phase of overload.
+        write: Put the table into docs/reliability.md.
+    """
+    findings = overload(seconds) + tested()
+    print_table(findings)
+    if write:
+        replace_table(DOCUMENT, findings)
+    if unmet := sum(not finding.is_met for finding in findings):
+        raise GanserveError(f"{unmet} of {len(findings)} findings are not what is expected")
+
+
+def tested() -> list[Finding]:
+    """What the tests have seen. Raises GanserveError where one failed before it saw anything."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "findings"
+        command = [sys.executable, "-m", "pytest", "-q", "tests/faults", "--long", "--findings", str(path)]
+        done = subprocess.run([*command, "--timeout", "1800"], cwd=ROOT, check=False)
+        findings = read_findings(path) if path.exists() else []
+    if done.returncode and all(finding.is_met for finding in findings):
+        raise GanserveError(f"`{' '.join(command)}` failed with exit code {done.returncode}")
+    return findings
+
+
+if __name__ == "__main__":
+    run(main)
