@@ -117,19 +117,20 @@ async def call_through_kills(
                 assert made == expected[seed]
                 num_calls += 1
 
+        async def be_answered() -> None:
+            target = num_calls + 50
+            while num_calls < target:  # noqa: ASYNC110 - every caller would have to tell
+                await asyncio.sleep(0.01)
+
         async with asyncio.TaskGroup() as callers:
             for seed in range(16):
                 callers.create_task(call(seed))
             for _ in range(num_kills):
-                target = num_calls + 50
-                while num_calls < target:  # noqa: ASYNC110 - the callers count on
-                    await asyncio.sleep(0.01)
+                await be_answered()
                 server.process.kill()
                 again = start_server(models, "--listen", server.address)
                 server = await asyncio.to_thread(servers.enter_context, again)
-            target = num_calls + 50
-            while num_calls < target:  # noqa: ASYNC110 - the callers count on
-                await asyncio.sleep(0.01)
+            await be_answered()
             over.set()
     return num_calls
 

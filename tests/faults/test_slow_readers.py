@@ -44,7 +44,7 @@ def test_readers_that_never_read_hold_bounded_memory_and_nobody_else_up(
         fault=f"{num_streams:,} readers that never read",
         load="endless streams of 48 KiB an image, `--max-reply-mib 64`, beside a caller of calls and of a stream",
         expected="memory grows by the 64 MiB and 2 MiB for each stream at most, the caller gets all",
-        seen=f"{grown_mib:+.0f} MiB; {num_calls:,} calls answered with the same bytes, {num_streamed:,} of 5,000 streamed",
+        seen=f"{grown_mib:+.0f} MiB; {num_calls:,} calls answered, {num_streamed:,} of 5,000 images streamed",
     )
     assert answers == {expected}
     assert num_streamed == 5_000

@@ -71,17 +71,10 @@ async def make_parts(
     def begin(num_parts: int) -> None:
         under_way.extend(asyncio.create_task(make(start)) for start in itertools.islice(starts, num_parts))
 
-    async def made_next(part: asyncio.Task[Made], start: int) -> Made:
-        while not part.done():
-            await asyncio.wait((part,), timeout=PATIENCE_S)
-            if start in waiting:
-                reply_budget.make_room()
-        return await part
-
     try:
         begin(model.limits.parts_ahead(part_size))
         for start in range(0, source.count, part_size):
-            made = await made_next(under_way[0], start)
+            made = await _with_room(under_way[0], waiting, start, reply_budget)
             yield made
             under_way.popleft()
             give_back(made.start)
@@ -93,3 +86,12 @@ async def make_parts(
         for start in tuple(taken):
             give_back(start)
         await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _with_room(part: asyncio.Task[Made], waiting: set[int], start: int, reply_budget: Budget) -> Made:
+    """What the next part of a stream comes to. Where it still waits for room, those make some who hold it in vain."""
+    while not part.done():
+        await asyncio.wait((part,), timeout=PATIENCE_S)
+        if start in waiting:
+            reply_budget.make_room()
+    return await part
