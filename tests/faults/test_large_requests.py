@@ -38,7 +38,7 @@ def large_request(num_bytes: int) -> bytes:
 
 
 def test_a_request_of_8_mib_and_a_byte_is_refused(server: ServerProcess, size: Size, note: Note) -> None:
-    num_calls = size(16, 256)
+    num_calls = size(8, 100)
     data = large_request(8 * MIB + 1)
     codes: Counter[str] = Counter()
     channel: Any

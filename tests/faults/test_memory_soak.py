@@ -62,7 +62,7 @@ async def be_refused(client: AsyncClient, seed: int) -> None:
 
 
 def test_memory_does_not_grow(models: Path, start_server: StartServer, size: Size, note: Note) -> None:
-    num_rounds = size(15, 1_000)
+    num_rounds = size(15, 500)
     with start_server(models) as server:
         before_mib, after_mib = soak(server, num_rounds)
         with Client(server.address, model="photos") as client:
