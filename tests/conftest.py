@@ -25,9 +25,17 @@ from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
 from .inference_stub import InferenceStub
 from .servers import GANSERVE, TIMEOUT_S, RunCommand, ServerProcess, StartServer
 from .snippets import run_document as run_whole_document
+from .torchlib import table_kept
 
 MakeBundle = Callable[..., Path]
 RunDocument = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _table_of_operators() -> Iterator[None]:
+    """Spares exports what they need not do twice."""
+    with table_kept():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
