@@ -4,7 +4,7 @@
     python benchmarks/faults.py --write      # puts it into docs/reliability.md
 
 Overload is measured by `overload.py`; all else is done to servers by the tests of `tests/faults`, here in their long
-form. The clock steps need Debian's `faketime`. Takes a quarter of an hour; server and load share the machine.
+form. The clock steps need Debian's `faketime`. Takes about half an hour; server and load share the machine.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from command import run
-from findings import Finding, print_table, read_findings, replace_table
+from findings import Finding, print_findings, raise_unmet, read_findings, replace_table
 from ganserve.contract.errors import GanserveError
 from overload import overload
 
@@ -30,24 +32,22 @@ def main(*, seconds: float = 5.0, write: bool = False) -> None:
         seconds: Length of each phase of overload.
         write: Put the table into docs/reliability.md.
     """
-    findings = overload(seconds) + tested()
-    print_table(findings)
+    findings = print_findings(chain(overload(seconds), tested()))
     if write:
         replace_table(DOCUMENT, findings)
-    if unmet := sum(not finding.is_met for finding in findings):
-        raise GanserveError(f"{unmet} of {len(findings)} findings are not what is expected")
+    raise_unmet(findings)
 
 
-def tested() -> list[Finding]:
+def tested() -> Iterator[Finding]:
     """What the tests have seen. Raises GanserveError where one failed before it saw anything."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "findings"
         command = [sys.executable, "-m", "pytest", "-q", "tests/faults", "--long", "--findings", str(path)]
         done = subprocess.run([*command, "--timeout", "1800"], cwd=ROOT, check=False)
         findings = read_findings(path) if path.exists() else []
+    yield from findings
     if done.returncode and all(finding.is_met for finding in findings):
         raise GanserveError(f"`{' '.join(command)}` failed with exit code {done.returncode}")
-    return findings
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
+
+from ganserve.contract.errors import GanserveError
 
 _BEGIN: Final = "| fault | load | expected | seen | shown by |\n|---|---|---|---|---|\n"
 
@@ -45,12 +48,25 @@ def read_findings(path: Path) -> list[Finding]:
     return [Finding(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def print_table(findings: Iterable[Finding]) -> None:
-    """Prints them, with a mark where what was seen is not what is expected."""
-    table = Table("fault", "load", "expected", "seen", "", title="faults")
+def print_findings(findings: Iterable[Finding]) -> list[Finding]:
+    """Prints each as it comes, with a mark where what was seen is not what is expected, and gives all of them."""
+    console = Console(highlight=False)
+    printed = []
     for finding in findings:
-        table.add_row(finding.fault, finding.load, finding.expected, finding.seen, "" if finding.is_met else "✗")
-    Console().print(table)
+        mark = "[green]✓[/]" if finding.is_met else "[red]✗[/]"
+        rows = Table.grid(Column(width=10), Column(overflow="fold"), padding=(0, 1), pad_edge=False)
+        for name in ("load", "expected", "seen", "shown_by"):
+            rows.add_row(f"  {name.replace('_', ' ')}", Text(getattr(finding, name)))
+        console.print(mark, Text(finding.fault, style="bold"))
+        console.print(rows)
+        printed.append(finding)
+    return printed
+
+
+def raise_unmet(findings: Sequence[Finding]) -> None:
+    """Raises GanserveError where what was seen is not what is expected."""
+    if unmet := sum(not finding.is_met for finding in findings):
+        raise GanserveError(f"{unmet} of {len(findings)} findings are not what is expected; they are marked with ✗")
 
 
 def replace_table(document: Path, findings: Sequence[Finding]) -> None:

@@ -13,20 +13,21 @@ import asyncio
 import multiprocessing
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing.synchronize import Event
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import grpc
 
 from command import run
-from findings import Finding, print_table
+from findings import Finding, print_findings, raise_unmet
 from ganserve.client.benchmark.load import STREAM_SAMPLES, Outcomes, RequestKind, Requests, percentile_ms
 from ganserve.client.benchmark.load import closed_loop as any_closed_loop
 from ganserve.client.benchmark.load import open_loop as any_open_loop
+from ganserve.contract.errors import GanserveError
 from ganserve.v1.generator_pb2 import ModelSelector
 from servers import export_untrained, serving
 
@@ -47,17 +48,20 @@ async def find_peak(channel: grpc.aio.Channel, kind: RequestKind, turn_s: float)
     """Requests a second that the server reaches at best."""
     closed = [await closed_loop(channel, kind, num_callers=callers, turn_s=turn_s) for callers in (8, 64)]
     peak = max(outcomes.calls_per_s for outcomes in closed)
+    if not peak:
+        raise GanserveError("no request of those who measure the peak was answered")
     opened = [await open_loop(channel, kind, calls_per_s=share * peak, turn_s=turn_s) for share in (1.0, 1.2)]
     return max(peak, *(outcomes.calls_per_s for outcomes in opened))
 
 
-async def overloaded(channel: grpc.aio.Channel, kind: RequestKind, least: float, turn_s: float) -> list[Finding]:
+async def overloaded(address: str, turn_s: float, *, kind: RequestKind, least: float) -> list[Finding]:
     """Three times what the server can do, and then half of it."""
-    await closed_loop(channel, kind, num_callers=8, turn_s=1.0)
-    peak = await find_peak(channel, kind, turn_s)
-    over, after, calm = [
-        await open_loop(channel, kind, calls_per_s=share * peak, turn_s=turn_s) for share in (OVERLOAD, 0.5, 0.5)
-    ]
+    async with grpc.aio.insecure_channel(address) as channel:
+        await closed_loop(channel, kind, num_callers=8, turn_s=1.0)
+        peak = await find_peak(channel, kind, turn_s)
+        over, after, calm = [
+            await open_loop(channel, kind, calls_per_s=share * peak, turn_s=turn_s) for share in (OVERLOAD, 0.5, 0.5)
+        ]
     name = f"{kind.num_samples} × {kind.model.name} a request, {peak:,.0f} requests/s at peak"
     goodput = over.calls_per_s / peak
     findings = [
@@ -94,7 +98,7 @@ async def overloaded(channel: grpc.aio.Channel, kind: RequestKind, least: float,
 
 def seconds_until_normal(after: Outcomes, calm: Outcomes, window_s: float = 0.25) -> float:
     """Until the median latency of a window is at most twice what it is when all is calm."""
-    normal_s = statistics.median(wait_s for _, wait_s in calm.answered)
+    normal_s = median_s(calm)
     windows: dict[int, list[float]] = {}
     for due_s, wait_s in after.answered:
         windows.setdefault(int(due_s / window_s), []).append(wait_s)
@@ -130,28 +134,39 @@ async def beside_streams(address: str, turn_s: float) -> list[Finding]:
 def streaming(address: str, number: int, *, greedy: bool) -> Iterator[None]:
     """Endless streams by a process of its own, which reads the first reply of each, and all where they are greedy."""
     processes = multiprocessing.get_context("spawn")
-    begun = processes.Event()
-    puller = processes.Process(target=pull, args=(address, number, greedy, begun), daemon=True)
+    here, there = processes.Pipe(duplex=False)
+    puller = processes.Process(target=pull, args=(address, number, greedy, there), daemon=True)
     puller.start()
     try:
-        begun.wait(60)
+        raise_refusal(here, wait_s=60)
         yield
+        raise_refusal(here)
     finally:
         puller.kill()
         puller.join()
 
 
-def pull(address: str, number: int, greedy: bool, begun: Event) -> None:
-    asyncio.run(read_all(address, number, greedy, begun))
+def raise_refusal(news: Connection, *, wait_s: float = 0.0) -> None:
+    """Raises GanserveError where the process that pulls has told why a stream of its ended."""
+    if news.poll(wait_s) and (refusal := news.recv()):
+        raise GanserveError(f"a stream ended: {refusal}")
 
 
-async def read_all(address: str, number: int, greedy: bool, begun: Event) -> None:
+def pull(address: str, number: int, greedy: bool, news: Connection) -> None:
+    try:
+        asyncio.run(read_all(address, number, greedy, news))
+    except grpc.aio.AioRpcError as error:
+        news.send(f"{error.code().name}: {error.details()}")
+
+
+async def read_all(address: str, number: int, greedy: bool, news: Connection) -> None:
+    """Tells an empty string once the first has begun."""
     endless = Requests(requests(LARGE, 1)).take_stream(2**40)
     async with grpc.aio.insecure_channel(address) as channel:
         begin: Any = channel.unary_stream(STREAM_SAMPLES)
         streams = [begin(endless) for _ in range(number)]
         await streams[0].read()
-        begun.set()
+        news.send("")
         await asyncio.gather(*(read(stream, greedy=greedy) for stream in streams))
 
 
@@ -162,7 +177,7 @@ async def read(stream: Any, *, greedy: bool) -> None:
     await asyncio.Event().wait()
 
 
-async def left_behind(address: str) -> list[Finding]:
+async def left_behind(address: str, _: float) -> list[Finding]:
     """Callers who leave before they are answered: what they asked for must not hold up the next one."""
     single, many = requests(LARGE, 1), requests(LARGE, 32)
     waits_ms = []
@@ -188,8 +203,14 @@ async def left_behind(address: str) -> list[Finding]:
 
 async def median_ms(channel: grpc.aio.Channel, kind: RequestKind, turn_s: float) -> float:
     """Median milliseconds of a request, one at a time."""
-    outcomes = await closed_loop(channel, kind, num_callers=1, turn_s=turn_s)
-    return statistics.median(wait_s for _, wait_s in outcomes.answered) * 1e3
+    return median_s(await closed_loop(channel, kind, num_callers=1, turn_s=turn_s)) * 1e3
+
+
+def median_s(outcomes: Outcomes) -> float:
+    """Median seconds until the answer. Raises GanserveError where there was none."""
+    if not outcomes.answered:
+        raise GanserveError(f"no request was answered: {outcomes.told() or 'none was sent'}")
+    return statistics.median(wait_s for _, wait_s in outcomes.answered)
 
 
 async def two_models(address: str, turn_s: float) -> list[Finding]:
@@ -198,6 +219,8 @@ async def two_models(address: str, turn_s: float) -> list[Finding]:
     async with grpc.aio.insecure_channel(address) as channel:
         keep_busy = partial(closed_loop, channel, num_callers=4, turn_s=turn_s)
         alone = {name: (await keep_busy(kind)).calls_per_s for name, kind in kinds.items()}
+        if not all(alone.values()):
+            raise GanserveError("a model alone answered none of its 4 callers")
         both = await asyncio.gather(*map(keep_busy, kinds.values()))
     shares = {name: outcomes.calls_per_s / alone[name] for name, outcomes in zip(kinds, both, strict=True)}
     return [
@@ -211,25 +234,33 @@ async def two_models(address: str, turn_s: float) -> list[Finding]:
     ]
 
 
-async def measure(address: str, turn_s: float) -> list[Finding]:
-    findings: list[Finding] = []
-    async with grpc.aio.insecure_channel(address) as channel:
-        findings += await overloaded(channel, requests(LARGE, 8), 0.90, turn_s)
-        findings += await overloaded(channel, requests(TINY, 1), 0.60, turn_s)
-    findings += await beside_streams(address, turn_s)
-    findings += await left_behind(address)
-    findings += await two_models(address, turn_s)
-    return findings
+HARMS: dict[str, Callable[[str, float], Awaitable[list[Finding]]]] = {
+    "large requests beyond the peak": partial(overloaded, kind=requests(LARGE, 8), least=0.90),
+    "tiny requests beyond the peak": partial(overloaded, kind=requests(TINY, 1), least=0.60),
+    "single images beside streams": beside_streams,
+    "callers who leave": left_behind,
+    "two models": two_models,
+}
 
 
-def overload(seconds: float) -> list[Finding]:
+def overload(seconds: float) -> Iterator[Finding]:
     """What a server of untrained models does, in phases of so many seconds."""
     with tempfile.TemporaryDirectory() as models:
         export_untrained(Path(models), TINY, (32, 32, 1), width=8)
         export_untrained(Path(models), MEDIUM, (32, 32, 3), width=32)
         export_untrained(Path(models), LARGE, (64, 64, 3), width=24)
         with serving(Path(models)) as server:
-            return asyncio.run(measure(server.address, seconds))
+            for name, harm in HARMS.items():
+                try:
+                    yield from asyncio.run(harm(server.address, seconds))
+                except (GanserveError, grpc.aio.AioRpcError) as error:
+                    yield not_measured(name, error)
+
+
+def not_measured(name: str, error: Exception) -> Finding:
+    """A harm under which the server did so little that there was nothing to measure."""
+    reason = f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
+    return finding(fault=name, load="all of it", expected="answers to measure", seen=reason, is_met=False)
 
 
 def main(*, seconds: float = 5.0) -> None:
@@ -238,7 +269,7 @@ def main(*, seconds: float = 5.0) -> None:
     Args:
         seconds: Length of each phase.
     """
-    print_table(overload(seconds))
+    raise_unmet(print_findings(overload(seconds)))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
 from ..servers import StartServer
-from .conftest import Size
 from .rooms import ENDLESS, wait_for_room
 
 
@@ -43,8 +42,8 @@ def test_a_full_queue_refuses_with_a_time_to_retry_after(models: Path, start_ser
                     np.testing.assert_array_equal(outcome, client.generate(60, seed=seed).numpy())
 
 
-def test_a_crowd_that_asks_again_is_answered(models: Path, start_server: StartServer, size: Size) -> None:
-    num_callers = size(15, 40)
+def test_a_crowd_that_asks_again_is_answered(models: Path, start_server: StartServer) -> None:
+    num_callers = 40
     events: list[RetryEvent] = []
 
     async def crowd(address: str) -> int:
