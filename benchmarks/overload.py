@@ -13,7 +13,7 @@ import asyncio
 import multiprocessing
 import statistics
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
@@ -234,7 +234,7 @@ async def two_models(address: str, turn_s: float) -> list[Finding]:
     ]
 
 
-HARMS: dict[str, Callable[[str, float], Awaitable[list[Finding]]]] = {
+HARMS: dict[str, Callable[[str, float], Coroutine[Any, Any, list[Finding]]]] = {
     "large requests beyond the peak": partial(overloaded, kind=requests(LARGE, 8), least=0.90),
     "tiny requests beyond the peak": partial(overloaded, kind=requests(TINY, 1), least=0.60),
     "single images beside streams": beside_streams,
