@@ -61,8 +61,7 @@ bench-report: $(INSTALLED) ## Run all benchmarks of the server, and write docs/b
 	$(BIN)/python benchmarks/report.py
 
 faults: $(INSTALLED) ## Overload a server, and do other harm to it, and show what it does
-	$(BIN)/python benchmarks/overload.py
-	$(BIN)/pytest tests/faults --long
+	$(BIN)/python benchmarks/faults.py
 
 wheel-check: $(INSTALLED) ## Build the wheel and try it, an extra at a time, in environments of its own
 	$(BIN)/python .ci/wheel_check.py

@@ -35,6 +35,11 @@ class Budget:
         """What is taken and not yet given back."""
         return self._taken
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for room."""
+        return bool(self._waiting)
+
     def limit_of(self, priority: Priority) -> int:
         """The limit that holds for a request."""
         return self.bulk_limit if priority is Priority.BULK else self.limit

@@ -44,7 +44,8 @@ async def make_parts(
 
     Enough is started ahead of what is taken to keep every lane busy, and no more. Once the stream has begun, a full
     queue, a full reply budget or a quota makes it wait instead of failing it. A part holds its bytes of the reply
-    budget until the next one is asked for; where the next one finds no room, those make some who hold it in vain.
+    budget until the next one is asked for; where the next one finds no room, those make some who hold it in vain. While
+    others wait for room, one part at a time is begun.
     """
     part_size = caller.quota.part_size(part_size) if caller.quota else part_size
     model.batcher.check_stream(min(part_size, source.count), caller)
@@ -68,17 +69,19 @@ async def make_parts(
         taken.remove(start)
         reply_budget.give_back(model.limits.reply_bytes(min(part_size, source.count - start)))
 
-    def begin(num_parts: int) -> None:
+    def begin() -> None:
+        most = 1 if reply_budget.is_awaited else model.limits.parts_ahead(part_size)
+        num_parts = max(0, most - len(under_way))
         under_way.extend(asyncio.create_task(make(start)) for start in itertools.islice(starts, num_parts))
 
     try:
-        begin(model.limits.parts_ahead(part_size))
+        begin()
         for start in range(0, source.count, part_size):
             made = await _with_room(under_way[0], waiting, start, reply_budget)
             yield made
             under_way.popleft()
             give_back(made.start)
-            begin(1)
+            begin()
     finally:
         for task in under_way:
             task.cancel()

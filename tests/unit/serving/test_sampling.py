@@ -82,6 +82,26 @@ def test_streams_that_nobody_reads_leave_half_of_the_budget(play: Play) -> None:
     play(story)
 
 
+def test_a_stream_begins_one_part_at_a_time_while_others_wait_for_room(play: Play) -> None:
+    async def story(model: Model, source: Source) -> None:
+        part_bytes = model.limits.reply_bytes(4)
+        budget = Budget(20 * part_bytes)
+        budget.take(budget.bulk_limit)
+        other = asyncio.create_task(budget.take_in_turn(part_bytes))
+        await asyncio.sleep(0)
+        stream = make_parts(model, source, 4, CALLER, budget)
+        reading = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0.01)
+        budget.give_back(budget.bulk_limit)
+        await asyncio.gather(other, reading)
+        assert budget.taken == 2 * part_bytes
+        await anext(stream)
+        assert budget.taken == (1 + model.limits.parts_ahead(4)) * part_bytes
+        await stream.aclose()
+
+    play(story)
+
+
 @pytest.mark.parametrize("num_cancels", [1, 2])
 def test_a_stream_that_is_cancelled_gives_back_all_it_held(play: Play, num_cancels: int) -> None:
     async def story(model: Model, source: Source) -> None:
