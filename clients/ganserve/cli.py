@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
-import cyclopts
-from cyclopts import App, CycloptsError, Parameter, Token, UnknownCommandError
+from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
 
 from ganserve.contract.errors import ConfigError, GanserveError
 from ganserve.contract.extras import install_advice, missing_package
+from ganserve.flags import convert
 
 _INTERRUPTED_EXIT_CODE: Final = 130
 _BROKEN_PIPE_EXIT_CODE: Final = 1
@@ -81,22 +81,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    return answer(lambda: _run(words))
+
+
+def answer(run: Callable[[], int], program: str = "ganserve") -> int:
+    """Runs a command and returns its exit code. Errors that ganserve raises on purpose are one line each.
+
+    Args:
+        run: the command; gives its exit code.
+        program: its name, for these lines.
+    """
     try:
-        code = _run(words)
+        code = run()
         sys.stdout.flush()
     except GanserveError as error:
-        return _fail("; ".join((str(error), *_notes(error))), error.exit_code)
+        return _fail(program, "; ".join((str(error), *_notes(error))), error.exit_code)
     except KeyboardInterrupt as error:
-        return _interrupted(error)
+        return _interrupted(program, error)
     except OSError as error:
         # Nobody reads the output, or it cannot be written; the interpreter would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return _BROKEN_PIPE_EXIT_CODE
-        return _fail(str(error), GanserveError.exit_code)
+        return _fail(program, str(error), GanserveError.exit_code)
     except RuntimeError as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # a lock of Python's that was interrupted halfway
-            return _interrupted(error)
+            return _interrupted(program, error)
         raise
     return code
 
@@ -121,7 +131,7 @@ def build_app(command: str = "") -> App:
         name="ganserve",
         help="Train GAN generators, export them to ONNX, serve them over gRPC, and fetch samples.",
         version=lambda: version("ganserve"),
-        default_parameter=Parameter(converter=_convert),
+        default_parameter=Parameter(converter=convert),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
@@ -137,25 +147,6 @@ def build_app(command: str = "") -> App:
             options["version_flags"] = []
         groups.get(group, app).command(entry.target, name=last_word, sort_key=order, **options)
     return app
-
-
-def _convert(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What a flag's words mean, for every flag of every command.
-
-    Cyclopts itself would round 1.5 to a whole number, and take an empty path for the working directory.
-    """
-    if _has_part(kind, Path) and any(not token.value for token in tokens):
-        raise ValueError("an empty text names no file or folder")
-    if _has_part(kind, int) and not _has_part(kind, float) and not _has_part(kind, str):
-        for token in tokens:
-            if "." in token.value:
-                raise ValueError(f"{token.value!r} is no whole number")
-    return cyclopts.convert(kind, tokens)
-
-
-def _has_part(kind: Any, part: type) -> bool:
-    """Whether a type is `part`, or a tuple or union with it."""
-    return kind is part or any(_has_part(inner, part) for inner in get_args(kind))
 
 
 def _run(words: list[str]) -> int:
@@ -208,10 +199,10 @@ def _help_of(words: list[str]) -> str:
     return f"ganserve {_command_of(words)} --help".replace("  ", " ")
 
 
-def _interrupted(error: BaseException) -> int:
+def _interrupted(program: str, error: BaseException) -> int:
     """Says what a command has noted on its interruption, if anything."""
     if notes := _notes(error):
-        print(f"ganserve: interrupted; {'; '.join(notes)}", file=sys.stderr)
+        print(f"{program}: interrupted; {'; '.join(notes)}", file=sys.stderr)
     return _INTERRUPTED_EXIT_CODE
 
 
@@ -219,8 +210,8 @@ def _notes(error: BaseException) -> Sequence[str]:
     return getattr(error, "__notes__", ())
 
 
-def _fail(message: str, code: int) -> int:
-    print(f"ganserve: error: {message}", file=sys.stderr)
+def _fail(program: str, message: str, code: int) -> int:
+    print(f"{program}: error: {message}", file=sys.stderr)
     return code
 
 

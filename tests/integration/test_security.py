@@ -303,9 +303,9 @@ def test_nothing_that_a_caller_reads_names_a_file_of_the_server(site: Site, tiny
         (("--tls-cert", "a.pem", "--tls-key", "a.key", "--plaintext"), "contradict each other"),
         (("--tls-cert", "a.pem", "--tls-key", "a.key", "--listen", "unix:a"), "a socket of this machine needs no TLS"),
         (("--tokens", "nowhere.toml"), "--tokens nowhere.toml: it cannot be read"),
-        (("--max-connection-age-s", "0"), "--max-connection-age-s is 0.0; it must be above 0"),
-        (("--connection-grace-s", "-1"), "--connection-grace-s is -1.0; it must not be negative"),
-        (("--max-connections", "0"), "--max-connections is 0; it must be at least 1"),
+        (("--max-connection-age-s", "0"), "--max-connection-age-s is 0.0; give 1 to 1,209,600, or inf"),
+        (("--connection-grace-s", "-1"), "--connection-grace-s is -1.0; give 0 to 86,400"),
+        (("--max-connections", "0"), "--max-connections is 0; give 1 to 1,000,000"),
     ],
 )
 def test_a_server_that_would_be_insecure_does_not_start(

@@ -28,11 +28,9 @@ def new_file(path: Path) -> Iterator[Path]:
     The data is on disk before the name changes. A link goes on leading to the file.
 
     Raises:
-        ArtifactError: it cannot be written, or is a device, a pipe or a socket.
+        ArtifactError: it cannot be written, or is a folder, a device, a pipe or a socket.
     """
-    target = path.resolve()
-    if target.exists() and not (target.is_file() or target.is_dir()):
-        raise ArtifactError(f"{path} is there and no file that could be replaced; give another name")
+    target = _file_behind(path)
     partial = _partial(target)
     try:
         with _write_errors(path):
@@ -44,6 +42,31 @@ def new_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+def check_new_file(path: Path) -> None:
+    """Tries whether `new_file` could write a file, and leaves everything as it was. Raises ArtifactError as that does."""
+    target = _file_behind(path)
+    with _write_errors(path):
+        folder = next(folder for folder in target.parents if folder.exists())
+        trial = folder / _partial(target).name
+        trial.touch(exist_ok=False)
+        trial.unlink()
+
+
+def _file_behind(path: Path) -> Path:
+    """Where a file lies, or is to lie, to which a path leads. Raises ArtifactError where something else is there."""
+    try:
+        with _write_errors(path):
+            target = path.resolve()
+            is_folder, is_something_else = target.is_dir(), target.exists() and not target.is_file()
+    except RuntimeError as error:  # of links that lead to each other
+        raise ArtifactError(f"{path} cannot be written: {error}") from error
+    if is_folder:
+        raise ArtifactError(f"{path} is a folder; give the name of a file")
+    if is_something_else:
+        raise ArtifactError(f"{path} is there and no file that could be replaced; give another name")
+    return target
 
 
 def create_file(path: Path, data: bytes) -> bool:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Final, ParamSpec, Self, TypeVar
+
+from ganserve.contract.bounds import Bounds
 
 from .device import Device
+
+LANES: Final = Bounds(1, 1_024)
+"""Lanes that a device may have."""
+
+BATCH_ROWS: Final = Bounds(1, 4_096)
+"""Rows that a run may have."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from ganserve.contract.bounds import Bounds
 from ganserve.contract.errors import ConfigError
 from ganserve.runtime.device import DeviceChoice, count_physical_cores
+from ganserve.runtime.lanes import BATCH_ROWS, LANES
 
 from .listening import check_address, check_host_and_port, socket_path
 
@@ -92,16 +95,28 @@ class ServingConfig:
         if self.http is not None:
             check_host_and_port(self.http, flag="--http")
         _check_tls(self)
-        for name in ("lanes", "max_batch", "max_queued_rows", "max_reply_mib", "max_calls", "max_connections"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be at least 1")
-        for name in ("grace_s", "drain_delay_s", "connection_grace_s"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must not be negative")
-        for name in ("max_wait_s", "stall_s", "max_connection_age_s"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; it must be above 0")
+        for name, bounds in _BOUNDS.items():
+            if getattr(self, name) not in bounds:
+                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give {bounds}")
         _check_socket(self)
+
+
+_DAY_S: Final = 24 * 3_600
+_BOUNDS: Final = {
+    "lanes": LANES,
+    "max_batch": BATCH_ROWS,
+    "max_queued_rows": Bounds(1, 2**24),
+    "max_wait_s": Bounds(0, 3_600, above_low=True),
+    "max_reply_mib": Bounds(1, 2**20),
+    "max_calls": Bounds(1, 1_000_000),
+    "max_connections": Bounds(1, 1_000_000),
+    "max_connection_age_s": Bounds(1, 14 * _DAY_S, or_inf=True),
+    "connection_grace_s": Bounds(0, _DAY_S),
+    "stall_s": Bounds(0, _DAY_S, above_low=True),
+    "grace_s": Bounds(0, _DAY_S),
+    "drain_delay_s": Bounds(0, _DAY_S),
+}
+"""Of every number among the settings. What is beyond them is a slip, and would not work or not end."""
 
 
 def _check_tls(config: ServingConfig) -> None:

@@ -49,4 +49,4 @@ def connection_options(config: ServingConfig) -> Options:
 
 def _milliseconds(seconds: float) -> int:
     """gRPC takes the highest number for no bound."""
-    return _FOREVER_MS if math.isinf(seconds) else min(_FOREVER_MS, max(1, round(seconds * 1e3)))
+    return _FOREVER_MS if math.isinf(seconds) else max(1, round(seconds * 1e3))

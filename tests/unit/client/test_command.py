@@ -261,3 +261,24 @@ def test_a_terminal_without_unicode_gets_question_marks() -> None:
     )
     assert ended.returncode == 3
     assert b"?: there is no such file or folder" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["bench", "server", "127.0.0.1:1"],
+        ["bench", "client", "127.0.0.1:1"],
+        ["models"],
+        ["generate", "--out", "a.png"],
+        ["interpolate", "--out", "a.png", "--from", "1:0", "--to", "1:1"],
+        ["dump", "--out", "a", "--format", "zip", "-n", "1"],
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+@pytest.mark.parametrize("model", ["", "@abc"])
+def test_a_model_without_a_name_is_told_by_its_flag(
+    words: list[str], model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--model", model]) == 2
+    told = "ganserve: error: --model names no model; give a model's name, as `ganserve models` lists them\n"
+    assert capsys.readouterr().err == told.replace("--model", f"--model {model!r}")

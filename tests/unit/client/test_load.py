@@ -13,7 +13,8 @@ import grpc
 import pytest
 
 from ganserve.client.benchmark.load import LoadGenerator, Outcomes, RequestKind, Requests, loops, open_loop
-from ganserve.contract.errors import NotFoundError, RequestError, UnavailableError
+from ganserve.client.benchmark.server import OpenFigures
+from ganserve.contract.errors import GanserveError, NotFoundError, RequestError, UnavailableError
 from ganserve.v1.generator_pb2 import (
     GenerateManyResponse,
     GenerateRequest,
@@ -147,7 +148,6 @@ def test_refusals_are_counted_and_whether_they_say_when_to_come_back(script: Scr
     assert outcomes.codes == {"OK": 1, "RESOURCE_EXHAUSTED": 2, "DEADLINE_EXCEEDED": 1}
     assert len(outcomes.refused_s) == 2
     assert outcomes.num_without_advice == 1
-    assert outcomes.share("RESOURCE_EXHAUSTED") == 0.5
     assert outcomes.num_samples == 2
 
 
@@ -214,4 +214,25 @@ def test_percentiles() -> None:
     assert outcomes.latency_ms(100) == pytest.approx(101.0)
     assert outcomes.samples_per_s == 25.0
     assert Outcomes(turn_s=1.0).latency_ms(50) is None
-    assert Outcomes(turn_s=1.0).share("OK") == 0.0
+
+
+def test_every_request_of_an_open_loop_is_accounted_for(
+    script: Script, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "_arrivals", lambda *_: iter([0.0] * 9 + [0.06] * 2))
+    ends = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "UNKNOWN")
+    script.generate.extend(Failure(grpc.StatusCode[end]) for end in ends)
+    with closing(LoadGenerator(server.address)) as generator:
+        outcomes = generator.open_loop(KIND, calls_per_s=1.0, turn_s=0.05, deadline_s=30)
+    figures = OpenFigures.of(outcomes, offered_per_s=1.0, peak_per_s=1.0)
+    accounts = (figures.num_answered, figures.num_refused, figures.num_expired, figures.num_cancelled)
+    assert (*accounts, figures.num_failed, figures.num_unsent) == (3, 1, 2, 1, 2, 2)
+    assert figures.num_scheduled == 11
+
+
+def test_a_load_generator_that_died_is_told(server: ScriptedServer) -> None:
+    with closing(LoadGenerator(server.address, num_processes=2)) as generator:
+        assert generator.closed_loop(KIND, num_callers=2, turn_s=0.0).codes == {"OK": 2}
+        generator._others[0]._process.kill()
+        with pytest.raises(GanserveError, match="a process that puts load on the server has ended"):
+            generator.closed_loop(KIND, num_callers=2, turn_s=0.0)

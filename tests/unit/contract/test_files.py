@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ganserve.contract.errors import ArtifactError
-from ganserve.contract.files import new_file, new_folder
+from ganserve.contract.files import check_new_file, new_file, new_folder
 
 New = Callable[[Path], AbstractContextManager[Path]]
 
@@ -137,3 +137,42 @@ def test_a_file_behind_a_link_is_replaced_and_a_pipe_is_not(tmp_path: Path) -> N
     with pytest.raises(ArtifactError, match="pipe is there and no file that could be replaced"), new_file(pipe):
         pass
     assert pipe.is_fifo()
+
+
+def test_whether_a_file_could_be_written_is_found_out_beforehand_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    for path in (tmp_path / "file", tmp_path / "new", tmp_path / "deep" / "down" / "new"):
+        check_new_file(path)
+    assert [each.name for each in tmp_path.rglob("*")] == ["file"]
+    assert (tmp_path / "file").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("folder", "folder is a folder; give the name of a file"),
+        ("file/below", "below cannot be written: "),
+        ("file/far/below", "below cannot be written: "),
+        ("pipe", "pipe is there and no file that could be replaced"),
+        ("n" * 250, "cannot be written: File name too long"),
+        ("round", "round cannot be written"),
+        ("/proc/new", "/proc/new cannot be written"),
+    ],
+)
+@pytest.mark.parametrize("is_asked_before", [True, False])
+def test_what_cannot_be_a_file_is_told_in_a_line(tmp_path: Path, name: str, text: str, is_asked_before: bool) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    os.mkfifo(tmp_path / "pipe")
+
+    def write() -> None:
+        if is_asked_before:
+            check_new_file(tmp_path / name)
+        with new_file(tmp_path / name) as new:
+            new.write_text("")
+
+    with pytest.raises(ArtifactError) as caught:
+        write()
+    assert text in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,7 +118,7 @@ def test_where_a_value_comes_from_cannot_end_its_comment(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("lanes = 0", "--lanes is 0; it must be at least 1; --lanes is from server.toml"),
+        ("lanes = 0", "--lanes is 0; give 1 to 1,024; --lanes is from server.toml"),
         ('listen = "here"', "--listen here: give host:port, such as 127.0.0.1:50051, where"),
         ("lanes = 1.5", "Invalid value for lanes in server.toml: '1.5' is no whole number"),
         ('device = "gpu"', 'Invalid value "gpu" for device in server.toml. Choose from: "auto", "cpu", "cuda".'),
@@ -146,7 +148,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("LANES", "0", "--lanes is 0; it must be at least 1; --lanes is from GANSERVE_SERVE_LANES"),
+        ("LANES", "0", "--lanes is 0; give 1 to 1,024; --lanes is from GANSERVE_SERVE_LANES"),
         ("MAX_BACH", "1", "the environment variable GANSERVE_SERVE_MAX_BACH names no setting; did you mean"),
         ("lanes", "x", 'Invalid value for GANSERVE_SERVE_lanes: unable to convert "x" into int.'),
     ],
@@ -171,3 +173,23 @@ def test_a_ready_file_in_place_of_the_socket_is_refused(file: Path, capsys: Outp
         "--ready-file server.sock is the socket of --listen unix:./server.sock; give one of them another name; "
         "--ready-file is from server.toml"
     )
+
+
+NUMBERS = [setting for setting in fields(ServingConfig) if setting.type in ("int", "float")]
+
+
+@pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
+def test_every_number_has_bounds_which_are_told(setting: Field[Any], capsys: Output) -> None:
+    flag = f"--{setting.name.replace('_', '-')}"
+    absurd = ["-1", "1" + 12 * "0"]
+    if setting.type == "float":
+        absurd += ["nan", "-inf", "inf"][: 2 if setting.name == "max_connection_age_s" else 3]
+    for value in absurd:
+        pattern = rf"{flag} is {float(value) if setting.type == 'float' else value}; give (more than )?[01] "
+        assert re.match(pattern, refusal(capsys, f"{flag}={value}"))
+
+
+def test_what_was_asked_for_by_a_slip_is_refused(capsys: Output) -> None:
+    assert refusal(capsys, "--lanes", "100000") == "--lanes is 100000; give 1 to 1,024"
+    assert refusal(capsys, "--max-batch", "1000000") == "--max-batch is 1000000; give 1 to 4,096"
+    assert refusal(capsys, "--max-wait-s", "inf") == "--max-wait-s is inf; give more than 0 and at most 3,600"

@@ -15,11 +15,11 @@ import numpy as np
 from ganserve.client._client import Client
 from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.client._transport.route import Route
-from ganserve.contract.errors import ConfigError, OverloadedError
+from ganserve.contract.errors import OverloadedError
 from ganserve.contract.measurements import Spread
 
 from .contestants import PlainRequests, batches, single_samples, stream
-from .limits import LONGEST_TURN_S, check_size
+from .limits import check_size
 from .load import RequestKind
 from .turns import Contestant, Turn, take_turn
 
@@ -72,65 +72,112 @@ class ClientSpeed:
     p50_ms: list[float]
     p99_ms: list[float]
 
-    def ratio(self, way: str, base: str) -> Spread:
-        """The rate of one way of asking over that of another, from the two values of each round."""
-        return Spread.of_ratios(self.samples_per_s[way], self.samples_per_s[base])
+    def ratio(self, way: str, base: str) -> Spread | None:
+        """The rate of one way of asking over that of another, from the two values of each round that has both."""
+        rounds = list(zip(self.samples_per_s[way], self.samples_per_s[base], strict=False))
+        return Spread.of([rate / of_base for rate, of_base in rounds]) if rounds else None
+
+    @property
+    def num_turns(self) -> int:
+        """Turns that were taken."""
+        return sum(map(len, self._by_way().values()))
+
+    @property
+    def num_turns_in_all(self) -> int:
+        """Turns that were to be taken."""
+        return len(self._by_way()) * self.settings.num_rounds
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Turns that were not taken, by way of asking; empty where none is missing."""
+        num_missing = {way: self.settings.num_rounds - len(values) for way, values in self._by_way().items()}
+        return {way: number for way, number in num_missing.items() if number}
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values, with the ratios."""
-        ratios = {f"{way} / {PLAIN}": self.ratio(way, PLAIN) for way in (BATCHES, STREAM, LOADER) if self.has(way)}
-        if self.has(LOADER):
-            ratios[f"{LOADER} / {BATCHES}"] = self.ratio(LOADER, BATCHES)
-        return {**asdict(self), "ratios": {name: ratio._asdict() for name, ratio in ratios.items()}}
+        """Everything as plain JSON values, with the ratios, and with what is missing."""
+        pairs = [(way, PLAIN) for way in (BATCHES, STREAM, LOADER)] + [(LOADER, BATCHES)]
+        ratios = {
+            f"{way} / {base}": ratio._asdict()
+            for way, base in pairs
+            if self.has(way) and (ratio := self.ratio(way, base))
+        }
+        return {**asdict(self), "ratios": ratios, "missing": self.missing}
 
     def has(self, way: str) -> bool:
-        """Whether a way of asking was measured."""
+        """Whether a way of asking was to be measured."""
         return way in self.samples_per_s
 
-
-def measure(
-    client: Client,
-    route: Route,
-    settings: Settings,
-    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> ClientSpeed:
-    """Takes samples of the client's model in turns of `settings.turn_s` seconds, by each way of asking.
-
-    Args:
-        client: of one server and one model.
-        route: to that server.
-        settings: sizes and numbers.
-        on_progress: told how many turns are over, and of how many.
-
-    Raises:
-        ConfigError: a number that cannot be used.
-        RequestError: the server does not answer, or refuses.
-    """
-    model = client.get_model()
-    _check(settings, model)
-    with closing(PlainRequests(route, RequestKind.of(model.identity, settings.size))) as plain:
-        ways = _ways(client, settings)
-        for way in ways.values():  # which opens connections and starts workers
-            take_turn(way, settings.turn_s / 2)
-        num_in_flight = _most_useful_number(plain, settings.turn_s / 2)
-        turns = _take_turns({PLAIN: partial(plain.take, num_in_flight), **ways}, settings, on_progress)
-    waits_ms = [np.array(turn.waits_s) * 1e3 for turn in turns.pop(SINGLE)]
-    return ClientSpeed(
-        model=short_name(model.identity),
-        settings=settings,
-        num_in_flight=num_in_flight,
-        samples_per_s={name: [turn.samples_per_s for turn in of_route] for name, of_route in turns.items()},
-        p50_ms=[float(np.percentile(waits, 50)) for waits in waits_ms],
-        p99_ms=[float(np.percentile(waits, 99)) for waits in waits_ms],
-    )
+    def _by_way(self) -> dict[str, list[float]]:
+        return {**self.samples_per_s, SINGLE: self.p50_ms}
 
 
-def _check(settings: Settings, model: ModelInfo) -> None:
-    if min(settings.num_rounds, settings.size, settings.prefetch) < 1 or not 0 < settings.turn_s < LONGEST_TURN_S:
-        raise ConfigError("--rounds, --size, --prefetch and --seconds must all be positive, and a turn below an hour")
-    if settings.num_workers < 0:
-        raise ConfigError("--workers must be 0, for none, or more")
-    check_size(settings.size, model)
+class Measurement:
+    """Takes samples of a client's model in turns, by each way of asking."""
+
+    def __init__(
+        self,
+        client: Client,
+        route: Route,
+        settings: Settings,
+        on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> None:
+        """Asks the server for its model, and measures nothing yet.
+
+        Args:
+            client: of one server and one model.
+            route: to that server.
+            settings: sizes and numbers.
+            on_progress: told how many turns are over, and of how many.
+
+        Raises:
+            ConfigError: the model does not allow the size.
+            RequestError: the server does not answer.
+        """
+        self._client = client
+        self._route = route
+        self._settings = settings
+        self._on_progress = on_progress
+        self._model = client.get_model()
+        self._num_in_flight = 0
+        self._turns: dict[str, list[Turn]] = {}
+        check_size(settings.size, self._model)
+
+    def run(self) -> None:
+        """Takes all turns, each of `Settings.turn_s` seconds.
+
+        Raises:
+            RequestError: the server does not answer, or refuses.
+        """
+        settings = self._settings
+        with closing(PlainRequests(self._route, RequestKind.of(self._model.identity, settings.size))) as plain:
+            ways = _ways(self._client, settings)
+            for way in ways.values():  # which opens connections and starts workers
+                take_turn(way, settings.turn_s / 2)
+            self._num_in_flight = _most_useful_number(plain, settings.turn_s / 2)
+            self._take_turns({PLAIN: partial(plain.take, self._num_in_flight), **ways})
+
+    @property
+    def speed(self) -> ClientSpeed:
+        """What has been measured so far."""
+        turns = dict(self._turns)
+        waits_ms = [np.array(turn.waits_s) * 1e3 for turn in turns.pop(SINGLE, [])]
+        return ClientSpeed(
+            model=short_name(self._model.identity),
+            settings=self._settings,
+            num_in_flight=self._num_in_flight,
+            samples_per_s={way: [turn.samples_per_s for turn in taken] for way, taken in turns.items()},
+            p50_ms=[float(np.percentile(waits, 50)) for waits in waits_ms],
+            p99_ms=[float(np.percentile(waits, 99)) for waits in waits_ms],
+        )
+
+    def _take_turns(self, ways: dict[str, Contestant]) -> None:
+        """A turn a round of each; their order changes from round to round."""
+        self._turns = {name: [] for name in ways}
+        total = self._settings.num_rounds * len(ways)
+        for number in range(self._settings.num_rounds):
+            for name in ways if number % 2 == 0 else reversed(ways):
+                self._on_progress(sum(map(len, self._turns.values())), total)
+                self._turns[name].append(take_turn(ways[name], self._settings.turn_s))
 
 
 def _ways(client: Client, settings: Settings) -> dict[str, Contestant]:
@@ -162,19 +209,6 @@ def _most_useful_number(plain: PlainRequests, turn_s: float) -> int:
                 raise
             break
     return max(rates, key=rates.__getitem__)
-
-
-def _take_turns(
-    ways: dict[str, Contestant], settings: Settings, on_progress: Callable[[int, int], None]
-) -> dict[str, list[Turn]]:
-    """A turn a round of each; their order changes from round to round."""
-    turns: dict[str, list[Turn]] = {name: [] for name in ways}
-    total = settings.num_rounds * len(ways)
-    for number in range(settings.num_rounds):
-        for name in ways if number % 2 == 0 else reversed(ways):
-            on_progress(sum(map(len, turns.values())), total)
-            turns[name].append(take_turn(ways[name], settings.turn_s))
-    return turns
 
 
 def _draw_seed() -> int:

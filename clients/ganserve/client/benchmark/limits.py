@@ -1,13 +1,9 @@
-"""What every measurement holds its settings to."""
+"""What a model holds the settings of every measurement to."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.contract.errors import ConfigError
-
-LONGEST_TURN_S: Final = 3600
 
 
 def check_size(size: int, model: ModelInfo) -> None:

@@ -8,11 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from ganserve.client.benchmark.server import LoadName, Settings, check_plot, measure, write_plot
+from ganserve.client.benchmark.server import LoadName, Measurement, ServerSpeed, Settings, check_plot, write_plot
+from ganserve.flags import Count, Processes, Rounds, Seconds, check_output_files
 
 from .access import AccessFlags
-from .measuring import open_only_server, write_figures
-from .progress import showing_turns
+from .measuring import measure, open_only_server, write_figures
 from .server_tables import print_tables
 from .source import show_waiting
 
@@ -27,15 +27,15 @@ def bench_server(
         "streams",
         "replies",
     ),
-    size: int = 1,
-    deadline: float = 1.0,
-    processes: int = 1,
-    rounds: int = 3,
-    seconds: float = 2.0,
+    size: Count = 1,
+    deadline: Seconds = 1.0,
+    processes: Processes = 1,
+    rounds: Rounds = 3,
+    seconds: Seconds = 2.0,
     server_pid: int | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     plot: Path | None = None,
-    timeout: float = 30.0,
+    timeout: Seconds = 30.0,
     access: AccessFlags = None,
 ) -> None:
     """Measure what a server reaches, with any of its models.
@@ -53,15 +53,16 @@ def bench_server(
         loads: Loads to put on the server; may be several.
         size: Samples a request of the open loop.
         deadline: Seconds that a request of the open loop is given.
-        processes: Processes that share the load, where one is too slow for the server.
+        processes: Processes that share the load, where one is too slow for the server; at most two for each core here.
         rounds: Turns of each load.
         seconds: Length of a turn.
-        server_pid: Process of the server, where it runs on this machine and its CPU time is to be told.
-        json_file: File for all figures, as JSON.
+        server_pid: Process of the server, where it runs on this machine, which is Linux, and its CPU time is to be told.
+        json_file: File for all figures, as JSON. Here and for the plot, a folder that is not there is made.
         plot: File for a picture of latency, goodput and batch sizes, .svg or .png.
         timeout: Most seconds to wait for the server, and for any request but those of the open loop.
     """
     show_waiting()
+    check_output_files({"--json": json_file, "--plot": plot})
     if plot is not None:
         check_plot(plot, loads)
     settings = Settings(
@@ -74,13 +75,13 @@ def bench_server(
         timeout_s=timeout,
         server_pid=server_pid,
     )
-    with (
-        open_only_server(address, model, timeout_s=timeout, access=access) as (client, route),
-        showing_turns() as on_progress,
-    ):
-        speed = measure(client, route, settings, on_progress)
-    print_tables(speed, Console())
-    if json_file is not None:
-        write_figures(speed.to_dict(), json_file)
-    if plot is not None:
-        write_plot(speed, plot)
+
+    def report(speed: ServerSpeed) -> None:
+        print_tables(speed, Console())
+        if json_file is not None:
+            write_figures(speed.to_dict(), json_file)
+        if plot is not None and not write_plot(speed, plot):
+            print(f"There is no {plot}, since nothing of what it shows was measured.")
+
+    with open_only_server(address, model, timeout_s=timeout, access=access) as (client, route):
+        measure(lambda on_progress: Measurement(client, route, settings, on_progress), report)

@@ -3,19 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ganserve.client._client import Client
 from ganserve.client._transport.access import Access
 from ganserve.client._transport.addresses import parse_addresses
 from ganserve.client._transport.route import Route
 from ganserve.contract.files import new_file
+from ganserve.contract.text import counted
 
 from .access import AccessOptions, access_arguments
+from .progress import showing_turns
 from .source import find_model, split_digest
+
+
+class Speed(Protocol):
+    """What has been measured, a value a turn."""
+
+    @property
+    def num_turns(self) -> int:
+        """Turns that were taken."""
+
+    @property
+    def num_turns_in_all(self) -> int:
+        """Turns that were to be taken."""
+
+    @property
+    def missing(self) -> Mapping[str, int]:
+        """Turns that were not taken, by what they measure; empty where none is missing."""
+
+
+S_co = TypeVar("S_co", bound=Speed, covariant=True)
+
+
+class Measurement(Protocol[S_co]):
+    """Takes turns, and keeps what it has measured so far."""
+
+    @property
+    def speed(self) -> S_co:
+        """What has been measured so far."""
+
+    def run(self) -> None:
+        """Takes all turns."""
 
 
 @contextmanager
@@ -41,6 +75,54 @@ def open_only_server(
     with Client(only_address, model=name, timeout_s=timeout_s, **by) as client:
         find_model(client, beginning)
         yield client, Route(only_address, Access.of([only_address], **by))
+
+
+def measure(begin: Callable[[Callable[[int, int], None]], Measurement[S_co]], report: Callable[[S_co], None]) -> None:
+    """Takes all turns and reports them; where that ends early, by an error or an interruption, those that were taken.
+
+    Args:
+        begin: gives the measurement, whose progress it tells: how many turns are over, and of how many.
+        report: shows and writes what was measured.
+
+    Raises:
+        BaseException: what ended it early, with a note on what is missing.
+    """
+    with ExitStack() as bar:
+        measurement = begin(bar.enter_context(showing_turns()))
+        try:
+            with stopping_as_by_ctrl_c():
+                measurement.run()
+        except BaseException as error:
+            bar.close()
+            speed = measurement.speed
+            if speed.num_turns:
+                report(speed)
+                of_all = f"{speed.num_turns:,} of {counted(speed.num_turns_in_all, 'turn')}"
+                error.add_note(f"what was measured by then, {of_all}, is told all the same")
+            raise
+    report(measurement.speed)
+
+
+def tell_missing(speed: Speed) -> str:
+    """What was not measured, in a line for people; empty where all was."""
+    turns = (f"{name} ({counted(number, 'turn')})" for name, number in speed.missing.items())
+    return f"Not measured, since it ended early: {'; '.join(turns)}." if speed.missing else ""
+
+
+@contextmanager
+def stopping_as_by_ctrl_c() -> Iterator[None]:
+    """Has SIGTERM end the body as Ctrl-C does, so that what it started is ended too and nothing is lost.
+
+    Outside the main thread, where Python allows no handlers, SIGTERM acts as it always did.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def write_figures(figures: dict[str, Any], path: Path) -> None:

@@ -45,9 +45,9 @@ def models(
     """
     if version is not None and model is None:
         raise ConfigError("--version goes with --model")
-    name, beginning = split_digest(model or "")
+    name, beginning = (None, "") if model is None else split_digest(model)
     by = access_arguments(access)
-    with Client(server, model=name or None, version=version, timeout_s=timeout, retry_for_s=0, **by) as client:
+    with Client(server, model=name, version=version, timeout_s=timeout, retry_for_s=0, **by) as client:
         if model is not None:
             served = find_model(client, beginning)
             shown, message = card_table(served), MessageToJson(served.message, preserving_proto_field_name=True)

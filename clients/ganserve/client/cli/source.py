@@ -76,8 +76,13 @@ def open_source(
 
 
 def split_digest(model: str) -> tuple[str, str]:
-    """What stands before the @ of a model as it is printed, and the beginning of a digest behind it, if any."""
+    """What stands before the @ of a model as it is printed, and the beginning of a digest behind it, if any.
+
+    Raises ConfigError where there is no name, or no digest behind the @.
+    """
     name, at, digest = model.partition("@")
+    if not name:
+        raise ConfigError(f"--model {model!r} names no model; give a model's name, as `ganserve models` lists them")
     if at and not re.fullmatch("[0-9a-f]{1,64}", digest):
         raise ConfigError(
             f"--model {model}: behind the @ comes the beginning of a digest; leave it out, or copy it again"

@@ -13,16 +13,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ganserve.exporter.benchmark import Figure, ModelSpeed, measure
+from ganserve.flags import Rounds, Seconds, within
 from ganserve.runtime.device import DeviceChoice, choose_device, count_physical_cores
+from ganserve.runtime.lanes import BATCH_ROWS, LANES
 
 
 def bench_model(
     bundle: Path,
     *,
-    batch_size: Annotated[tuple[int, ...], Parameter(negative="")] = (1, 8, 32, 64),
-    lanes: Annotated[tuple[int, ...], Parameter(negative="", show_default=False)] = (),
-    rounds: int = 5,
-    seconds: float = 0.5,
+    batch_size: Annotated[tuple[int, ...], within(BATCH_ROWS), Parameter(negative="")] = (1, 8, 32, 64),
+    lanes: Annotated[tuple[int, ...], within(LANES), Parameter(negative="", show_default=False)] = (),
+    rounds: Rounds = 5,
+    seconds: Seconds = 0.5,
     device: DeviceChoice = "auto",
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:

@@ -91,16 +91,13 @@ async def open_loop(
         metadata: what is sent with every call.
     """
     turn = _Turn(channel, kind, metadata)
-    calls: set[asyncio.Task[Any]] = set()
-    for due_s in _arrivals(calls_per_s, turn_s):
-        await asyncio.sleep(max(0.0, due_s - turn.now_s()))
-        if turn.now_s() >= turn_s:
-            turn.outcomes.num_unsent += 1
-            continue
-        call = asyncio.create_task(turn.call(due_s, deadline_s))
-        calls.add(call)
-        call.add_done_callback(calls.discard)
-    await asyncio.gather(*calls)
+    async with asyncio.TaskGroup() as calls:
+        for due_s in _arrivals(calls_per_s, turn_s):
+            await asyncio.sleep(max(0.0, due_s - turn.now_s()))
+            if turn.now_s() >= turn_s:
+                turn.outcomes.num_unsent += 1
+            else:
+                calls.create_task(turn.call(due_s, deadline_s))
     return turn.ended(at_least_s=turn_s)
 
 

@@ -67,10 +67,6 @@ class Outcomes:
         """Samples that came in a second."""
         return self.num_samples / self.turn_s
 
-    def share(self, *codes: str) -> float:
-        """Share of the calls that were due which ended with one of these statuses; 0 where none was due."""
-        return sum(self.codes[code] for code in codes) / max(1, self.num_calls)
-
     def latency_ms(self, percent: float) -> float | None:
         """Milliseconds within which so many percent of the answers had come; None where there were none."""
         return percentile_ms([wait_s for _, wait_s in self.answered], percent)

@@ -49,16 +49,19 @@ class ClosedFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenFigures:
-    """One turn of an open loop. Shares are of the requests that were due.
+    """One turn of an open loop. Every request that was scheduled is counted once: not sent, or by what became of it.
 
     Attributes:
-        offered_per_s: requests that were due in a second.
+        offered_per_s: requests that were to be scheduled in a second, on average.
         answered_per_s: requests that were answered in a second, within their deadline.
         goodput: the latter over the peak of the same round.
-        refused: share with RESOURCE_EXHAUSTED.
-        expired: share with DEADLINE_EXCEEDED.
-        other: share with any other status but OK.
-        unsent: share for which the load generator had no time.
+        num_scheduled: requests that were due; the sum of those below.
+        num_unsent: those for which the load generator had no time left.
+        num_answered: those that were answered.
+        num_refused: with RESOURCE_EXHAUSTED.
+        num_expired: with DEADLINE_EXCEEDED.
+        num_cancelled: with CANCELLED.
+        num_failed: with any other status.
         p50_ms: median latency of the answers, from when their requests were due; None where there were none.
         p90_ms: what 90 of 100 stayed below.
         p99_ms: what 99 of 100 stayed below.
@@ -69,10 +72,13 @@ class OpenFigures:
     offered_per_s: float
     answered_per_s: float
     goodput: float
-    refused: float
-    expired: float
-    other: float
-    unsent: float
+    num_scheduled: int
+    num_unsent: int
+    num_answered: int
+    num_refused: int
+    num_expired: int
+    num_cancelled: int
+    num_failed: int
     p50_ms: float | None
     p90_ms: float | None
     p99_ms: float | None
@@ -82,14 +88,19 @@ class OpenFigures:
     @classmethod
     def of(cls, outcomes: Outcomes, *, offered_per_s: float, peak_per_s: float) -> Self:
         """From what became of the requests."""
+        codes = outcomes.codes
+        told_apart = ("OK", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "CANCELLED")
         return cls(
             offered_per_s=offered_per_s,
             answered_per_s=outcomes.calls_per_s,
             goodput=outcomes.calls_per_s / peak_per_s,
-            refused=outcomes.share("RESOURCE_EXHAUSTED"),
-            expired=outcomes.share("DEADLINE_EXCEEDED"),
-            other=outcomes.share(*outcomes.codes.keys() - {"OK", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}),
-            unsent=outcomes.num_unsent / max(1, outcomes.num_calls),
+            num_scheduled=outcomes.num_calls,
+            num_unsent=outcomes.num_unsent,
+            num_answered=codes["OK"],
+            num_refused=codes["RESOURCE_EXHAUSTED"],
+            num_expired=codes["DEADLINE_EXCEEDED"],
+            num_cancelled=codes["CANCELLED"],
+            num_failed=sum(count for code, count in codes.items() if code not in told_apart),
             p50_ms=outcomes.latency_ms(50),
             p90_ms=outcomes.latency_ms(90),
             p99_ms=outcomes.latency_ms(99),
@@ -141,9 +152,34 @@ class ServerSpeed:
     replies: dict[str, ReplyFigures]
     left_out: list[str]
 
+    @property
+    def num_turns(self) -> int:
+        """Turns that were taken."""
+        return sum(map(len, self._by_name().values()))
+
+    @property
+    def num_turns_in_all(self) -> int:
+        """Turns that were to be taken."""
+        return len(self._by_name()) * self.settings.num_rounds
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Turns that were not taken, by name of the load; empty where none is missing."""
+        num_missing = {name: self.settings.num_rounds - len(turns) for name, turns in self._by_name().items()}
+        return {name: number for name, number in num_missing.items() if number}
+
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values."""
-        return asdict(self)
+        """Everything as plain JSON values, with what is missing."""
+        return {**asdict(self), "missing": self.missing}
+
+    def _by_name(self) -> dict[str, Sequence[Any]]:
+        """What was measured, by name of the load, a value a turn."""
+        return {
+            **self.closed,
+            **{f"open loop at {percent} %": turns for percent, turns in self.opened.items()},
+            **({"1 stream": self.stream} if "streams" in self.settings.loads else {}),
+            **{f"a reply of {name}": reply.stream_ms for name, reply in self.replies.items()},
+        }
 
 
 def spread_of(turns: Sequence[ClosedFigures] | Sequence[OpenFigures], figure: str) -> Spread | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ganserve.client._samples.model_info import ModelInfo
-from ganserve.client.benchmark.limits import LONGEST_TURN_S, check_size
+from ganserve.client.benchmark.limits import check_size
 from ganserve.client.benchmark.load import RequestKind
 from ganserve.contract.errors import ConfigError
 from ganserve.v1.model_pb2 import ModelIdentity
@@ -107,11 +107,7 @@ def split_by_limit(loads: Sequence[ClosedLoad], model: ModelInfo) -> tuple[list[
 
 
 def check(settings: Settings, model: ModelInfo) -> None:
-    """Raises ConfigError for a number that cannot be used."""
+    """Raises ConfigError where no load is named, or the model does not allow the size."""
     if not settings.loads:
         raise ConfigError("--loads names no load; give some of closed, open, streams and replies")
-    if min(settings.num_rounds, settings.size, settings.num_processes) < 1 or not 0 < settings.turn_s < LONGEST_TURN_S:
-        raise ConfigError("--rounds, --size, --processes and --seconds must all be positive, and a turn below an hour")
-    if not 0 < settings.deadline_s < LONGEST_TURN_S:
-        raise ConfigError("--deadline must be positive, and below an hour")
     check_size(settings.size, model)

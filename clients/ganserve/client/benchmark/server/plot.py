@@ -24,23 +24,27 @@ def check_plot(file: Path, loads: Sequence[LoadName]) -> None:
         raise ConfigError("--plot shows closed and open loops; add closed or open to --loads")
 
 
-def write_plot(speed: ServerSpeed, file: Path) -> None:
-    """Writes a picture in the form that the file's name ends in. Raises ArtifactError where it cannot be written."""
+def write_plot(speed: ServerSpeed, file: Path) -> bool:
+    """Writes a picture in the form that the file's name ends in, and tells whether there was anything to draw.
+
+    Raises:
+        ArtifactError: it cannot be written.
+    """
     drawing = draw_server_plot(speed)
+    if drawing is None:
+        return False
     data = drawing.to_svg().encode() if file.suffix.lower() == ".svg" else drawing.to_png()
     with new_file(file) as partial:
         partial.write_bytes(data)
+    return True
 
 
-def draw_server_plot(speed: ServerSpeed) -> Drawing:
-    """Medians of all rounds, in a panel for each of what was measured."""
-    panels = []
-    if speed.opened:
-        panels += [_latency(speed), _goodput(speed)]
-    if "closed" in speed.settings.loads:
-        panels.append(_throughput(speed))
+def draw_server_plot(speed: ServerSpeed) -> Drawing | None:
+    """Medians of all rounds, in a panel for each of what was measured; None where nothing of it was."""
+    drawn = [panel for panel in (_latency(speed), _goodput(speed), _throughput(speed)) if panel.lines]
     height, width, channels = speed.image
-    return draw_chart(f"{speed.model}, {height} x {width} x {channels}, on {speed.device}", panels)
+    title = f"{speed.model}, {height} x {width} x {channels}, on {speed.device}"
+    return draw_chart(title, drawn) if drawn else None
 
 
 def _latency(speed: ServerSpeed) -> Panel:
@@ -56,22 +60,20 @@ def _latency(speed: ServerSpeed) -> Panel:
 
 def _goodput(speed: ServerSpeed) -> Panel:
     points = _points(speed, "answered_per_s")
-    highest = max(y for _, y in points)
+    highest = max((y for _, y in points), default=0.0)
+    all_answered = Line(name="all answered", points=[(0, 0), (highest, highest)], is_reference=True)
     return Panel(
         title="goodput",
         x_name="offered load, requests/s",
         y_name="requests/s",
-        lines=[
-            Line(name="all answered", points=[(0, 0), (highest, highest)], is_reference=True),
-            Line(name="answered in time", points=points),
-        ],
+        lines=[all_answered, Line(name="answered in time", points=points)] if points else [],
     )
 
 
 def _throughput(speed: ServerSpeed) -> Panel:
     """Of one caller who asks for raw images; with lanes for it, its own request is all that there is to batch."""
     points = []
-    for load in closed_loads(speed.settings):
+    for load in closed_loads(speed.settings) if "closed" in speed.settings.loads else ():
         turns = speed.closed.get(load.name)
         if turns and load.num_callers == 1 and load.form == "raw":
             points.append((float(load.num_samples), median_of(turns, "images_per_s") or 0.0))
@@ -79,7 +81,7 @@ def _throughput(speed: ServerSpeed) -> Panel:
         title="throughput of one caller",
         x_name="images a request",
         y_name="images/s",
-        lines=[Line(name="raw", points=sorted(points))],
+        lines=[Line(name="raw", points=sorted(points))] if points else [],
     )
 
 

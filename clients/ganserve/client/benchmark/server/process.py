@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from ganserve.contract.errors import ConfigError
+from ganserve.contract.errors import ConfigError, UnavailableError
 
 _PROCESSES: Final = Path("/proc")
 _USER_TICKS, _SYSTEM_TICKS = 11, 12  # places behind the name in /proc/PID/stat; see proc_pid_stat(5)
@@ -18,16 +18,21 @@ class ServerProcess:
     def __init__(self, pid: int) -> None:
         """Raises ConfigError where there is no such process, or the system does not tell."""
         if not (_PROCESSES / "self" / "stat").exists():
-            raise ConfigError("--server-pid reads /proc, which this system does not have; leave it out")
+            raise ConfigError(
+                f"--server-pid {pid}: CPU time is read from /proc, which Linux has and this system does not; leave it out"
+            )
         self._pid = pid
-        self.cpu_s()
+        try:
+            self.cpu_s()
+        except UnavailableError:
+            raise ConfigError(f"--server-pid {pid}: there is no such process on this machine") from None
 
     def cpu_s(self) -> float:
-        """CPU seconds so far. Raises ConfigError where the process has ended."""
+        """CPU seconds so far. Raises UnavailableError where the process has ended."""
         try:
             ticks = sum(map(_ticks, _with_children(self._pid)))
         except OSError:
-            raise ConfigError(f"--server-pid {self._pid}: there is no such process on this machine") from None
+            raise UnavailableError(f"the server's process, --server-pid {self._pid}, has ended") from None
         return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -10,7 +10,8 @@ from ganserve.client._client import Client
 from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.client._transport.route import Route
 from ganserve.client.benchmark.load import LoadGenerator, Outcomes
-from ganserve.contract.errors import OverloadedError, UnsupportedError
+from ganserve.contract.errors import OverloadedError, UnavailableError, UnsupportedError
+from ganserve.contract.text import counted
 
 from .figures import ClosedFigures, OpenFigures, ReplyFigures, ServerSpeed
 from .loads import (
@@ -34,56 +35,43 @@ _FIRST_STREAM_SAMPLES: Final = 64
 OnProgress = Callable[[int, int], None]
 
 
-def measure(
-    client: Client, route: Route, settings: Settings, on_progress: OnProgress = lambda _done, _total: None
-) -> ServerSpeed:
-    """Puts load on a server, in turns of `settings.turn_s` seconds.
+class Measurement:
+    """Rounds of turns: closed loops first, whose peak the open loops of the round are shares of, then streams.
 
-    Args:
-        client: of one server and one model.
-        route: to that server.
-        settings: loads and numbers.
-        on_progress: told how many turns are over, and of how many.
-
-    Raises:
-        ConfigError: a number that cannot be used.
-        RequestError: the server does not answer, or refuses for another reason than overload.
+    Attributes:
+        speed: what has been measured so far.
     """
-    model = client.get_model()
-    check(settings, model)
-    server = None if settings.server_pid is None else ServerProcess(settings.server_pid)
-    generator = LoadGenerator(
-        route.address, access=route.access, num_processes=settings.num_processes, timeout_s=settings.timeout_s
-    )
-    with closing(generator):
-        return _Measurement(generator, server, model, settings, on_progress).run()
-
-
-class _Measurement:
-    """Rounds of turns: closed loops first, whose peak the open loops of the round are shares of, then streams."""
 
     def __init__(
-        self,
-        generator: LoadGenerator,
-        server: ServerProcess | None,
-        model: ModelInfo,
-        settings: Settings,
-        on_progress: OnProgress,
+        self, client: Client, route: Route, settings: Settings, on_progress: OnProgress = lambda _done, _total: None
     ) -> None:
-        self._generator = generator
-        self._server = server
+        """Asks the server for its model, and measures nothing yet.
+
+        Args:
+            client: of one server and one model.
+            route: to that server.
+            settings: loads and numbers.
+            on_progress: told how many turns are over, and of how many.
+
+        Raises:
+            ConfigError: a number that cannot be used.
+            RequestError: the server does not answer.
+        """
+        model = client.get_model()
+        check(settings, model)
+        lanes = model.runtime.lanes
+        self._route = route
+        self._server = None if settings.server_pid is None else ServerProcess(settings.server_pid)
         self._model = model
         self._settings = settings
         self._on_progress = on_progress
         self._one_sample = ClosedLoad(1, 1).kind(model.identity)
         self._stream_rate = 0.0
-        self._num_turns = 0
-        lanes = model.runtime.lanes
         self._loads, left_out = split_by_limit(closed_loads(settings), model)
-        self._speed = ServerSpeed(
+        self.speed = ServerSpeed(
             model=short_name(model.identity),
             image=model.image_shape,
-            device=f"{model.runtime.device} with {lanes} lane{'s' * (lanes != 1)}",
+            device=f"{model.runtime.device} with {counted(lanes, 'lane')}",
             settings=settings,
             peak_per_s=[],
             closed={},
@@ -93,15 +81,23 @@ class _Measurement:
             left_out=left_out,
         )
 
-    def run(self) -> ServerSpeed:
-        """Warms up, and takes all rounds."""
-        self._warm_up()
-        for number in range(self._settings.num_rounds):
-            step = 1 if number % 2 == 0 else -1  # what else the machine does meets all alike
-            self._take_closed_loops(self._loads[::step])
-            self._take_open_loops(list(self._speed.opened)[::step])
-            self._take_streams()
-        return self._speed
+    def run(self) -> None:
+        """Warms up, and takes all rounds of turns of `Settings.turn_s` seconds.
+
+        Raises:
+            RequestError: the server does not answer, or refuses for another reason than overload.
+        """
+        settings, route = self._settings, self._route
+        self._generator = LoadGenerator(
+            route.address, access=route.access, num_processes=settings.num_processes, timeout_s=settings.timeout_s
+        )
+        with closing(self._generator):
+            self._warm_up()
+            for number in range(settings.num_rounds):
+                step = 1 if number % 2 == 0 else -1  # what else the machine does meets all alike
+                self._take_closed_loops(self._loads[::step])
+                self._take_open_loops(list(self.speed.opened)[::step])
+                self._take_streams()
 
     def _warm_up(self) -> None:
         """Opens connections, and finds out what can be measured."""
@@ -113,8 +109,8 @@ class _Measurement:
                 if load.num_together == 1:
                     raise
                 self._loads.remove(load)
-                self._speed.left_out.append(f"{load.name}: the server takes one request a call")
-        self._speed.closed.update((load.name, []) for load in self._loads)
+                self.speed.left_out.append(f"{load.name}: the server takes one request a call")
+        self.speed.closed.update((load.name, []) for load in self._loads)
         if {"streams", "replies"} & set(self._settings.loads):
             self._find_stream_rate(warm_up_s)
         if "replies" in self._settings.loads:
@@ -134,40 +130,42 @@ class _Measurement:
             num_samples = max(1, mib * BYTES_PER_MIB // (height * width * channels))
             if num_samples > self._stream_rate * longest_s:
                 reason = f"it would take {num_samples / self._stream_rate:,.0f} s"
-                self._speed.left_out.append(f"a reply of {name}: {reason}; give more --seconds")
+                self.speed.left_out.append(f"a reply of {name}: {reason}; give more --seconds")
                 continue
             fits = num_samples <= self._model.max_samples_per_request
-            self._speed.replies[name] = ReplyFigures(num_samples=num_samples, whole_ms=[] if fits else None)
+            self.speed.replies[name] = ReplyFigures(num_samples=num_samples, whole_ms=[] if fits else None)
             if not fits:
-                self._speed.left_out.append(f"{name} in one reply: it is more than the server makes for one request")
+                self.speed.left_out.append(f"{name} in one reply: it is more than the server makes for one request")
 
     def _take_closed_loops(self, loads: Sequence[ClosedLoad]) -> None:
         peaks_per_s = []
         for load in loads:
             outcomes, server_cpu_s = self._take_turn(self._close_loop, load, self._settings.turn_s)
-            self._speed.closed[load.name].append(ClosedFigures.of(outcomes, server_cpu_s))
+            self.speed.closed[load.name].append(ClosedFigures.of(outcomes, server_cpu_s))
             if load in peak_loads(self._settings):
                 peaks_per_s.append(outcomes.calls_per_s)
-        if self._speed.opened:
-            self._speed.peak_per_s.append(max(peaks_per_s))
-            if not self._speed.peak_per_s[-1]:
+        if self.speed.opened:
+            if not any(peaks_per_s):
                 raise OverloadedError("the server answered nothing in a closed loop, so there is no peak to hold it to")
+            self.speed.peak_per_s.append(max(peaks_per_s))
 
     def _take_open_loops(self, percents: Sequence[int]) -> None:
         for percent in percents:
-            peak_per_s = self._speed.peak_per_s[-1]
+            peak_per_s = self.speed.peak_per_s[-1]
             offered_per_s = peak_per_s * percent / 100
             outcomes, _ = self._take_turn(self._open_loop, offered_per_s)
+            if set(outcomes.codes) == {"UNAVAILABLE"}:
+                raise UnavailableError(f"{self._route.address} does not answer any more")
             figures = OpenFigures.of(outcomes, offered_per_s=offered_per_s, peak_per_s=peak_per_s)
-            self._speed.opened[percent].append(figures)
+            self.speed.opened[percent].append(figures)
 
     def _take_streams(self) -> None:
         turn_s = self._settings.turn_s
         if "streams" in self._settings.loads:
             num_samples = max(1, round(self._stream_rate * turn_s))
             outcomes, server_cpu_s = self._take_turn(self._stream, num_samples)
-            self._speed.stream.append(ClosedFigures.of(outcomes, server_cpu_s))
-        for reply in self._speed.replies.values():
+            self.speed.stream.append(ClosedFigures.of(outcomes, server_cpu_s))
+        for reply in self.speed.replies.values():
             outcomes, _ = self._take_turn(self._stream, reply.num_samples, turn_s * _REPLY_SHARE)
             reply.stream_ms.extend(_median_ms(outcomes))
             if reply.whole_ms is not None:
@@ -188,10 +186,7 @@ class _Measurement:
 
     def _take_turn(self, take: Callable[..., Outcomes], *arguments: Any) -> tuple[Outcomes, float | None]:
         """What came of a turn, and the CPU seconds of the server meanwhile."""
-        turns_a_round = len(self._loads) + len(self._speed.opened) + len(self._speed.replies)
-        turns_a_round += "streams" in self._settings.loads
-        self._on_progress(self._num_turns, turns_a_round * self._settings.num_rounds)
-        self._num_turns += 1
+        self._on_progress(self.speed.num_turns, self.speed.num_turns_in_all)
         before_s = self._server.cpu_s() if self._server else 0.0
         outcomes = take(*arguments)
         return outcomes, self._server.cpu_s() - before_s if self._server else None
