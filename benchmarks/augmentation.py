@@ -19,6 +19,7 @@ import numpy as np
 
 from command import run
 from ganserve.augment_eval.table import markdown
+from ganserve.flags import Count, Counts
 from ganserve.training.datasets import ImageDataset, load, load_test
 
 HEADINGS = ("real images per class", "real", "classic", "synthetic, ratio", "classic + synthetic", "verdict")
@@ -30,11 +31,11 @@ def main(
     data: str,
     out: Path,
     preset: str = "sndcgan",
-    per_class: tuple[int, ...] = (20, 100, 500),
-    steps: int = 4_000,
-    steps_on_few: int = 2_000,
+    per_class: Counts = (20, 100, 500),
+    steps: Count = 4_000,
+    steps_on_few: Count = 2_000,
     augment_on_few: str = "translation",
-    seeds: int = 3,
+    seeds: Count = 3,
 ) -> None:
     """Train generators, evaluate them, and print two Markdown tables.
 

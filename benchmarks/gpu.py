@@ -31,12 +31,15 @@ from ganserve.contract.bundle import (
     golden_rows,
     read_verified,
 )
+from ganserve.contract.errors import ConfigError
 from ganserve.contract.manifest import read_manifest
 from ganserve.exporter.benchmark import Spread
 from ganserve.exporter.benchmark.contestants import Bundle, Contestant, PyTorch, fresh_generator
 from ganserve.exporter.benchmark.turns import in_turns
 from ganserve.exporter.onnx_graph import to_onnx
+from ganserve.flags import Rounds, Seconds, within
 from ganserve.runtime.device import choose_device
+from ganserve.runtime.lanes import BATCH_ROWS
 from ganserve.runtime.onnx_file import read_card
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -61,9 +64,9 @@ class PlainSession:
 def main(
     bundle: Path,
     *,
-    batch_size: Annotated[tuple[int, ...], Parameter(negative="")] = (1, 8, 64, 256),
-    rounds: int = 7,
-    seconds: float = 0.3,
+    batch_size: Annotated[tuple[int, ...], within(BATCH_ROWS)] = (1, 8, 64, 256),
+    rounds: Rounds = 7,
+    seconds: Seconds = 0.3,
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> None:
     """Measure a bundle's generator on CUDA, with fresh weights.
@@ -100,7 +103,7 @@ def contestants(card: ModelCard, rows: int) -> Iterator[dict[str, Contestant]]:
     """All of them by name, for batches of `rows` images."""
     generator = fresh_generator(card)
     if generator is None:
-        raise SystemExit(f"{card.architecture} was not trained here; PyTorch cannot run it")
+        raise ConfigError(f"{card.architecture} was not trained here; PyTorch cannot run it")
     engines: dict[str, Bundle] = {}
     named: dict[str, Contestant] = {}
     try:

@@ -14,14 +14,12 @@ request; ours is asked so, too, and by address, which is how its client asks, an
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import statistics
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -29,13 +27,18 @@ from rich.progress import Progress
 from rich.table import Table
 
 from command import run
+from ganserve.client.cli.measuring import write_figures
+from ganserve.contract.bounds import Bounds
+from ganserve.contract.card import MAX_IMAGE_SIDE
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.measurements import Spread
+from ganserve.flags import Rounds, Seconds, check_output_files, within
 from peer_loads.comparison import OURS, PEERS, Comparison
 from peer_loads.contest import Contest, compare
 from servers import export_untrained
 
 BUILD = Path(__file__).resolve().parents[1] / "build" / "peers"
+WIDTHS: Final = Bounds(1, 1_024)
 LEAST_WIDTH = 140
 """Of what is printed to a file."""
 
@@ -43,11 +46,11 @@ LEAST_WIDTH = 140
 def main(
     *,
     peers: str = ",".join(PEERS),
-    shape: tuple[int, int, int] = (32, 32, 1),
-    width: int = 8,
+    shape: Annotated[tuple[int, int, int], within(Bounds(1, MAX_IMAGE_SIDE))] = (32, 32, 1),
+    width: Annotated[int, within(WIDTHS)] = 8,
     rewritten: Annotated[bool, Parameter(negative="")] = False,
-    rounds: int = 3,
-    seconds: float = 3.0,
+    rounds: Rounds = 3,
+    seconds: Seconds = 3.0,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Measure an untrained DCGAN on each server.
@@ -72,8 +75,9 @@ def main(
     names = peers.split(",")
     if unknown := set(names) - set(PEERS):
         raise ConfigError(f"--peers has {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
-    if rounds < 1 or not seconds > 0:
-        raise ConfigError("--rounds and --seconds must be positive")
+    if shape[2] not in (1, 3):
+        raise ConfigError(f"--shape {' '.join(map(str, shape))}: give 1 channel or 3")
+    check_output_files({"--json": json_file})
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         export_untrained(folder, "generator", shape, width=width, device="cpu" if rewritten else "cuda")
@@ -87,7 +91,7 @@ def main(
     graph = "with the export's rewrites" if rewritten else "as PyTorch has it"
     title = f"DCGAN of {'×'.join(map(str, shape))}, width {width}, {graph}; {os.cpu_count()} cores"
     if json_file:
-        json_file.write_text(json.dumps({"title": title, **found.to_dict()}, indent=1) + "\n")
+        write_figures({"title": title, **found.to_dict()}, json_file)
     show(found, title)
 
 
@@ -124,11 +128,5 @@ def columns(first: str, *others: str) -> Table:
     return table
 
 
-def end(*_: Any) -> None:
-    """Has SIGTERM stop the servers, as Ctrl-C does."""
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, end)
     run(main)

@@ -23,8 +23,10 @@ from rich.console import Console
 
 from command import run
 from ganserve.client.benchmark.load import RequestKind, streams
+from ganserve.contract.errors import GanserveError
 from ganserve.contract.measurements import Spread
 from ganserve.contract.rows import Rows
+from ganserve.flags import Rounds
 from ganserve.runtime.runners import CpuRunner
 from ganserve.serving.config import ServingConfig
 from ganserve.serving.server import Server
@@ -62,7 +64,9 @@ def serving(models: Path) -> Iterator[str]:
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(models, ready_file))
     server.start()
     try:
-        while not ready_file.exists() and server.is_alive():
+        while not ready_file.exists():
+            if not server.is_alive():
+                raise GanserveError("the server ended as it started")
             time.sleep(0.1)
         yield ready_file.read_text().strip()
     finally:
@@ -86,7 +90,7 @@ async def measure(address: str, rounds: int) -> list[str]:
     return lines
 
 
-def main(*, rounds: int = 9) -> None:
+def main(*, rounds: Rounds = 9) -> None:
     """Measure streams of samples of 256×256 RGB pixels.
 
     Args:

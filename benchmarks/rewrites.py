@@ -14,7 +14,6 @@ from contextlib import ExitStack, closing
 from typing import Annotated
 
 import torch
-from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -25,7 +24,9 @@ from ganserve.exporter.benchmark import Spread
 from ganserve.exporter.benchmark.contestants import Bundle, flops_per_image
 from ganserve.exporter.benchmark.turns import in_turns
 from ganserve.exporter.onnx_graph import to_onnx
+from ganserve.flags import Rounds, Seconds, within
 from ganserve.runtime.device import Device
+from ganserve.runtime.lanes import BATCH_ROWS
 from ganserve.training.config import Architecture
 from ganserve.training.networks import ImageShape, build_generator
 from ganserve.v1.model_pb2 import ModelCard
@@ -44,7 +45,7 @@ GENERATORS: list[tuple[Architecture, ImageShape, int]] = [
 
 
 def main(
-    *, batch_size: Annotated[tuple[int, ...], Parameter(negative="")] = (1, 16), rounds: int = 9, seconds: float = 0.3
+    *, batch_size: Annotated[tuple[int, ...], within(BATCH_ROWS)] = (1, 16), rounds: Rounds = 9, seconds: Seconds = 0.3
 ) -> None:
     """Measure both graphs of some generators on one core.
 

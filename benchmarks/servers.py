@@ -13,6 +13,7 @@ from typing import NamedTuple
 from torch import nn
 
 from ganserve.contract.card import LATENT_SCHEME
+from ganserve.contract.errors import GanserveError
 from ganserve.exporter import Target, export
 from ganserve.runtime.device import Device
 from ganserve.training.networks import ImageShape, build_generator
@@ -51,13 +52,20 @@ class Server(NamedTuple):
 
 @contextmanager
 def serving(models: Path, *flags: str) -> Iterator[Server]:
-    """A server on a free port."""
+    """A server on a free port. Raises GanserveError where it does not start."""
     command = [sys.executable, "-m", "ganserve.cli", "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
     server = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
     try:
-        lines = server.stderr or ()
-        address = next(match[1] for line in lines if (match := re.search(r"serving on (\S+)", line)))
-        yield Server(address, server.pid)
+        yield Server(_address(server), server.pid)
     finally:
         server.terminate()
         server.communicate(timeout=60)
+
+
+def _address(server: subprocess.Popen[str]) -> str:
+    """Where a server says that it listens."""
+    line = "it ended without a word"
+    for line in server.stderr or ():
+        if match := re.search(r"serving on (\S+)", line):
+            return match[1]
+    raise GanserveError(line.strip().removeprefix("ganserve: error: "))

@@ -24,6 +24,7 @@ from rich.table import Table
 from command import run
 from ganserve.client import AsyncClient
 from ganserve.exporter.benchmark import Spread
+from ganserve.flags import Rounds
 from servers import export_untrained, serving
 
 Load = Callable[[AsyncClient], Awaitable[int]]
@@ -59,7 +60,7 @@ LOADS: dict[str, Load] = {
 }
 
 
-def main(*, models: Path | None = None, model: str = "dcgan", rounds: int = 7) -> None:
+def main(*, models: Path | None = None, model: str = "dcgan", rounds: Rounds = 7) -> None:
     """Measure the server.
 
     Args:

@@ -27,6 +27,7 @@ from ganserve.client.benchmark.load import LoadGenerator, RequestKind
 from ganserve.contract.bundle import MODEL_FILE
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.measurements import Spread
+from ganserve.flags import Rounds, Seconds
 from servers import export_untrained, serving
 
 MODELS = {"small": ((32, 32, 1), 8), "larger": ((64, 64, 3), 40)}
@@ -44,7 +45,7 @@ class Start:
     loaded_pss_mb: float
 
 
-def main(*, rounds: int = 5, seconds: float = 2.0) -> None:
+def main(*, rounds: Rounds = 5, seconds: Seconds = 2.0) -> None:
     """Start servers, and print a table.
 
     Args:

@@ -17,13 +17,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from command import run
+from ganserve.contract.errors import GanserveError
 from ganserve.exporter.benchmark import Spread
+from ganserve.flags import Count, Rounds
+from ganserve.training.datasets import Resize
+from training_loops.task import config_of
 
 SETTINGS: dict[str, dict[str, str]] = {
     "as OpenMP has it": {},
@@ -37,11 +42,11 @@ WORKER = "--worker"
 def main(
     *,
     preset: str = "sndcgan",
-    size: int = 32,
-    channels: int = 3,
-    batch_size: int = 64,
-    steps: int = 20,
-    rounds: int = 5,
+    size: Count = 32,
+    channels: Literal[1, 3] = 3,
+    batch_size: Count = 64,
+    steps: Count = 20,
+    rounds: Rounds = 5,
 ) -> None:
     """Measure each setting on a quiet and on a busy machine.
 
@@ -60,6 +65,7 @@ def main(
     rounds
         Turns of each setting.
     """
+    config_of(preset), Resize.parse(str(size))
     console = Console()
     arguments = [preset, *map(str, (size, channels, batch_size, steps))]
     found: dict[tuple[str, bool], list[float]] = {(name, busy): [] for name in SETTINGS for busy in (False, True)}
@@ -103,15 +109,17 @@ def core_kept_busy(is_wanted: bool) -> Iterator[None]:
 
 
 def measured(arguments: list[str], environment: dict[str, str]) -> float:
-    """Images/s that a process of its own trains with."""
+    """Images/s that a process of its own trains with. Raises GanserveError where it fails."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
     done = subprocess.run(
         [sys.executable, __file__, WORKER, *arguments],
         env=clean | environment,
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    if done.returncode:
+        raise GanserveError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
     return float(done.stdout)
 
 
@@ -123,7 +131,7 @@ def work(preset: str, size: int, channels: int, batch_size: int, num_steps: int)
     from ganserve.training.card import build_card
     from ganserve.training.loop import train
     from ganserve.training.state import TrainingState
-    from training_loops.task import config_of, random_images
+    from training_loops.task import random_images
 
     config = dataclasses.replace(config_of(preset), batch_size=batch_size)
     dataset, device = random_images(size, channels, batch_size), torch.device("cpu")

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from command import run
+from ganserve.flags import Count, Rounds
 from ganserve.training.config import DeviceName
 from training_loops import TrainingSpeed, measure
 from training_loops.task import config_of, random_images
@@ -27,11 +28,11 @@ from training_loops.task import config_of, random_images
 def main(
     *,
     preset: str = "dcgan",
-    size: int = 32,
+    size: Count = 32,
     channels: Literal[1, 3] = 3,
-    batch_size: int = 64,
-    steps: int = 40,
-    rounds: int = 5,
+    batch_size: Count = 64,
+    steps: Count = 40,
+    rounds: Rounds = 5,
     device: DeviceName = "auto",
 ) -> None:
     """Measure the speed of training, beside a plain loop.

@@ -1,4 +1,4 @@
-"""What the flags of all commands have in common: what their words mean, which numbers they allow, what is written to."""
+"""What the flags of all commands have in common: what their words mean, which numbers they allow, what they write."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 def check_new_file(path: Path) -> None:
-    """Tries whether `new_file` could write a file, and leaves everything as it was. Raises ArtifactError as that does."""
+    """Tries whether `new_file` could write, and leaves everything as it was. Raises ArtifactError as that does."""
     target = _file_behind(path)
     with _write_errors(path):
         folder = next(folder for folder in target.parents if folder.exists())

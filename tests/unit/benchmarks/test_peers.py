@@ -127,8 +127,8 @@ def test_the_script_refuses_what_it_does_not_know() -> None:
     done = subprocess.run(
         [sys.executable, SCRIPT, "--peers", "threads,grpc"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 1
-    assert done.stderr == "error: --peers has grpc; there are threads, pytriton, mlserver, litserve, ray\n"
+    assert done.returncode == 2
+    assert done.stderr == "peers.py: error: --peers has grpc; there are threads, pytriton, mlserver, litserve, ray\n"
 
 
 def test_a_server_that_does_not_start_is_told(contest: Contest, monkeypatch: pytest.MonkeyPatch) -> None:

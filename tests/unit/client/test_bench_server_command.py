@@ -148,7 +148,6 @@ def test_what_was_measured_before_the_server_stopped_is_told(
 
 
 def test_a_server_that_is_gone_in_an_open_loop_ends_the_measurement(
-    script: Script,
     server: ScriptedServer,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

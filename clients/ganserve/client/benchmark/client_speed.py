@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from ganserve.client._client import Client
-from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client._samples.model_info import short_name
 from ganserve.client._transport.route import Route
 from ganserve.contract.errors import OverloadedError
 from ganserve.contract.measurements import Spread

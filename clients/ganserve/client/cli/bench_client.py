@@ -49,7 +49,7 @@ def bench_client(
         model: Name of the model, or name:version, as `ganserve models` lists them.
         size: Samples a request and a batch.
         prefetch: Batches ahead, of Client.batches and of each worker.
-        workers: Processes of the DataLoader; 0 for none, and at most two for each core here.
+        workers: Processes of the DataLoader; 0 for none, and at most two a core.
         rounds: Turns of each way.
         seconds: Length of a turn.
         json_file: File for all figures, as JSON. A folder that is not there is made.

@@ -53,10 +53,10 @@ def bench_server(
         loads: Loads to put on the server; may be several.
         size: Samples a request of the open loop.
         deadline: Seconds that a request of the open loop is given.
-        processes: Processes that share the load, where one is too slow for the server; at most two for each core here.
+        processes: Processes that share the load, where one is too slow for the server; at most two a core.
         rounds: Turns of each load.
         seconds: Length of a turn.
-        server_pid: Process of the server, where it runs on this machine, which is Linux, and its CPU time is to be told.
+        server_pid: Process of the server, on this machine and with Linux alone, where its CPU time is to be told.
         json_file: File for all figures, as JSON. Here and for the plot, a folder that is not there is made.
         plot: File for a picture of latency, goodput and batch sizes, .svg or .png.
         timeout: Most seconds to wait for the server, and for any request but those of the open loop.

@@ -74,7 +74,7 @@ class WorkerProcess:
             raise _ended() from None
 
     def outcomes(self) -> Outcomes | GanserveError:
-        """Waits for what came of it, or the error that ended it: a RequestError, or one that says that nobody is there."""
+        """Waits for what came of it, or for the error that ended it, such as that the process has ended."""
         try:
             outcomes: Outcomes | GanserveError = self._ours.recv()
         except (EOFError, OSError):

@@ -19,7 +19,8 @@ class ServerProcess:
         """Raises ConfigError where there is no such process, or the system does not tell."""
         if not (_PROCESSES / "self" / "stat").exists():
             raise ConfigError(
-                f"--server-pid {pid}: CPU time is read from /proc, which Linux has and this system does not; leave it out"
+                f"--server-pid {pid}: CPU time is read from /proc, which Linux has and this system does not; "
+                "leave it out"
             )
         self._pid = pid
         try:

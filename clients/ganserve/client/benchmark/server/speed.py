@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any, Final
 
 from ganserve.client._client import Client
-from ganserve.client._samples.model_info import ModelInfo, short_name
+from ganserve.client._samples.model_info import short_name
 from ganserve.client._transport.route import Route
 from ganserve.client.benchmark.load import LoadGenerator, Outcomes
 from ganserve.contract.errors import OverloadedError, UnavailableError, UnsupportedError
