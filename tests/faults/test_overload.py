@@ -122,7 +122,7 @@ def test_more_calls_than_allowed_are_told_to_come_back(models: Path, start_serve
         for call in calls:
             next(iter(call))
         with Client(server.address, model="digits", retry_for_s=0) as client:
-            with pytest.raises(OverloadedError, match="3 calls are under way") as caught:
+            with pytest.raises(OverloadedError, match="no more calls at once than 3") as caught:
                 client.generate(1)
             assert caught.value.retry_after_s == 1.0
             for call in calls:

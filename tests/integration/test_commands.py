@@ -118,6 +118,6 @@ def test_bad_input_gets_one_line(
     assert done.returncode == code, done.stderr
     *waiting, said = done.stderr.splitlines()
     assert said.startswith("ganserve: error: ")
-    assert all(re.search("asking again for up to [0-9]+ s", line) for line in waiting)
+    assert all(re.search("the call will be tried again for [0-9]+ s more", line) for line in waiting)
     assert places.get(message, message) in done.stderr
     assert not [path for path in tmp_path.iterdir() if path.name != "empty"]

@@ -17,7 +17,9 @@ from ganserve.client import AsyncClient, Client, RetryEvent, Samples
 
 from ..servers import StartServer
 
-YOUNG = ("--max-connection-age-s", "1", "--connection-grace-s", "0.2")
+AGEING = ("--max-connection-age-s", "1")
+CUT_OFF = (*AGEING, "--connection-grace-s", "0.2")
+"""With so little grace, calls are lost that take longer; that is how a stream is cut off."""
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def forward() -> Iterator[Callable[[str], Forwarder]]:
 def test_a_stream_goes_on_over_several_connections_as_if_nothing_were(models: Path, start_server: StartServer) -> None:
     resumed: list[RetryEvent] = []
     with (
-        start_server(models, *YOUNG) as server,
+        start_server(models, *CUT_OFF) as server,
         Client(server.address, model="tiny", on_retry=resumed.append) as client,
     ):
         next_index = 0
@@ -112,14 +114,14 @@ def test_streams_on_an_event_loop_do_too(models: Path, start_server: StartServer
                 if resumed:
                     return
 
-    with start_server(models, *YOUNG) as server:
+    with start_server(models, *CUT_OFF) as server:
         asyncio.run(read(server.address))
 
 
 def test_calls_move_to_a_new_server_and_none_is_lost(
     models: Path, start_server: StartServer, forward: Callable[[str], Forwarder]
 ) -> None:
-    with start_server(models, *YOUNG) as old, start_server(models) as new:
+    with start_server(models, *AGEING) as old, start_server(models) as new:
         balancer = forward(old.address)
         with Client(balancer.address, model="tiny", retry_for_s=0) as client:
             first = client.generate(2, seed=1)

@@ -126,7 +126,7 @@ def dump(
         if strays := describe_strays(plan, written, out):
             print(f"ganserve: warning: {strays}", file=sys.stderr)
     else:
-        print(f"{told}; when all {plan.num_shards} shards are there, run it without --shard")
+        print(f"{told}; run it without --shard once all is there, {counted(plan.num_shards, 'shard')}")
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class Plan:
             ConfigError: there is no such shard.
         """
         if not 0 <= shard < self.num_shards:
-            raise ConfigError(f"there is no shard {shard}; the {self.num_shards} shards are counted from 0")
+            raise ConfigError(f"there is no shard {shard}; there are 0 to {self.num_shards - 1}")
         start, end = (self.num_samples * place // self.num_shards for place in (shard, shard + 1))
         return self.message.query.address.first_index + start, end - start
 

@@ -15,6 +15,7 @@ from ganserve.client.formats.xmp import SYNTHETIC
 from ganserve.contract.card import is_conditional
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import ImageFormatName
+from ganserve.contract.text import counted
 from ganserve.v1.dump_pb2 import DumpPlan
 from ganserve.v1.generator_pb2 import ImageEncoding, ModelSelector
 from ganserve.v1.model_pb2 import Reproducibility
@@ -88,7 +89,10 @@ def make_plan(
     num_samples = query.address.count
     shards = default_num_shards(num_samples, served, format) if num_shards is None else num_shards
     if not 1 <= shards <= min(num_samples, 2**31):
-        raise ConfigError(f"the number of shards is {shards}; {num_samples} samples make 1 to {num_samples}")
+        raise ConfigError(
+            f"the number of shards is {shards}; {counted(num_samples, 'sample')} can be divided into "
+            f"1 to {num_samples:,}"
+        )
     plan = Plan(
         DumpPlan(
             query=query,

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from ganserve.contract.errors import ArtifactError
+from ganserve.contract.text import counted
 from ganserve.v1.model_pb2 import ModelCard
 
 LATENT_SCHEME = "philox4x64-as241-v1"
@@ -75,7 +76,7 @@ def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     yield "classes", _classes(card)
     yield "network", card.architecture if card.loss == UNKNOWN else f"{card.architecture}, trained with {card.loss}"
     dataset = card.dataset
-    known = f", {dataset.num_images:,} images, {dataset.digest[:12]}" if dataset.num_images else ""
+    known = f", {counted(dataset.num_images, 'image')}, {dataset.digest[:12]}" if dataset.num_images else ""
     yield "dataset", f"{dataset.name}{known}"
     if card.images_seen:
         yield "images seen", f"{card.images_seen:,}"

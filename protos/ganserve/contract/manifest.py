@@ -27,7 +27,7 @@ from ganserve.contract.bundle import (
 )
 from ganserve.contract.errors import ArtifactError
 from ganserve.contract.files import new_file, read_regular_file
-from ganserve.contract.text import one_line
+from ganserve.contract.text import counted, one_line
 from ganserve.v1.bundle_pb2 import Manifest, Parity
 
 FORMAT: Final = "ganserve-bundle/2"
@@ -91,7 +91,7 @@ def describe_parity(parity: Parity) -> str:
     """One line for people."""
     levels = "1 level" if parity.max_levels_off == 1 else f"{parity.max_levels_off} levels"
     return (
-        f"{parity.num_images:,} images in {parity.dtype}: floats within {parity.max_float_error:.2g}, "
+        f"{counted(parity.num_images, 'image')} in {parity.dtype}: floats within {parity.max_float_error:.2g}, "
         f"{parity.num_values_off:,} of {parity.num_values:,} values off, by {levels} at most"
     )
 

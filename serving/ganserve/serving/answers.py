@@ -18,6 +18,7 @@ from ganserve.contract import images as codec
 from ganserve.contract.bundle import IMAGES_OUTPUT
 from ganserve.contract.errors import InvalidRequestError, OverloadedError, RequestError, UnavailableError
 from ganserve.contract.images import Images
+from ganserve.contract.text import counted
 from ganserve.runtime.replies import describe_batch
 from ganserve.runtime.sources import Source, open_source
 from ganserve.runtime.tensor_query import TensorQuery, open_tensors
@@ -230,8 +231,8 @@ class Answers:
         if not self._budget.has_room(num_bytes, caller.priority):
             self._refused_bytes.add()
             raise OverloadedError(
-                f"replies of {self._budget.taken} bytes are under way, and {num_bytes} more would exceed the "
-                f"{self._budget.limit_of(caller.priority)} that this server allows"
+                f"a reply of {counted(num_bytes, 'byte')} beside {self._budget.taken:,} of those under way would "
+                f"exceed the {self._budget.limit_of(caller.priority):,} that this server allows"
                 f"{' for bulk requests' if caller.priority is Priority.BULK else ''}; try again shortly",
                 retry_after_s=1.0,
             )

@@ -20,6 +20,7 @@ from typing import Final
 
 from ganserve.contract.errors import DeadlineError, OverloadedError, ServerError, UnavailableError
 from ganserve.contract.rows import Rows
+from ganserve.contract.text import counted
 from ganserve.runtime.sources import Source
 
 from .admission import Budget
@@ -146,7 +147,8 @@ class Batcher:
             self._metrics.refused_rows.add()
             admitted, limit = self._budget.taken, self._budget.limit_of(priority)
             raise OverloadedError(
-                f"{admitted} rows are queued and {num_rows} more would exceed the {limit} that this server queues"
+                f"{counted(num_rows, 'row')} beside {admitted:,} that wait or run would exceed the {limit:,} that "
+                "this server queues"
                 f"{' for bulk requests' if priority is Priority.BULK else ''}; "
                 "try again shortly, or with fewer samples",
                 retry_after_s=max(_MIN_RETRY_S, admitted * self._pace.row_s),
@@ -157,16 +159,16 @@ class Batcher:
         alone_s = self._dispatcher.expected_s(self, num_rows * self._row_s)
         if alone_s > left_s:
             raise DeadlineError(
-                f"{num_rows} samples take about {alone_s:.3g} s, and there are {max(0.0, left_s):.3g} s for them; "
-                "allow more time, or ask for fewer samples"
+                f"{counted(num_rows, 'sample')} would need about {alone_s:.3g} s, and there are "
+                f"{max(0.0, left_s):.3g} s; allow more time, or ask for fewer samples"
             )
         rows_ahead = self._queue.rows_before(caller, num_rows) + self._num_running
         needed_s = (rows_ahead + num_rows) * self._pace.row_s
         if rows_ahead and needed_s > left_s * _HOPEFUL:
             self._metrics.refused_time.add()
             raise OverloadedError(
-                f"{num_rows} samples behind {rows_ahead} others take about {needed_s:.3g} s, and there are "
-                f"{max(0.0, left_s):.3g} s for them; try again shortly, allow more time, or ask for fewer samples",
+                f"{counted(num_rows, 'sample')}, with {rows_ahead:,} ahead, would need about {needed_s:.3g} s, and "
+                f"there are {max(0.0, left_s):.3g} s; try again shortly, allow more time, or ask for fewer samples",
                 retry_after_s=max(_MIN_RETRY_S, needed_s - left_s * _HOPEFUL),
             )
 

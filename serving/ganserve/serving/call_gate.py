@@ -228,7 +228,7 @@ class CallGate(grpc.aio.ServerInterceptor):
             self._refused.add()
             self._too_many.warning(f"a call was refused: as many are under way as --max-calls {self._max_calls} allows")
             raise OverloadedError(
-                f"{self._max_calls} calls are under way, and this server takes no more at once; try again shortly",
+                f"this server takes no more calls at once than {self._max_calls:,}; try again shortly",
                 retry_after_s=_RETRY_S,
             )
         self._open_calls.add(context)
@@ -239,8 +239,7 @@ class CallGate(grpc.aio.ServerInterceptor):
     def _admit_other(self, context: Context) -> None:
         if len(self._other_streams) >= _MAX_OTHER_STREAMS:
             raise OverloadedError(
-                f"{_MAX_OTHER_STREAMS:,} such streams are under way, and this server takes no more at once; try again "
-                "shortly",
+                f"this server takes no more such streams at once than {_MAX_OTHER_STREAMS:,}; try again shortly",
                 retry_after_s=_RETRY_S,
             )
         self._other_streams.add(context)

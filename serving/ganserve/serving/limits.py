@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from ganserve.contract.errors import InvalidRequestError
+from ganserve.contract.text import counted
 
 # A Generate reply stays under gRPC's default limit of 4 MiB, headers and file formats' overhead included.
 REPLY_BYTES: Final = 3 * 1024**2
@@ -57,8 +58,8 @@ class Limits:
         """Raises InvalidRequestError where so many samples do not fit one reply."""
         if num_samples > self.samples_per_request:
             raise InvalidRequestError(
-                f"{num_samples} samples do not fit one reply; this model makes 1 to {self.samples_per_request} "
-                "at once; ask in several calls, or for a stream",
+                f"one reply cannot hold {counted(num_samples, 'sample')}; this model makes 1 to "
+                f"{self.samples_per_request:,} at once; ask in several calls, or for a stream",
                 field=field,
             )
 

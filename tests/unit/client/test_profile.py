@@ -69,7 +69,7 @@ def test_an_older_server_tells_nothing(connect: Connect, server: ScriptedServer,
 
 def test_one_request_is_measured(connect: Connect, server: ScriptedServer) -> None:
     with pytest.raises(
-        InvalidRequestError, match="n is 11; one request is measured, and of this model it takes 1 to 10"
+        InvalidRequestError, match="n is 11; one request is measured, and of this model it takes up to 10 samples"
     ):
         connect(server.address).profile(11)
 

@@ -104,7 +104,7 @@ def test_counts_and_an_image_format(dump: Dump, format: str) -> None:  # noqa: A
         (["-n", "4", "--format", "zip", "--out", "a", "--shard", "4/4"], 2, "K from 0 to N - 1"),
         (["-n", "4", "--format", "zip", "--out", "a", "--shard", "one"], 2, "give K/N"),
         (["-n", "4", "--format", "zip", "--out", "a", "--shards", "2", "--shard", "2/3"], 2, "the dump has 2 shards"),
-        (["-n", "4", "--format", "zip", "--out", "a", "--shards", "5"], 2, "4 samples make 1 to 4"),
+        (["-n", "4", "--format", "zip", "--out", "a", "--shards", "5"], 2, "4 samples can be divided into 1 to 4"),
         (["-n", "4", "--format", "zip", "--out", "a", "--images", "raw"], 2, "zip holds images as png or webp"),
         (["-n", "0", "--format", "zip", "--out", "a"], 2, "n is 0"),
         (["-n", "4", "--format", "zip", "--out", "a", "--seed=-1"], 2, "seed is -1"),

@@ -252,7 +252,7 @@ def test_a_finished_dump_can_be_read(source: LocalGenerator, tmp_path: Path) -> 
         ({"format": "npz", "image_format": "png"}, ConfigError, "npz holds images as raw, not as png"),
         ({"format": "zip", "image_format": "jpeg"}, ConfigError, "not as jpeg"),
         ({"format": "zip", "num_shards": 0}, ConfigError, "the number of shards is 0"),
-        ({"format": "zip", "num_shards": 9}, ConfigError, "8 samples make 1 to 8"),
+        ({"format": "zip", "num_shards": 9}, ConfigError, "8 samples can be divided into 1 to 8"),
         ({"format": "zip", "labels": "cow"}, InvalidRequestError, "there is no class 'cow'"),
         ({"format": "zip", "truncation": 0}, InvalidRequestError, "truncation is 0"),
         ({"format": "zip", "seed": -1}, InvalidRequestError, "seed is -1"),
@@ -268,7 +268,7 @@ def test_what_cannot_be_planned(
 
 def test_there_is_no_such_shard(source: LocalGenerator, tmp_path: Path) -> None:
     for shard in (-1, 2):
-        with pytest.raises(ConfigError, match=f"there is no shard {shard}; the 2 shards are counted from 0"):
+        with pytest.raises(ConfigError, match=f"there is no shard {shard}; there are 0 to 1"):
             write_shard(make_plan(source, 8, format="zip", num_shards=2), shard, source, tmp_path / "more")
 
 

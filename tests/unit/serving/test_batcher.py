@@ -254,7 +254,7 @@ def test_expired_rows_are_never_computed() -> None:
 
 def test_a_job_that_cannot_meet_its_deadline_is_refused_at_once() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:  # noqa: ARG001
-        with pytest.raises(DeadlineError, match=r"10 samples take about 10.6 s, and there are 1 s for them"):
+        with pytest.raises(DeadlineError, match=r"10 samples would need about 10.6 s, and there are 1 s; allow"):
             batcher.check_admission(10, Caller(client="a", deadline_s=101.0))
         batcher.check_admission(10, Caller(client="a", deadline_s=120.0))
 
@@ -271,7 +271,7 @@ def test_rows_that_would_wait_for_too_long_are_refused_with_a_time_to_come_back(
         waiting = asyncio.create_task(double(batcher, *range(15), client="b"))
         await until(lambda: batcher.num_queued_rows == 15)
         batcher.check_admission(6, caller)
-        with pytest.raises(OverloadedError, match=r"10 samples behind 11 others take about 22.3 s, and") as caught:
+        with pytest.raises(OverloadedError, match=r"10 samples, with 11 ahead, would need about 22.3 s, and") as caught:
             batcher.check_admission(10, Caller(client="a", deadline_s=127.0))
         assert caught.value.retry_after_s == pytest.approx(22.3125 - 0.8 * 27)
         with pytest.raises(OverloadedError, match="there are 30 s for them"):
@@ -324,7 +324,7 @@ def test_who_gives_no_deadline_waits_for_a_bounded_time() -> None:
 def test_more_rows_than_there_is_room_for_are_refused_until_some_are_done() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
         with batcher.admitted(3, Caller(client="a")):
-            with pytest.raises(OverloadedError, match="3 rows are queued and 2 more would exceed the 4") as caught:
+            with pytest.raises(OverloadedError, match="2 rows beside 3 that wait or run would exceed the 4") as caught:
                 batcher.check_admission(2, Caller(client="b"))
             assert caught.value.retry_after_s is not None
             assert caught.value.retry_after_s > 0
@@ -354,7 +354,7 @@ def test_bulk_is_refused_while_there_is_still_room_for_interactive_rows() -> Non
     async def story(engine: GatedEngine, batcher: Batcher) -> None:  # noqa: ARG001
         bulk = Caller(client="a", priority=Priority.BULK)
         with batcher.admitted(4, bulk):
-            with pytest.raises(OverloadedError, match="1 more would exceed the 4 that this server queues for bulk"):
+            with pytest.raises(OverloadedError, match="1 row beside 4 that wait or run would exceed the 4 that this server queues for bulk"):
                 batcher.check_admission(1, bulk)
             batcher.check_admission(4, Caller(client="a"))
             batcher.check_stream(4, bulk)

@@ -124,7 +124,7 @@ def test_rows_are_admitted_for_each_request(play: Play) -> None:
     async def story(stub: GeneratorServiceAsyncStub) -> None:
         reply = await stub.GenerateMany(together(asked(60), asked(60), asked(40)), timeout=10)
         assert [one.WhichOneof("outcome") for one in reply.outcomes] == ["response", "refusal", "response"]
-        assert "60 rows are queued and 60 more would exceed the 100" in reply.outcomes[1].refusal.message
+        assert "60 rows beside 60 that wait or run would exceed the 100" in reply.outcomes[1].refusal.message
         assert (await stub.GenerateMany(together(asked(60)))).outcomes[0].response.batch.count == 60
 
     play(story)
@@ -134,7 +134,7 @@ def test_bytes_are_counted_for_each_request(play: Play) -> None:
     async def story(stub: GeneratorServiceAsyncStub) -> None:
         reply = await stub.GenerateMany(together(asked(30), asked(30), asked(10)), timeout=10)
         assert [one.WhichOneof("outcome") for one in reply.outcomes] == ["response", "refusal", "response"]
-        assert "bytes are under way" in reply.outcomes[1].refusal.message
+        assert " of those under way would exceed the " in reply.outcomes[1].refusal.message
 
     play(story, 50 * IMAGE_BYTES)
 

@@ -43,6 +43,6 @@ def test_a_request_that_does_not_fit_a_reply_is_refused() -> None:
     limits = limits_of(512)
     assert limits.samples_per_request == 3
     limits.check_request(3, field="query.address.count")
-    with pytest.raises(InvalidRequestError, match="4 samples do not fit one reply; this model makes 1 to 3"):
+    with pytest.raises(InvalidRequestError, match="one reply cannot hold 4 samples; this model makes 1 to 3"):
         limits.check_request(4, field="query.address.count")
     assert limits_of(2048).samples_per_request == 1

@@ -117,7 +117,7 @@ def test_too_many_indices_for_one_reply(play: Play) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Generate(GenerateRequest(query=SampleQuery(model=TINY, address=address)))
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        assert "do not fit one reply" in (caught.value.details() or "")
+        assert "one reply cannot hold" in (caught.value.details() or "")
 
     play(story)
 
@@ -252,7 +252,7 @@ def test_long_lists_of_classes_and_indices_are_read_off_the_event_loop(
         weighted = SampleQuery(model=TINY, address=address, labels=LabelPolicy(weighted=Weighted(weights=weights)))
         reply = await stub.Generate(GenerateRequest(query=weighted))
         assert list(reply.batch.labels) == [2, 2]
-        with pytest.raises(grpc.aio.AioRpcError, match="1048576 samples do not fit one reply"):
+        with pytest.raises(grpc.aio.AioRpcError, match="one reply cannot hold 1,048,576 samples"):
             await stub.Generate(GenerateRequest(query=long_queries[1]))
         assert len(readers) == 4
         assert threading.get_ident() not in readers[1:]

@@ -164,7 +164,8 @@ class Attempts:
             raise self._after_all(joined) from None
         if passed_s - self._refused_since_s >= _SILENT_S and not self._told:
             self._told = True
-            _log.warning("%s; asking again%s", joined, "" if math.isinf(left_s) else f" for up to {left_s:.0f} s")
+            within = "" if math.isinf(left_s) else f" for {math.ceil(left_s)} s more"
+            _log.warning("%s; the call will be tried again%s", joined, within)
         self._last_refusal = joined
         return max(0.0, pause_s)
 

@@ -28,6 +28,7 @@ from ganserve.client._transport.deadline import Deadline, check_hedge, check_ret
 from ganserve.client._transport.errors import is_lack, is_over_limit
 from ganserve.contract.errors import DeadlineError, InvalidRequestError, RequestError, UnavailableError
 from ganserve.contract.grpc_keys import PROFILE_KEY
+from ganserve.contract.text import counted
 from ganserve.v1.generator_pb2 import (
     GenerateResponse,
     GetModelRequest,
@@ -167,7 +168,8 @@ class Core:
         most = most_samples(model.max_samples_per_request)
         if num_samples(query) > most:
             raise InvalidRequestError(
-                f"n is {num_samples(query)}; one request is measured, and of this model it takes 1 to {most} samples",
+                f"n is {num_samples(query)}; one request is measured, and of this model it takes up to "
+                f"{counted(most, 'sample')}",
                 field="query.address.count",
             )
         pinned = part(query, 0, num_samples(query), model.digest)

@@ -10,6 +10,7 @@ from ganserve.client._samples.replies import next_reply
 from ganserve.client._samples.samples import Samples
 from ganserve.client._transport.errors import is_lack
 from ganserve.contract.errors import RequestError, ServerError
+from ganserve.contract.text import counted
 from ganserve.v1.generator_pb2 import Priority, SampleBatch, SampleQuery, StreamSamplesRequest
 
 
@@ -83,7 +84,7 @@ class StreamCursor:
 
     def cut_short(self) -> ServerError:
         """The error of a stream that the server closed although samples are missing."""
-        return ServerError(f"the stream ended after {self._received} of {self._total} samples")
+        return ServerError(f"the stream ended after {self._received} of {counted(self._total, 'sample')}")
 
     def _regroup(self, samples: Samples, size: int) -> Iterator[Samples]:
         self._waiting.append(samples)

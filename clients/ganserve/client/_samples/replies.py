@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ganserve.client._queries.parts import num_samples
 from ganserve.contract.errors import ServerError, UnsupportedError
+from ganserve.contract.text import counted
 from ganserve.v1.generator_pb2 import SampleAddress, SampleBatch, SampleQuery
 
 from .samples import Samples
@@ -23,7 +24,7 @@ def whole_reply(query: SampleQuery, batch: SampleBatch) -> Samples:
     if list(batch.indices) != list(query.address.indices):
         raise ServerError("the reply holds samples of other indices than were asked for")
     if batch.count != num_samples(query):
-        raise ServerError(f"the reply holds {batch.count} samples where {num_samples(query)} were asked for")
+        raise ServerError(f"the reply holds {counted(batch.count, 'sample')} in place of {num_samples(query):,}")
     return Samples.from_batch(batch, query.address)
 
 
@@ -45,7 +46,7 @@ def next_reply(batch: SampleBatch, address: SampleAddress, num_received: int, di
     _check_model(batch, digest)
     _check_spread(batch, address)
     if not 0 < batch.count <= num_left:
-        raise ServerError(f"a reply of the stream holds {batch.count} samples where 1 to {num_left} were left to send")
+        raise ServerError(f"a reply of the stream holds {counted(batch.count, 'sample')} in place of 1 to {num_left:,}")
     return Samples.from_batch(batch, address)
 
 

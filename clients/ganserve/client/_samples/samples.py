@@ -236,10 +236,10 @@ class Samples:
 
 def _check_lengths(batch: SampleBatch, raw: bool) -> None:
     if not raw and len(batch.files) != batch.count:
-        raise ServerError(f"the reply holds {len(batch.files)} files for {batch.count} samples")
+        raise ServerError(f"the reply holds {counted(len(batch.files), 'file')} for {counted(batch.count, 'sample')}")
     for name, values in (("labels", batch.labels), ("class names", batch.class_names), ("indices", batch.indices)):
         if values and len(values) != batch.count:
-            raise ServerError(f"the reply holds {len(values)} {name} for {batch.count} samples")
+            raise ServerError(f"the reply holds {len(values)} {name} for {counted(batch.count, 'sample')}")
 
 
 def _indices(batch: SampleBatch) -> NDArray[np.uint64]:

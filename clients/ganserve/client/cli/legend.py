@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ganserve.contract.text import counted
+
 if TYPE_CHECKING:
     from ganserve.client._samples.samples import Samples
 
@@ -56,8 +58,8 @@ def describe_counts(counts: NDArray[np.int64], class_names: Sequence[str]) -> st
     if len(present) <= _MOST_LISTED:
         return "classes: " + ", ".join(f"{class_names[label]} ({counts[label]:,})" for label in present)
     fewest, most = counts[present].min(), counts[present].max()
-    each = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-    return f"classes: {len(present):,} of {len(class_names):,}, {each} samples each"
+    each = counted(int(most), "sample") if fewest == most else f"{fewest:,} to {most:,} samples"
+    return f"classes: {len(present):,} of {len(class_names):,}, {each} each"
 
 
 def describe_grid(labels: NDArray[np.int64], class_names: Sequence[str], columns: int) -> str:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.contract.card import facts, image_shape
-from ganserve.contract.text import printable
+from ganserve.contract.text import counted, printable
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
 
@@ -56,7 +56,7 @@ def _facts(model: ModelInfo) -> Iterator[tuple[str, str]]:
     if model.message.HasField("licences"):
         licences = model.message.licences
         yield "licences", f"{licences.weights} (weights), {licences.data} (data)"
-    yield "most a request", f"{model.max_samples_per_request} samples"
+    yield "most a request", counted(model.max_samples_per_request, "sample")
     yield from facts(model.card)
 
 

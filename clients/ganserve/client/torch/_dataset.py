@@ -8,6 +8,7 @@ from typing import Any
 from ganserve.client._queries.labels import CountsLike, LabelsLike
 from ganserve.client._samples.samples import Samples
 from ganserve.client._source import SampleSource
+from ganserve.contract.text import counted
 
 from ._collation import Item
 from ._epochs import EpochIndices
@@ -105,7 +106,9 @@ class SyntheticDataset(MapStyle):
         return self.recipe.labels_of(self._epochs.start_of(self.epoch), self._length).tolist()  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
-        return f"<{self._length:,} samples of {self.recipe.model!r}, seed {self.recipe.seed}, epoch {self.epoch}>"
+        return (
+            f"<{counted(self._length, 'sample')} of {self.recipe.model!r}, seed {self.recipe.seed}, epoch {self.epoch}>"
+        )
 
     def _conditions(self, epoch: int) -> dict[str, Any]:  # noqa: ARG002
         return self._epochs.address()

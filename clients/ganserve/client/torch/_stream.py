@@ -11,6 +11,7 @@ from torch.utils.data import IterableDataset
 from ganserve.client._queries.checks import whole_number
 from ganserve.client._queries.labels import CountsLike, LabelsLike
 from ganserve.client._source import SampleSource
+from ganserve.contract.text import counted
 
 from ._ahead import RequestsAhead
 from ._collation import Item
@@ -163,7 +164,7 @@ class SyntheticStream(IterableDataset[Any]):
         return {**self.__dict__, "_reader": None}
 
     def __repr__(self) -> str:
-        length = f"{self._length:,} samples" if self._has_end else "a stream of samples"
+        length = counted(self._length, "sample") if self._has_end else "a stream of samples"
         return f"<{length} of {self.recipe.model!r}, seed {self.recipe.seed}, epoch {self.epoch}>"
 
     def _unread(self) -> dict[str, Any]:

@@ -134,9 +134,11 @@ class HttpGate:
             raise UnavailableError("the server is stopping; ask another, or try again shortly", retry_after_s=_RETRY_S)
         if self._num_calls >= self._max_calls:
             self._refused.add()
-            self._too_many.warning(f"a request was refused: --max-calls {self._max_calls} are under way")
+            self._too_many.warning(
+                f"a request was refused: as many are under way as --max-calls {self._max_calls} allows"
+            )
             raise OverloadedError(
-                f"{self._max_calls} requests are under way, and this server takes no more at once; try again shortly",
+                f"this server takes no more requests at once than {self._max_calls:,}; try again shortly",
                 retry_after_s=_RETRY_S,
             )
 

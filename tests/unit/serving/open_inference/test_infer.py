@@ -334,7 +334,7 @@ REFUSALS: dict[str, tuple[ModelInferRequest, str, str, str]] = {
     "too many samples": (
         request_of({"count": 100_000}),
         "INVALID_ARGUMENT",
-        "100000 samples do not fit one reply; this model makes 1 to",
+        "one reply cannot hold 100,000 samples; this model makes 1 to",
         "parameters.count",
     ),
     "truncation": (request_of({"truncation": -1.0}), "INVALID_ARGUMENT", "truncation is -1.0", "parameters.truncation"),
