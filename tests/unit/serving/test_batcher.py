@@ -274,7 +274,7 @@ def test_rows_that_would_wait_for_too_long_are_refused_with_a_time_to_come_back(
         with pytest.raises(OverloadedError, match=r"10 samples, with 11 ahead, would need about 22.3 s, and") as caught:
             batcher.check_admission(10, Caller(client="a", deadline_s=127.0))
         assert caught.value.retry_after_s == pytest.approx(22.3125 - 0.8 * 27)
-        with pytest.raises(OverloadedError, match="there are 30 s for them"):
+        with pytest.raises(OverloadedError, match="there are 30 s; try again"):
             batcher.check_admission(20, caller)
         engine.open()
         await asyncio.gather(running, waiting)
