@@ -19,13 +19,14 @@ from pathlib import Path
 from command import run
 from findings import Finding, print_findings, raise_unmet, read_findings, replace_table
 from ganserve.contract.errors import GanserveError
+from ganserve.flags import Seconds
 from overload import overload
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "reliability.md"
 
 
-def main(*, seconds: float = 5.0, write: bool = False) -> None:
+def main(*, seconds: Seconds = 5.0, write: bool = False) -> None:
     """Make a server's day bad, and print what it does.
 
     Args:

@@ -28,6 +28,7 @@ from ganserve.client.benchmark.load import STREAM_SAMPLES, Outcomes, RequestKind
 from ganserve.client.benchmark.load import closed_loop as any_closed_loop
 from ganserve.client.benchmark.load import open_loop as any_open_loop
 from ganserve.contract.errors import GanserveError
+from ganserve.flags import Seconds
 from ganserve.v1.generator_pb2 import ModelSelector
 from servers import export_untrained, serving
 
@@ -263,7 +264,7 @@ def not_measured(name: str, error: Exception) -> Finding:
     return finding(fault=name, load="all of it", expected="answers to measure", seen=reason, is_met=False)
 
 
-def main(*, seconds: float = 5.0) -> None:
+def main(*, seconds: Seconds = 5.0) -> None:
     """Ask too much of a server, and print what it does.
 
     Args:
