@@ -1,7 +1,7 @@
 # Everything here works on a fresh clone: .venv is made when a target needs it.
 .DEFAULT_GOAL := help
 .PHONY: help demo test check format protos protos-check bench bench-peers bench-report faults wheel-check recipes-check \
-	clients-check metrics-check page-check clean distclean
+	clients-check metrics-check page-check deploy-check nginx-check clean distclean
 
 PYTHON ?= python3
 VENV := .venv
@@ -71,6 +71,12 @@ recipes-check: $(INSTALLED) ## Run the recipes for Ray, TensorFlow and DALI, in 
 
 metrics-check: $(INSTALLED) ## Have a real Prometheus read the server and check its alerts
 	$(BIN)/python .ci/metrics_check.py
+
+deploy-check: $(INSTALLED) ## Validate what deploy/ has for Kubernetes and systemd
+	$(BIN)/python .ci/deploy_check.py
+
+nginx-check: $(INSTALLED) ## Put a real nginx in front of a server, and ask through it
+	$(BIN)/python .ci/nginx_check.py
 
 clients-check: $(INSTALLED) ## Have clients of other makers ask a server, in environments of their own
 	$(BIN)/python .ci/clients_check.py
