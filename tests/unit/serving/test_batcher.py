@@ -354,14 +354,7 @@ def test_bulk_is_refused_while_there_is_still_room_for_interactive_rows() -> Non
     async def story(engine: GatedEngine, batcher: Batcher) -> None:  # noqa: ARG001
         bulk = Caller(client="a", priority=Priority.BULK)
         with batcher.admitted(4, bulk):
-<<<<<<< HEAD
             with pytest.raises(OverloadedError, match="1 row beside 4 that wait or run would exceed the 4"):
-=======
-            with pytest.raises(
-                OverloadedError,
-                match="1 row beside 4 that wait or run would exceed the 4 that this server queues for bulk",
-            ):
->>>>>>> 6292aef (Validate what is deployed, and put a real nginx in front of a real server)
                 batcher.check_admission(1, bulk)
             batcher.check_admission(4, Caller(client="a"))
             batcher.check_stream(4, bulk)
