@@ -157,7 +157,7 @@ def test_more_than_one_reply_holds_is_refused(stub: GeneratorServiceStub) -> Non
         stub.Generate(GenerateRequest(query=query), timeout=10)
     status, text, fields = refusal(caught.value)
     assert (status, fields) == ("INVALID_ARGUMENT", ["query.address.count"])
-    assert f"makes 1 to {limit} at once" in text
+    assert f"makes 1 to {limit:,} at once" in text
 
 
 def test_a_deadline_that_cannot_be_met_is_refused(stub: GeneratorServiceStub) -> None:
