@@ -66,7 +66,7 @@ def start_server() -> StartServer:
     def start(models: Path | None, *flags: str, program: Sequence[str] = GANSERVE) -> Iterator[ServerProcess]:
         server = ServerProcess(models, *flags, program=program)
         try:
-            server.address = server.wait_for(r"serving on (\S+)")
+            server.address = server.wait_for(r"serving on ([^\s\"]+)")
             yield server
         finally:
             server.close()

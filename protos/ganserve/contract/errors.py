@@ -65,6 +65,7 @@ class RequestError(GanserveError):
     Attributes:
         field: dotted path of the request field at fault, such as ``query.address.count``; empty where there is none.
         retry_after_s: seconds after which the server suggests another try, or None.
+        request_id: by which the server's log knows the call; empty where the server did not say.
         partial: of a client's call for samples, a `ganserve.client.Partial`: what came before it failed; else None.
     """
 
@@ -75,6 +76,7 @@ class RequestError(GanserveError):
         super().__init__(message)
         self.field = field
         self.retry_after_s = retry_after_s
+        self.request_id = ""
         self.partial: Any = None  # its type belongs to the client, of which the contract knows nothing
 
 

@@ -7,6 +7,9 @@ from typing import Final
 STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
 """Trailing: a serialised `google.rpc.Status`, with the field at fault and the advised wait."""
 
+REQUEST_ID_KEY: Final = "x-request-id"
+"""With a request: the caller's id for it. Trailing, with an error: by which id the server's log knows the call."""
+
 PROFILE_KEY: Final = "ganserve-profile"
 """With a request: whatever its value, the caller wants to know where the time goes."""
 

@@ -25,6 +25,7 @@ from ganserve.contract.errors import (
 )
 
 from .access import CALLING, Access
+from .call_log import CallLog
 from .counted_call import current_call
 from .grpc_calls import Context, counted, counted_decoder, counted_encoder
 from .metrics import Metrics
@@ -61,6 +62,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         stall_s: float,
         access: Access | None = None,
         metrics: Metrics | None = None,
+        log: CallLog | None = None,
     ) -> None:
         """Starts open.
 
@@ -71,12 +73,14 @@ class CallGate(grpc.aio.ServerInterceptor):
             stall_s: seconds after which a stream ends whose reader takes nothing.
             access: knows who may call which method, of whatever service; None where everybody may call all.
             metrics: what is counted.
+            log: is told how calls end.
         """
         self._prefixes = tuple(f"/{service}/" for service in services)
         self._max_calls = max_calls
         self.slow_readers = SlowReaders(stall_s)
         self._access = access
         self._metrics = metrics or Metrics()
+        self._log = log or CallLog()
         self._metrics.calls_in_progress.show(lambda: self.num_calls, "grpc")
         self._metrics.calls_limit.show(lambda: self._max_calls, "grpc")
         self._refused = self._metrics.refusals.child("calls")
@@ -141,12 +145,12 @@ class CallGate(grpc.aio.ServerInterceptor):
             counted_encoder(handler.response_serializer, counts),
         )
         if not handler.response_streaming:
-            answer = counted(self._unary(handler.unary_unary, method), self._metrics, counts)
+            answer = counted(self._unary(handler.unary_unary, method), self._metrics, counts, self._log)
             return grpc.unary_unary_rpc_method_handler(answer, *codec)
         if not handler.request_streaming:
-            answer = counted(self._stream(handler.unary_stream, method), self._metrics, counts)
+            answer = counted(self._stream(handler.unary_stream, method), self._metrics, counts, self._log)
             return grpc.unary_stream_rpc_method_handler(answer, *codec)
-        answer = counted(self._stream(handler.stream_stream, method), self._metrics, counts)
+        answer = counted(self._stream(handler.stream_stream, method), self._metrics, counts, self._log)
         return grpc.stream_stream_rpc_method_handler(answer, *codec)
 
     def _unary(self, answer: Any, method: str) -> Any:
@@ -206,9 +210,12 @@ class CallGate(grpc.aio.ServerInterceptor):
         # The caller may leave before the status reaches it.
         with suppress(grpc.aio.InternalError):
             error = as_request_error(error)
-            if call := current_call.get():
-                call.code = status_code(error).name
-            await context.abort(status_code(error), status_text(error), status_details(error))
+            call = current_call.get()
+            if call is not None:
+                call.fail(error)
+            await context.abort(
+                status_code(error), status_text(error), status_details(error, call.request_id if call else "")
+            )
 
     def _identify(self, access: Access, method: str, context: Context) -> None:
         """Finds out who calls, for the task that answers. Raises AccessError."""

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from cyclopts import App, Group, Parameter
 
 from .config import ServingConfig
+from .log_lines import LINES
 from .log_stream import LogStream
 from .process import forbid_core_files, raise_file_limit
 from .server import Server
@@ -54,12 +55,20 @@ def serve(
         forbid_core_files()
         raise_file_limit()
         with LogStream(_STDERR) as log, asyncio.Runner(loop_factory=_new_event_loop) as runner:
-            logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+            _write_log(log, settings)
             runner.run(_serve(settings))
 
 
 async def _serve(config: ServingConfig) -> None:
     await Server(config).serve()
+
+
+def _write_log(log: LogStream, config: ServingConfig) -> None:
+    """Has all that is logged written there, the warnings of Python included."""
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(LINES[config.log_format]())
+    logging.basicConfig(handlers=[handler], level=config.log_level.upper())
+    logging.captureWarnings(True)
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:

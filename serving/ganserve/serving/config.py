@@ -11,7 +11,9 @@ from ganserve.contract.errors import ConfigError
 from ganserve.runtime.device import DeviceChoice, count_physical_cores
 from ganserve.runtime.lanes import BATCH_ROWS, LANES
 
+from .call_log import LoggedCalls
 from .listening import check_address, check_host_and_port, socket_path
+from .log_lines import LogFormat, LogLevel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +92,15 @@ class ServingConfig:
     drain_delay_s: float = 0.0
     """After SIGTERM, seconds to go on serving while health already says NOT_SERVING."""
 
+    log_format: LogFormat = "text"
+    """Lines of text, or an object of JSON a line."""
+
+    log_level: LogLevel = "info"
+    """Least level of the lines that are written."""
+
+    log_calls: LoggedCalls = "none"
+    """Calls that have a line of the log: none, those that failed, or all."""
+
     def __post_init__(self) -> None:
         check_address(self.listen)
         if self.http is not None:
@@ -99,6 +110,10 @@ class ServingConfig:
             if getattr(self, name) not in bounds:
                 raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give {bounds}")
         _check_socket(self)
+        if self.log_calls == "all" and self.log_level in ("warning", "error"):
+            raise ConfigError(
+                f"--log-calls all writes lines of level info, which --log-level {self.log_level} leaves out; drop one"
+            )
 
 
 _DAY_S: Final = 24 * 3_600

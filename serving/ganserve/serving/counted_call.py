@@ -1,17 +1,27 @@
-"""The call that is being answered, and how it and its rows are counted, whatever the protocol."""
+"""The call that is being answered, and how it and its rows are counted and logged, whatever the protocol."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Final
+from typing import Final, Protocol
 
 from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestError, ServerError
 
+from .call_log import CallLog
 from .metrics import NO_MODEL, MethodMetrics, Metrics, ModelMetrics
+from .request_ids import request_id_of
 
 OK: Final = "OK"
+
+
+class Origin(Protocol):
+    """Where a call comes from, and what came with it; a context of gRPC is one."""
+
+    def peer(self) -> str: ...
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
 
 
 class CountedCall:
@@ -21,22 +31,41 @@ class CountedCall:
         method: which it is of.
         model: whose samples it asks for, once that is known; the last of several.
         code: name of the gRPC status that it ends with; empty until that is known.
+        error: why it failed, where that is known.
+        origin: where it comes from.
     """
 
-    __slots__ = ("_metrics", "_start_s", "code", "method", "model")
+    __slots__ = ("_log", "_metrics", "_request_id", "_start_s", "code", "error", "method", "model", "origin")
 
-    def __init__(self, metrics: Metrics, method: MethodMetrics) -> None:
+    def __init__(self, metrics: Metrics, method: MethodMetrics, origin: Origin, log: CallLog) -> None:
         self.method = method
         self.model: ModelMetrics | None = None
         self.code = ""
+        self.error: RequestError | None = None
+        self.origin = origin
         self._metrics = metrics
+        self._log = log
+        self._request_id = ""
         self._start_s = time.monotonic()
 
+    @property
+    def request_id(self) -> str:
+        """By which its caller and the log know it."""
+        if not self._request_id:
+            self._request_id = request_id_of(self.origin.invocation_metadata() or ())
+        return self._request_id
+
+    def fail(self, error: RequestError) -> None:
+        """It ends with an error."""
+        self.code, self.error = error.status, error
+
     def end(self) -> None:
-        """Counts it."""
+        """Counts it, and writes its line of the log, where it has one."""
         labels = self.model.labels if self.model else NO_MODEL
+        took_s = time.monotonic() - self._start_s
         self._metrics.calls.child(*labels, self.method.name, self.code).add()
-        self.method.call_s.observe(time.monotonic() - self._start_s)
+        self.method.call_s.observe(took_s)
+        self._log.tell(self, took_s)
 
 
 current_call: Final[ContextVar[CountedCall | None]] = ContextVar("current_call", default=None)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
+from .call_log import CallLog
 from .counted_call import OK, CountedCall, code_of, current_call
 from .metrics import MethodMetrics, Metrics
 
@@ -22,11 +23,11 @@ def deadline_of(context: Context) -> float | None:
     return None if remaining_s is None or math.isinf(remaining_s) else time.monotonic() + remaining_s
 
 
-def counted(answer: Answer, metrics: Metrics, method: MethodMetrics) -> Answer:
-    """Answers a call of a method and counts it, by the status that its `CountedCall` was given on the way."""
+def counted(answer: Answer, metrics: Metrics, method: MethodMetrics, log: CallLog) -> Answer:
+    """Answers a call of a method, counts and logs it, by the status that its `CountedCall` was given on the way."""
 
     async def answer_call(request: Any, context: Context) -> Any:
-        call = CountedCall(metrics, method)
+        call = CountedCall(metrics, method, context, log)
         current_call.set(call)
         try:
             reply = await answer(request, context)

@@ -10,6 +10,7 @@ from ganserve.contract.extras import install_advice
 
 from .access import Access
 from .answers import Answers
+from .call_log import CallLog
 from .certificates import Certificates
 from .health import Health
 from .metrics import Metrics
@@ -30,6 +31,7 @@ class HttpPort:
         *,
         certificates: Certificates | None,
         access: Access | None,
+        log: CallLog,
         max_calls: int,
         stall_s: float,
     ) -> None:
@@ -43,7 +45,7 @@ class HttpPort:
         except ImportError as error:
             raise ConfigError(f"--http needs {error.name}, which is not installed; {install_advice('http')}") from error
         self._gate = build_app(
-            answers, metrics, health, grpc_address, access=access, max_calls=max_calls, stall_s=stall_s
+            answers, metrics, health, grpc_address, access=access, log=log, max_calls=max_calls, stall_s=stall_s
         )
         self._listener = Listener(address, self._gate, certificates)
 

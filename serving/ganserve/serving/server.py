@@ -17,6 +17,7 @@ from .access import Access
 from .answers import Answers
 from .bundles import advise_import, find_bundles, find_strays
 from .call_gate import CallGate
+from .call_log import CallLog
 from .certificates import Certificates
 from .config import ServingConfig
 from .connections import connection_options
@@ -47,6 +48,7 @@ class Server:
         self.config = config
         _check_exposure(config)
         access = None if config.tokens is None else Access(config.tokens)
+        log = CallLog(config.log_calls)
         self._ready_file = None if config.ready_file is None else ReadyFile(config.ready_file)
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
@@ -63,7 +65,7 @@ class Server:
         health = Health()
         names = (GeneratorService.name, OpenInferenceService.name)
         self._gate = CallGate(
-            *names, max_calls=config.max_calls, stall_s=config.stall_s, access=access, metrics=self._metrics
+            *names, max_calls=config.max_calls, stall_s=config.stall_s, access=access, metrics=self._metrics, log=log
         )
         self._watch = ModelWatch(self._repository, health, *names)
         self._answers = Answers(
@@ -91,6 +93,7 @@ class Server:
             lambda: self._endpoint.url,
             certificates=_open_certificates(config),
             access=access,
+            log=log,
             max_calls=config.max_calls,
             stall_s=config.stall_s,
         )

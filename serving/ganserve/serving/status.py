@@ -12,13 +12,13 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 
 from ganserve.contract.errors import RequestError, ServerError
-from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
+from ganserve.contract.grpc_keys import REQUEST_ID_KEY, STATUS_DETAILS_KEY
 from ganserve.v1.generator_pb2 import Refusal
 
 # gRPC drops trailers over 8 KiB. A byte of text may take three there, and it travels once more in the details.
 _MAX_TEXT_BYTES: Final = 1_200
 
-Metadata = tuple[tuple[str, bytes], ...]
+Metadata = tuple[tuple[str, str | bytes], ...]
 
 _log = logging.getLogger(__name__)
 
@@ -36,14 +36,15 @@ def status_text(error: RequestError) -> str:
     return encoded[:_MAX_TEXT_BYTES].decode(errors="ignore") + "…"
 
 
-def status_details(error: RequestError) -> Metadata:
-    """Trailing metadata that says which field is at fault, or when to try again.
+def status_details(error: RequestError, request_id: str = "") -> Metadata:
+    """Trailing metadata that says which field is at fault, when to try again, and by which id the log knows the call.
 
     The text stands in the status alone and not in its details too. It has to stand there: readers of these details
     refuse a status whose text is not the call's.
     """
     status = refusal(error)
-    return ((STATUS_DETAILS_KEY, status.SerializeToString()),) if status.details else ()
+    details: Metadata = ((STATUS_DETAILS_KEY, status.SerializeToString()),) if status.details else ()
+    return (*details, (REQUEST_ID_KEY, request_id)) if request_id else details
 
 
 def refusal(error: RequestError) -> Refusal:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 class ThrottledLog:
@@ -26,6 +27,10 @@ class ThrottledLog:
 
     def warning(self, message: str) -> None:
         """Writes the message, or counts it where one was written within the interval."""
+        self.write(logging.WARNING, message, {})
+
+    def write(self, level: int, message: str, fields: Mapping[str, Any]) -> None:
+        """The same at another level, and with fields for a log of JSON."""
         with self._lock:
             now_s = self._clock()
             if now_s < self._next_s:
@@ -34,4 +39,4 @@ class ThrottledLog:
             num_left_out, self._num_left_out = self._num_left_out, 0
             self._next_s = now_s + self._interval_s
         more = f" (and {num_left_out} more since the last such line)" if num_left_out else ""
-        self._log.warning("%s%s", message, more)
+        self._log.log(level, "%s%s", message, more, extra={"fields": fields})

@@ -18,7 +18,7 @@ from ganserve.contract.errors import (
     ServerError,
     request_error_type,
 )
-from ganserve.contract.grpc_keys import STATUS_DETAILS_KEY
+from ganserve.contract.grpc_keys import REQUEST_ID_KEY, STATUS_DETAILS_KEY
 
 from .addresses import proxy_of
 from .deadline import too_slow
@@ -87,7 +87,8 @@ def request_error(error: Exception, server: str, timeout_s: float) -> RequestErr
     code = call.code() or grpc.StatusCode.UNKNOWN
     # The caller's own cancellations do not come here, so the server gave the call up, as one does that is stopping.
     name = "UNAVAILABLE" if code is grpc.StatusCode.CANCELLED else code.name
-    status = _status(call.trailing_metadata() or ())
+    trailers = tuple(call.trailing_metadata() or ())
+    status = _status(trailers)
     # A server may cut the one text or the other, or send one alone.
     details = max(call.details() or "", status.message, key=len)
     field, retry_after_s = _field_and_wait(status)
@@ -95,7 +96,9 @@ def request_error(error: Exception, server: str, timeout_s: float) -> RequestErr
     if name == "UNAVAILABLE" and (text := distrust(server, reason)):
         return AccessError(text)
     message = _message(name, reason, server, timeout_s)
-    return request_error_type(name)(message, field=field, retry_after_s=retry_after_s)
+    told = request_error_type(name)(message, field=field, retry_after_s=retry_after_s)
+    told.request_id = next((str(value) for key, value in trailers if key == REQUEST_ID_KEY), "")
+    return told
 
 
 class ShortTraceback:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from ganserve.contract.errors import (
 )
 from ganserve.serving.access import CALLING, Access
 from ganserve.serving.answers import WhenSent
+from ganserve.serving.call_log import CallLog
 from ganserve.serving.counted_call import OK, CountedCall, current_call
 from ganserve.serving.metrics import Metrics
 from ganserve.serving.scopes import scopes_of_path
@@ -48,7 +49,14 @@ class HttpGate:
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, *, access: Access | None = None, max_calls: int, stall_s: float
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        *,
+        access: Access | None = None,
+        log: CallLog | None = None,
+        max_calls: int,
+        stall_s: float,
     ) -> None:
         """Starts open.
 
@@ -56,12 +64,14 @@ class HttpGate:
             app: answers.
             metrics: what is counted.
             access: knows who may ask for what; None where everybody may.
+            log: is told how requests end.
             max_calls: most requests for models and samples at once.
             stall_s: seconds after which a reply ends whose reader takes nothing.
         """
         self._app = app
         self._metrics = metrics
         self._access = access
+        self._log = log or CallLog()
         self._max_calls = max_calls
         self._stall_s = stall_s
         self._num_calls = 0
@@ -85,7 +95,7 @@ class HttpGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, for as long as its client waits."""
-        call = CountedCall(self._metrics, self._metrics.of_method(_OTHER))
+        call = CountedCall(self._metrics, self._metrics.of_method(_OTHER), _HttpOrigin(scope), self._log)
         current_call.set(call)
         reply = _Reply(send, call, self._stall_s, is_private=self._access is not None)
         when_over: list[Callable[[], None]] = []
@@ -118,9 +128,9 @@ class HttpGate:
             call.code = call.code or OK
         except Exception as error:  # noqa: BLE001 - the last resort
             told = as_request_error(error)
-            call.code = told.status
+            call.fail(told)
             if not reply.has_begun:
-                await problem_response(told)(scope, _nothing, reply.send)
+                await problem_response(told, call.request_id)(scope, _nothing, reply.send)
 
     def _admit(self, scope: Scope, is_bounded: bool) -> None:
         """Whether a request may begin. Raises RequestError."""
@@ -169,6 +179,20 @@ def when_sent(scope: Scope) -> WhenSent:
     """Has something done once the reply is sent, or the client has left."""
     act: WhenSent = scope[_SENT]
     return act
+
+
+class _HttpOrigin:
+    """Where a request comes from, as a context of gRPC would tell it."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    def peer(self) -> str:
+        host, port = self._scope.get("client") or ("", 0)
+        return f"http:{host}:{port}"
+
+    def invocation_metadata(self) -> Iterator[tuple[str, str]]:
+        return ((name.decode("latin-1"), value.decode("latin-1")) for name, value in self._scope["headers"])
 
 
 class _Reply:

@@ -10,6 +10,7 @@ from typing import Final
 from starlette.responses import Response
 
 from ganserve.contract.errors import RequestError
+from ganserve.contract.grpc_keys import REQUEST_ID_KEY
 
 _STATUSES: Final = {
     "INVALID_ARGUMENT": HTTPStatus.BAD_REQUEST,
@@ -37,13 +38,13 @@ _PARTS_OF_URL: Final = {
 }
 
 
-def problem_response(error: RequestError) -> Response:
-    """The reply that tells of an error. No cache keeps it."""
+def problem_response(error: RequestError, request_id: str) -> Response:
+    """The reply that tells of an error, and by which id the log knows the request. No cache keeps it."""
     status = _STATUSES.get(error.status, HTTPStatus.INTERNAL_SERVER_ERROR)
     problem = {"title": status.phrase, "status": status.value, "detail": str(error), "code": error.status}
     if error.field:
         problem["field"] = _part_of_url(error.field)
-    headers = {"cache-control": "no-store"}
+    headers = {"cache-control": "no-store", REQUEST_ID_KEY: request_id}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if status is HTTPStatus.UNAUTHORIZED:
