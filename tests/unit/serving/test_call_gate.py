@@ -188,6 +188,8 @@ def test_a_reply_that_cannot_be_sent_is_no_fault_of_the_server(caplog: pytest.Lo
 
         def add_done_callback(self, callback: object) -> None: ...
 
+        def invocation_metadata(self) -> None: ...
+
     class Details:
         method = f"/{SERVICE}/Repeat"
 
