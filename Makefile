@@ -40,7 +40,8 @@ protos: $(INSTALLED) ## Generate the protobuf code again
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I protos \
 		--python_out=$(PROTO_OUT) --mypy_out=quiet,readable_stubs:$(PROTO_OUT) protos/ganserve/v1/*.proto
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I protos \
-		--grpc_python_out=$(PROTO_OUT) --mypy_grpc_out=quiet:$(PROTO_OUT) protos/ganserve/v1/generator.proto
+		--grpc_python_out=$(PROTO_OUT) --mypy_grpc_out=quiet:$(PROTO_OUT) \
+		protos/ganserve/v1/admin.proto protos/ganserve/v1/generator.proto
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/python -m grpc_tools.protoc -I serving \
 		--descriptor_set_out=serving/ganserve/serving/open_inference/inference.binpb --mypy_out=quiet,readable_stubs:serving \
 		serving/ganserve/serving/open_inference/inference.proto

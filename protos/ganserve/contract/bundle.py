@@ -135,6 +135,16 @@ def check_signature(manifest: Manifest, card: ModelCard, folder: Path) -> None:
         )
 
 
+def missing_bytes(folder: Path, manifest: Manifest) -> str:
+    """What a bundle that is still being written lacks; empty where all files have the sizes of its manifest."""
+    for name, entry in sorted(manifest.files.items()):
+        path = folder / name
+        size_bytes = path.stat().st_size if path.is_file() else 0
+        if size_bytes != entry.size_bytes:
+            return f"{path} has {size_bytes:,} of {entry.size_bytes:,} bytes"
+    return ""
+
+
 def read_verified(folder: Path, name: str, manifest: Manifest) -> bytes:
     """Reads a file of a bundle once. Raises ArtifactError where it is not what the manifest says."""
     path, entry = folder / name, manifest.files[name]

@@ -431,22 +431,30 @@ class ModelSelector(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name in the repository."""
     version: builtins.int
-    """Version in the repository. Without it, the highest."""
+    """Version in the repository. Without it, and without an alias, the one that the alias `stable` points to; where there
+    is no such alias, the highest that is loaded.
+    """
     digest: builtins.str
     """SHA-256 of the ONNX file, as lower-case hex. With it, only that very model answers."""
+    alias: builtins.str
+    """Alias of a version, such as `stable`, in place of the version. With a digest, an alias that has moved on since does
+    no harm: the model that has the digest answers.
+    """
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         version: builtins.int | None = ...,
         digest: builtins.str = ...,
+        alias: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_version", b"_version", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_version", b"_version", "digest", b"digest", "name", b"name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_version", b"_version", "alias", b"alias", "digest", b"digest", "name", b"name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__version: _TypeAlias = typing.Literal["version"]  # noqa: Y015
     _WhichOneofArgType__version: _TypeAlias = typing.Literal["_version", b"_version"]  # noqa: Y015

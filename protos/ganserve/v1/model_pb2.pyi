@@ -35,6 +35,8 @@ class _ModelStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ModelState.
     """Takes requests."""
     MODEL_STATE_DRAINING: _ModelState.ValueType  # 3
     """Finishes what it has and takes nothing new."""
+    MODEL_STATE_UNAVAILABLE: _ModelState.ValueType  # 4
+    """Cannot be served, or fails to run; see `state_reason`. It may have neither digest nor card."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
     """Life of a model inside a server."""
@@ -47,6 +49,8 @@ MODEL_STATE_SERVING: ModelState.ValueType  # 2
 """Takes requests."""
 MODEL_STATE_DRAINING: ModelState.ValueType  # 3
 """Finishes what it has and takes nothing new."""
+MODEL_STATE_UNAVAILABLE: ModelState.ValueType  # 4
+"""Cannot be served, or fails to run; see `state_reason`. It may have neither digest nor card."""
 
 class _Reproducibility:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -267,12 +271,16 @@ class ServedModel(message.Message):
     REPRODUCIBILITY_FIELD_NUMBER: builtins.int
     MAX_SAMPLES_PER_REQUEST_FIELD_NUMBER: builtins.int
     LICENCES_FIELD_NUMBER: builtins.int
+    STATE_REASON_FIELD_NUMBER: builtins.int
+    ALIASES_FIELD_NUMBER: builtins.int
     state: ModelState.ValueType
     """Whether it takes requests."""
     reproducibility: Reproducibility.ValueType
     """How far the server's images are proven equal to the exporter's."""
     max_samples_per_request: builtins.int
     """Most samples that one Generate call may ask for, so that a reply stays under gRPC's default of 4 MiB."""
+    state_reason: builtins.str
+    """Why it does not serve, or why a bundle that was to take its place was refused, for people; empty where all is well."""
     @builtins.property
     def identity(self) -> ModelIdentity:
         """Which model it is."""
@@ -289,6 +297,10 @@ class ServedModel(message.Message):
     def licences(self) -> bundle_pb2.Licences:
         """Under which licences it may be used, and what it makes."""
 
+    @builtins.property
+    def aliases(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Aliases that point to this version, such as `stable`."""
+
     def __init__(
         self,
         *,
@@ -299,10 +311,12 @@ class ServedModel(message.Message):
         reproducibility: Reproducibility.ValueType = ...,
         max_samples_per_request: builtins.int = ...,
         licences: bundle_pb2.Licences | None = ...,
+        state_reason: builtins.str = ...,
+        aliases: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["card", b"card", "identity", b"identity", "licences", b"licences", "runtime", b"runtime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["card", b"card", "identity", b"identity", "licences", b"licences", "max_samples_per_request", b"max_samples_per_request", "reproducibility", b"reproducibility", "runtime", b"runtime", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["aliases", b"aliases", "card", b"card", "identity", b"identity", "licences", b"licences", "max_samples_per_request", b"max_samples_per_request", "reproducibility", b"reproducibility", "runtime", b"runtime", "state", b"state", "state_reason", b"state_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -43,6 +43,13 @@ class Lanes:
         """Has a lane do `work`, behind what it was given before."""
         return self._threads.submit(work, *args, **kwargs)
 
+    def aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `work` comes to that no caller waits for.
+
+        Where any thread may do it, that is this one, so that the lanes are free for callers; otherwise it is a lane.
+        """
+        return work(*args, **kwargs) if self.any_thread else self.submit(work, *args, **kwargs).result()
+
     def close(self) -> None:
         """Waits for the work under way; what has not begun is cancelled."""
         self._threads.shutdown(wait=True, cancel_futures=True)

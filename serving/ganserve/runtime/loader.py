@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +27,7 @@ from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.images import Images
 from ganserve.contract.manifest import digest_of, read_manifest
+from ganserve.contract.rows import Rows
 from ganserve.contract.text import one_line
 from ganserve.v1.bundle_pb2 import GoldenSamples, Licences
 from ganserve.v1.model_pb2 import (
@@ -42,6 +43,7 @@ from ganserve.v1.model_pb2 import (
 
 from .device import Device
 from .engine import Engine
+from .file_check import CheckedFile, checked_aside
 from .heap import trim_heap
 from .lanes import Lanes
 from .onnx_file import read_card
@@ -88,10 +90,16 @@ class LoadedModel:
         )
 
 
-def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
+def load_model(folder: Path, *, lanes: Lanes, max_batch: int, beside_serving: bool = False) -> LoadedModel:
     """Reads, verifies, loads and warms up the bundle in `folder`, which is `…/<name>/<version>`.
 
     Blocks; call it from any thread but a lane.
+
+    Args:
+        folder: of the bundle.
+        lanes: of the device.
+        max_batch: most rows of one run.
+        beside_serving: whether callers of other models must not notice, for which it takes longer.
 
     Raises:
         ArtifactError: a file is missing, torn, altered or not regular; the model is not one that is run here; or it
@@ -103,12 +111,14 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
     if fault := misplacement(manifest, folder):
         raise ArtifactError(fault)
     model = read_verified(folder, MODEL_FILE, manifest)
-    card = read_card(model, source=str(folder / MODEL_FILE))
-    check_signature(manifest, card, folder)
-    golden_images = images.decode(read_verified(folder, SAMPLES_FILE, manifest), card.image.channels)
-    with _run_errors(folder, lanes.device):
-        engine = Engine(model, manifest.signature, lanes=lanes, max_batch=max_batch)
-        reproducibility = _check_golden_samples(engine, card, manifest.golden, golden_images)
+    samples = read_verified(folder, SAMPLES_FILE, manifest)
+    with _checked(model, folder, beside_serving=beside_serving) as (card, opened):
+        check_signature(manifest, card, folder)
+        golden_images = images.decode(samples, card.image.channels)
+        with _run_errors(folder, lanes.device):
+            engine = Engine(opened, manifest.signature, lanes=lanes, max_batch=max_batch)
+            run = engine.run_aside if beside_serving else engine.run_all
+            reproducibility = _check_golden_samples(engine, run, card, manifest.golden, golden_images)
     trim_heap()  # loading leaves a few times the model's size
     return LoadedModel(
         identity=ModelIdentity(name=manifest.name, version=manifest.version, digest=digest_of(manifest)),
@@ -118,6 +128,17 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int) -> LoadedModel:
         reproducibility=reproducibility,
         load_s=time.monotonic() - start_s,
     )
+
+
+@contextmanager
+def _checked(model: bytes, folder: Path, *, beside_serving: bool) -> Iterator[CheckedFile]:
+    """The model with its card, checked elsewhere where callers must not notice. Raises ArtifactError."""
+    source = str(folder / MODEL_FILE)
+    if beside_serving:
+        with checked_aside(model, source=source) as checked:
+            yield checked
+    else:
+        yield CheckedFile(read_card(model, source=source), model)
 
 
 @contextmanager
@@ -135,7 +156,7 @@ def _run_errors(folder: Path, device: Device) -> Iterator[None]:
 
 
 def _check_golden_samples(
-    engine: Engine, card: ModelCard, golden: GoldenSamples, grid: Images
+    engine: Engine, run: Callable[[Rows], Rows], card: ModelCard, golden: GoldenSamples, grid: Images
 ) -> Reproducibility.ValueType:
     """Makes the golden samples again, all of them, and in every batch bucket, since each may run differently.
 
@@ -148,7 +169,7 @@ def _check_golden_samples(
     identical = True
     for count in {*engine.costs_s, num_golden}:
         places = np.arange(count) % num_golden
-        made = engine.run_all(rows[places]).columns[IMAGES_OUTPUT]
+        made = run(rows[places]).columns[IMAGES_OUTPUT]
         digests = [sha256(image.tobytes()) for image in made]
         identical = identical and digests == [golden.sha256[place] for place in places]
         if not identical and int(np.abs(made.astype(np.int16) - recorded[places]).max()) > 1:

@@ -7,6 +7,7 @@ its largest bucket. It is not told of queues, threads or gRPC.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -44,7 +45,7 @@ class CpuRunner:
 
     pads_to_bucket = False
 
-    def __init__(self, model: bytes, signature: Signature) -> None:
+    def __init__(self, model: bytes | Path, signature: Signature) -> None:
         self._outputs = [tensor.name for tensor in signature.outputs]
         options = _session_options()
         options.intra_op_num_threads = 1
@@ -67,7 +68,7 @@ class CudaRunner:
 
     pads_to_bucket = True
 
-    def __init__(self, model: bytes, signature: Signature, buckets: Sequence[int]) -> None:
+    def __init__(self, model: bytes | Path, signature: Signature, buckets: Sequence[int]) -> None:
         onnxruntime.preload_dlls()
         # cuDNN's plans that do not suit are reported as errors, also where another one is found.
         onnxruntime.set_default_logger_severity(_SILENT)
@@ -127,8 +128,8 @@ class _CudaBinding:
         return Rows({name: value.numpy()[: len(rows)] for name, value in self._outputs.items()})
 
 
-def open_runner(model: bytes, signature: Signature, device: Device, buckets: Sequence[int]) -> Runner:
-    """Builds the session from the model's bytes, never from a path.
+def open_runner(model: bytes | Path, signature: Signature, device: Device, buckets: Sequence[int]) -> Runner:
+    """Builds the session from the model's bytes, or from a file that nobody else can change.
 
     Raises:
         ArtifactError: ONNX Runtime cannot load the model.
@@ -150,10 +151,11 @@ def _session_options() -> Any:
     return options
 
 
-def open_session(model: bytes, options: Any, providers: list[Any], *, source: str = "the model") -> Any:
-    """A session of ONNX Runtime. Raises ArtifactError, which names `source`, where it refuses the model."""
+def open_session(model: bytes | Path, options: Any, providers: list[Any], *, source: str = "the model") -> Any:
+    """A session of ONNX Runtime. Only bytes hold Python's lock meanwhile, to be copied. Raises ArtifactError, which names `source`, where it refuses the model."""
+    opened = str(model) if isinstance(model, Path) else model
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+        session = onnxruntime.InferenceSession(opened, options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
         raise ArtifactError(f"ONNX Runtime cannot load {source}: {one_line(error)}") from error
     # Kept for a fallback, which is off, and as large as the model.

@@ -28,7 +28,8 @@ from ganserve.v1.model_pb2 import ModelState, ServedModel
 from .admission import Budget
 from .counted_call import OK, CountedRows, count_rows, current_call
 from .metrics import Metrics
-from .repository import Model, Repository
+from .model import Model
+from .repository import Repository
 from .sampling import Made, make_all, make_parts
 from .scheduler import Caller, Priority
 from .statistics import RequestStatistics
@@ -104,7 +105,7 @@ class Answers:
         return self.state == ModelState.MODEL_STATE_SERVING and not all(map(self.trouble, self._repository))
 
     def find(self, selector: ModelSelector, *, field: str) -> Model:
-        """The model that a selector names. Raises what `Repository.resolve` does."""
+        """The model that a selector names. Raises what `Catalogue.resolve` does."""
         self._require_ready()
         model = self._repository.resolve(selector, field=field)
         if call := current_call.get():
@@ -112,7 +113,7 @@ class Answers:
         return model
 
     def find_all(self) -> list[Model]:
-        """All models, by name and version."""
+        """All models that were loaded, by name and version."""
         self._require_ready()
         return list(self._repository)
 
@@ -126,11 +127,12 @@ class Answers:
 
     def model(self, selector: ModelSelector, *, field: str) -> ServedModel:
         """What clients are told of the model that a selector names. Raises as `find` does."""
-        return self.find(selector, field=field).describe(self.state)
+        return self._repository.describe(self.find(selector, field=field), self.state)
 
     def models(self) -> list[ServedModel]:
-        """What clients are told of all models, by name and version."""
-        return [model.describe(self.state) for model in self.find_all()]
+        """What clients are told of all models, by name and version, those that cannot be served included."""
+        self._require_ready()
+        return self._repository.describe_all(self.state)
 
     async def samples(self, query: Query, caller: Caller, when_sent: WhenSent, *, room: Budget | None = None) -> Answer:
         """All samples of a query at once, whose bytes are set aside until they are sent.

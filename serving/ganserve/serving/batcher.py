@@ -95,6 +95,7 @@ class Batcher:
         self._anticipation = Anticipation(dispatcher.launch)
         self._closed = False
         self.statistics = Statistics()
+        self._ended = asyncio.Event()
         dispatcher.add(self)
 
     @property
@@ -233,6 +234,12 @@ class Batcher:
         """Launches nothing more. Runs under way still settle."""
         self._closed = True
         self._dispatcher.remove(self)
+        if not self._num_running:
+            self._ended.set()
+
+    async def ended(self) -> None:
+        """Waits until it is closed and nothing runs any more."""
+        await self._ended.wait()
 
     def launch(self, num_lanes: int) -> float:
         """Plans a batch and has a lane run it; returns its expected seconds, 0 where all that waited had expired.
@@ -321,6 +328,8 @@ class Batcher:
                 self.statistics.add_batch(num_made, done.took_s)
         finally:
             self._num_running -= batch.num_rows
+            if self._closed and not self._num_running:
+                self._ended.set()
             self._pace.settle(batch.num_rows, self._clock(), rows_wait=bool(self._queue.num_rows))
             self._dispatcher.release(self, expected_s, done.took_s)
 

@@ -2,38 +2,84 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ganserve.contract.bundle import MANIFEST_FILE, MODEL_NAME
+from ganserve.contract.bundle import MANIFEST_FILE, MAX_VERSION, MODEL_NAME
 from ganserve.contract.errors import ArtifactError
 
 _ONNX: Final = "*.onnx"
+_VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
 
 
 def find_bundles(models_dir: Path) -> list[Path]:
     """The folders `<name>/<version>` in a models folder, by name and version. Other files and folders are passed over.
 
     Raises:
-        ArtifactError: the folder does not exist, holds no bundle or is one, or holds a link that leads out of it.
+        ArtifactError: the folder does not exist, holds no bundle or is one.
     """
-    if not models_dir.is_dir():
-        raise ArtifactError(f"{models_dir} is not a folder; give the folder that `ganserve export --models` wrote to")
-    models = (folder for folder in _folders(models_dir) if MODEL_NAME.fullmatch(folder.name))
-    bundles = [version for model in models for version in _versions(model)]
-    outside = [bundle for bundle in bundles if not bundle.resolve().is_relative_to(models_dir.resolve())]
-    if outside:
-        raise ArtifactError(f"{outside[0]} leads out of {models_dir}; put the bundle itself there, not a link to it")
+    bundles = list_bundles(models_dir)
     if not bundles:
         raise ArtifactError(_why_none(models_dir))
     return bundles
+
+
+def list_bundles(models_dir: Path) -> list[Path]:
+    """The same, where there may be none. Raises ArtifactError where the folder does not exist."""
+    if not models_dir.is_dir():
+        raise ArtifactError(f"{models_dir} is not a folder; give the folder that `ganserve export --models` wrote to")
+    models = (folder for folder in _folders(models_dir) if MODEL_NAME.fullmatch(folder.name))
+    return [version for model in models for version in _versions(model)]
+
+
+def place_of(bundle: Path) -> tuple[str, int]:
+    """Name and version that a bundle's folder stands for. Raises ArtifactError where it stands for none."""
+    place = bundle.absolute()
+    if not MODEL_NAME.fullmatch(place.parent.name) or not _is_version(place.name):
+        raise ArtifactError(f"{bundle} is no place for a bundle, which is a folder NAME/VERSION, such as digits/1")
+    return place.parent.name, int(place.name)
+
+
+def bundle_at(models_dir: Path, name: str, version: int) -> Path:
+    """The folder of a version, which must be there. No other path can come of a name.
+
+    Raises:
+        ArtifactError: there is none, or a link there leads out of the folder.
+    """
+    bundle = models_dir / name / str(version)
+    if not MODEL_NAME.fullmatch(name) or not _is_version(str(version)) or not bundle.is_dir():
+        raise ArtifactError(f"there is no bundle {name[:80]}/{version} in the server's folder of models")
+    check_inside(bundle, models_dir)
+    return bundle
+
+
+def check_inside(bundle: Path, models_dir: Path) -> None:
+    """Raises ArtifactError where a bundle is a link that leads out of the folder of models."""
+    if not bundle.resolve().is_relative_to(models_dir.resolve()):
+        raise ArtifactError(f"{bundle} leads out of {models_dir}; put the bundle itself there, not a link to it")
+
+
+def told_without_folder(text: str, bundle: Path) -> str:
+    """What is wrong with a bundle, for those who are not told where on the server's disk it lies."""
+    models_dir = bundle.parent.parent
+    for folder in sorted({models_dir, models_dir.absolute(), models_dir.resolve()}, key=lambda path: -len(str(path))):
+        text = text.replace(f"{folder}/", "").replace(str(folder), "the folder of models") if folder.name else text
+    return text
 
 
 def find_strays(models_dir: Path) -> list[Path]:
     """ONNX files in a models folder that are in no bundle, beside the models or beside the versions of one."""
     folders = (models_dir, *_folders(models_dir))
     return sorted(path for folder in folders for path in folder.glob(_ONNX) if path.is_file())
+
+
+def find_misnamed(models_dir: Path) -> list[Path]:
+    """Bundles in a models folder whose versions are not written as they are here, such as 007."""
+    manifests = models_dir.glob(f"*/*/{MANIFEST_FILE}")
+    folders = (path.parent for path in manifests)
+    return sorted(folder for folder in folders if folder.name.isdecimal() and not _is_version(folder.name))
 
 
 def advise_import(stray: Path, models_dir: Path) -> str:
@@ -67,5 +113,9 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def _versions(model_dir: Path) -> list[Path]:
-    versions = [path for path in _folders(model_dir) if path.name.isdecimal()]
-    return sorted(versions, key=lambda path: (len(path.name), path.name))
+    return sorted((path for path in _folders(model_dir) if _is_version(path.name)), key=lambda path: int(path.name))
+
+
+def _is_version(name: str) -> bool:
+    """Whether a folder's name is a number, from 1 and without leading zeros."""
+    return _VERSION.fullmatch(name) is not None and int(name) <= MAX_VERSION

@@ -26,6 +26,19 @@ class ServingConfig:
     models: Path = Path("models")
     """Folder of model bundles, `<name>/<version>/`."""
 
+    strict: bool = False
+    """Whether a bundle that cannot be served stops the start. Otherwise its model is unavailable, and tells why."""
+
+    watch: float | None = None
+    """Seconds between two looks at the folder: new bundles are loaded, changed ones take their place, and those that go
+    are unloaded. Without it, the folder is read once."""
+
+    allow_admin: bool = False
+    """Whether callers may load and unload models and move aliases, as `ganserve admin` does."""
+
+    linger_s: float = 10.0
+    """Seconds for which a model that was replaced or unloaded still answers the calls that began with it."""
+
     listen: str = "127.0.0.1:50051"
     """Address to listen on, `host:port` or `unix:path`. Port 0 takes a free one."""
 
@@ -107,8 +120,9 @@ class ServingConfig:
             check_host_and_port(self.http, flag="--http")
         _check_tls(self)
         for name, bounds in _BOUNDS.items():
-            if getattr(self, name) not in bounds:
-                raise ConfigError(f"--{name.replace('_', '-')} is {getattr(self, name)}; give {bounds}")
+            value = getattr(self, name)
+            if value is not None and value not in bounds:
+                raise ConfigError(f"--{name.replace('_', '-')} is {value}; give {bounds}")
         _check_socket(self)
         if self.log_calls == "all" and self.log_level in ("warning", "error"):
             raise ConfigError(
@@ -118,6 +132,8 @@ class ServingConfig:
 
 _DAY_S: Final = 24 * 3_600
 _BOUNDS: Final = {
+    "watch": Bounds(0, _DAY_S, above_low=True),
+    "linger_s": Bounds(0, _DAY_S),
     "lanes": LANES,
     "max_batch": BATCH_ROWS,
     "max_queued_rows": Bounds(1, 2**24),

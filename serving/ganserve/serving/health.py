@@ -37,6 +37,13 @@ class Health(health_pb2_grpc.HealthServicer):
         """Whether the server as a whole serves."""
         return self._statuses.get(OVERALL_HEALTH) == HealthCheckResponse.SERVING
 
+    def forget(self, services: Iterable[str]) -> None:
+        """Knows services no more, and tells those who watch them."""
+        known = [service for service in services if self._statuses.pop(service, None) is not None]
+        if known:
+            self._changed.set()
+            self._changed = asyncio.Event()
+
     async def Check(self, request: HealthCheckRequest, context: Any) -> HealthCheckResponse:  # noqa: ARG002, N802
         """The status of a service. Raises NotFoundError."""
         status = self._statuses.get(request.service)

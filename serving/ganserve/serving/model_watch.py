@@ -13,8 +13,10 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from ganserve.contract.errors import UnavailableError
 from ganserve.contract.text import one_line
 
+from .catalogue import Entry
 from .health import Health
-from .repository import Model, Repository
+from .model import Model
+from .repository import Repository
 
 _CHECK_EVERY_S: Final = 1.0
 _FAILURES_TO_DOUBT: Final = 3
@@ -28,15 +30,15 @@ class ModelWatch:
     The rows of a caller may be at fault, so such a model is given a row of zeros. While it fails on that too, it is
     NOT_SERVING and its callers are sent elsewhere; it is tried again and again, and serves when it succeeds.
 
-    Health knows each model as `<service>/<name>:<version>`. Each service and the server as a whole are NOT_SERVING when
-    not one model can run.
+    Health knows each model as `<service>/<name>:<version>`, those that were refused included. Each service and the
+    server as a whole are NOT_SERVING when not one model can run.
     """
 
     def __init__(self, repository: Repository, health: Health, *services: str) -> None:
         self._repository = repository
         self._health = health
         self._services = services
-        self._failing: set[Model] = set()
+        self._told: set[str] = set()
         self._serving = False
 
     def start(self) -> None:
@@ -51,45 +53,49 @@ class ModelWatch:
 
     def check(self, model: Model) -> None:
         """Raises UnavailableError where a model fails to run."""
-        if model in self._failing:
+        if model.fault:
             raise UnavailableError(
-                f"{_title(model)} fails to run on this server, whose log says why; ask another server",
+                f"{model.title} fails to run on this server, whose log says why; ask another server",
                 retry_after_s=_CHECK_EVERY_S,
             )
 
     async def run(self) -> None:
         """Looks after the models until it is cancelled."""
         while True:
-            await asyncio.sleep(_CHECK_EVERY_S)
-            models = list(self._repository)
-            self._failing.intersection_update(models)
-            for model in models:
-                if model in self._failing or model.loaded.engine.num_failures >= _FAILURES_TO_DOUBT:
+            await self._repository.changed_within(_CHECK_EVERY_S)
+            for model in list(self._repository):
+                if model.fault or model.loaded.engine.num_failures >= _FAILURES_TO_DOUBT:
                     await self._try(model)
             self._tell()
 
     async def _try(self, model: Model) -> None:
+        """Runs a model, which is not freed meanwhile."""
         try:
-            await asyncio.to_thread(model.loaded.engine.probe)
+            with model.in_use:
+                await asyncio.to_thread(model.loaded.engine.probe)
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common base but Exception
-            if model not in self._failing:
-                self._failing.add(model)
-                _log.error("%s fails to run, and is not served until it does: %s", _title(model), one_line(error))
+            if not model.fault:
+                _log.error("%s fails to run, and is not served until it does: %s", model.title, one_line(error))
+            model.fault = "it fails to run on this server, whose log says why"
         else:
-            if model in self._failing:
-                self._failing.remove(model)
-                _log.info("%s runs again, and is served", _title(model))
+            if model.fault:
+                model.fault = ""
+                _log.info("%s runs again, and is served", model.title)
 
     def _tell(self) -> None:
-        running = [self._serving and model not in self._failing for model in self._repository]
-        self._set((OVERALL_HEALTH, *self._services), any(running))
-        for model, runs in zip(self._repository, running, strict=True):
-            self._set([f"{service}/{_title(model)}" for service in self._services], runs)
-            model.metrics.is_serving = runs
+        runs = {entry.title: self._serving and _runs(entry) for entry in self._repository.entries}
+        self._set((OVERALL_HEALTH, *self._services), any(runs.values()))
+        services = {f"{service}/{title}": is_ok for service in self._services for title, is_ok in runs.items()}
+        for service, is_ok in services.items():
+            self._set((service,), is_ok)
+        self._health.forget(self._told - services.keys())
+        self._told = set(services)
+        for model in self._repository:
+            model.metrics.is_serving = runs[model.title]
 
     def _set(self, services: Iterable[str], is_serving: bool) -> None:
         self._health.set(services, HealthCheckResponse.SERVING if is_serving else HealthCheckResponse.NOT_SERVING)
 
 
-def _title(model: Model) -> str:
-    return f"{model.identity.name}:{model.identity.version}"
+def _runs(entry: Entry) -> bool:
+    return entry.model is not None and not entry.model.fault

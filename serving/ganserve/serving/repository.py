@@ -1,93 +1,33 @@
-"""The models of a server: their life, and the table of names and versions that they are looked up in.
+"""The life of a server's models: loaded, swapped, unloaded.
 
-Names are looked up in memory, never joined into a path. A hot swap goes here: `open` the new version, `resolve` it, and
-`retire` the old one.
+A hot swap opens the new model beside the old one, moves the pointer, and drains the old one: a call uses the model that
+it found to its end, and calls of several requests, which are pinned to a digest, find the old one for a while longer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from typing import Final, NamedTuple
 
-from ganserve.contract.card import image_shape
-from ganserve.contract.errors import ConfigError, InvalidRequestError, NotFoundError, PreconditionError
-from ganserve.contract.labels import list_names
-from ganserve.runtime.device import Device, DeviceChoice, choose_device
-from ganserve.runtime.lanes import Lanes
-from ganserve.runtime.loader import LoadedModel, load_model
+from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.runtime.device import DeviceChoice
 from ganserve.v1.generator_pb2 import ModelSelector
-from ganserve.v1.model_pb2 import ModelCard, ModelIdentity, ModelState, ServedModel
+from ganserve.v1.model_pb2 import ModelState, ServedModel
 
-from .batcher import Batcher
-from .dispatcher import Dispatcher
-from .limits import Limits
-from .metrics import Metrics, ModelMetrics
-from .model_facts import counted_load, show_model
-from .statistics import Statistics
+from .bundles import check_inside, place_of, told_without_folder
+from .catalogue import Aliases, Catalogue, Entry
+from .metrics import Metrics
+from .model import Model
+from .opening import ModelOpener
 
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Model:
-    """A model that takes requests."""
-
-    loaded: LoadedModel
-    batcher: Batcher
-    limits: Limits
-    metrics: ModelMetrics
-    in_use: InUse = field(default_factory=lambda: InUse())
-    """Around every call that uses the model."""
-
-    @property
-    def identity(self) -> ModelIdentity:
-        return self.loaded.identity
-
-    @property
-    def card(self) -> ModelCard:
-        return self.loaded.card
-
-    @property
-    def statistics(self) -> Statistics:
-        return self.batcher.statistics
-
-    def describe(self, state: ModelState.ValueType) -> ServedModel:
-        """What clients are told of it."""
-        served = self.loaded.describe(state)
-        served.max_samples_per_request = self.limits.samples_per_request
-        return served
-
-
-class InUse:
-    """Counts the bodies that run in it at once."""
-
-    def __init__(self) -> None:
-        self._ended = asyncio.Event()
-        self._ended.set()
-        self._count = 0
-
-    def __enter__(self) -> None:
-        self._count += 1
-        self._ended.clear()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._count -= 1
-        if not self._count:
-            self._ended.set()
-
-    async def ended(self) -> None:
-        """Waits until none runs."""
-        await self._ended.wait()
+LINGER_S: Final = 10.0
 
 
 class Repository:
-    """Models by name and version: opened, looked up, retired. Belongs to one event loop."""
+    """Models by name and version. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -97,6 +37,7 @@ class Repository:
         max_batch: int,
         max_queued_rows: int,
         max_wait_s: float,
+        linger_s: float = LINGER_S,
         metrics: Metrics | None = None,
     ) -> None:
         """Opens nothing yet. Raises ConfigError where the device cannot be used.
@@ -107,118 +48,172 @@ class Repository:
             max_batch: most rows of one run.
             max_queued_rows: most rows of a model that wait or run.
             max_wait_s: most seconds that rows wait whose caller gives no deadline.
+            linger_s: seconds for which a model that serves no more answers calls that are pinned to its digest.
             metrics: what is counted.
         """
-        self._may_fall_back = device == "auto"
-        self._device = choose_device(device)
-        self._has_fallen_back = False
-        self._num_lanes = num_lanes
-        self._max_batch = max_batch
-        self._max_queued_rows = max_queued_rows
-        self._max_wait_s = max_wait_s
         self._metrics = metrics or Metrics()
-        self._lanes: dict[Device, tuple[Lanes, Dispatcher]] = {}
-        self._models: dict[str, dict[int, Model]] = {}
+        self._opener = ModelOpener(
+            device=device,
+            num_lanes=num_lanes,
+            max_batch=max_batch,
+            max_queued_rows=max_queued_rows,
+            max_wait_s=max_wait_s,
+            metrics=self._metrics,
+        )
+        self._linger_s = linger_s
+        self._catalogue = Catalogue()
+        self._loading = asyncio.Lock()
+        self._leaving: dict[Model, _Leaving] = {}
+        self._changed = asyncio.Event()
 
     def __iter__(self) -> Iterator[Model]:
-        """All models, by name and version."""
-        for _, versions in sorted(self._models.items()):
-            for _, model in sorted(versions.items()):
-                yield model
+        """All models that serve, by name and version."""
+        return (entry.model for entry in self._catalogue if entry.model is not None)
 
-    async def open(self, folder: Path) -> Model:
-        """Verifies, loads and warms up the bundle in `folder`, and takes requests for it from now on.
+    @property
+    def entries(self) -> Iterator[Entry]:
+        """All versions, those that cannot be served included, by name and version."""
+        return iter(self._catalogue)
+
+    @property
+    def aliases(self) -> Aliases:
+        """What aliases point to; set as a whole."""
+        return self._catalogue.aliases
+
+    @aliases.setter
+    def aliases(self, aliases: Aliases) -> None:
+        self._catalogue.aliases = aliases
+
+    @property
+    def retired(self) -> tuple[Model, ...]:
+        """Models that serve no more and are not freed yet."""
+        return tuple(self._leaving)
+
+    def entry(self, name: str, version: int) -> Entry | None:
+        """A version, where there is one."""
+        return self._catalogue.get(name, version)
+
+    def aliases_of(self, name: str, version: int) -> list[str]:
+        """The aliases that point to a version."""
+        return self._catalogue.aliases_of(name, version)
+
+    def resolve(self, selector: ModelSelector, *, field: str) -> Model:
+        """The model that answers a selector; see `Catalogue.resolve`."""
+        return self._catalogue.resolve(selector, field=field)
+
+    def describe(self, model: Model, server: ModelState.ValueType) -> ServedModel:
+        """What clients are told of a model by a server in such a state."""
+        entry = self._catalogue.get(model.identity.name, model.identity.version)
+        if entry is None or entry.model is not model:
+            return model.describe(ModelState.MODEL_STATE_DRAINING, reason="it was replaced or unloaded")
+        return entry.describe(server, self.aliases_of(entry.name, entry.version))
+
+    def describe_all(self, server: ModelState.ValueType) -> list[ServedModel]:
+        """The same of all versions, by name and version, those that cannot be served included."""
+        return [entry.describe(server, self.aliases_of(entry.name, entry.version)) for entry in self._catalogue]
+
+    async def open(self, folder: Path, *, beside_serving: bool = False) -> Model:
+        """Verifies, loads and warms up the bundle in `folder`, and has it serve in place of the one before, if any.
+
+        One bundle at a time. Where it is refused, what served before goes on, and its entry tells the reason.
+
+        Args:
+            folder: `…/<name>/<version>`.
+            beside_serving: whether callers must not notice, for which it takes longer.
 
         Raises:
             ArtifactError: the bundle cannot be served.
             ConfigError: the device cannot be used.
         """
-        lanes, dispatcher = self._lanes_of(self._device)
-        try:
-            with counted_load(self._metrics, folder):
-                loaded = await asyncio.to_thread(load_model, folder, lanes=lanes, max_batch=self._max_batch)
-        except ConfigError as error:
-            if not self._may_fall_back or self._device == "cpu":
+        name, version = place_of(folder)
+        async with self._loading:
+            entry = self._catalogue.add(name, version)
+            entry.is_loading = True
+            try:
+                check_inside(folder, folder.absolute().parent.parent)
+                model = await self._opener.open(folder, beside_serving=beside_serving)
+            except (ArtifactError, ConfigError) as error:
+                self._end_load(entry, refusal=told_without_folder(str(error), folder))
                 raise
-            _log.warning("%s; going on with the CPU", error)
-            self._device = "cpu"
-            self._has_fallen_back = True
-            return await self.open(folder)
-        metrics = self._metrics.of_model(loaded.identity.name, loaded.identity.version)
-        batcher = Batcher(
-            loaded.engine,
-            dispatcher,
-            max_queued_rows=self._max_queued_rows,
-            max_wait_s=self._max_wait_s,
-            metrics=metrics,
-        )
-        show_model(self._metrics, metrics, loaded, batcher, self._has_fallen_back)
-        model = Model(loaded=loaded, batcher=batcher, limits=self._limits_of(loaded, lanes), metrics=metrics)
-        self._models.setdefault(model.identity.name, {})[model.identity.version] = model
+            except BaseException:
+                self._end_load(entry, refusal=entry.refusal)
+                raise
+            former, entry.model = entry.model, model
+            self._end_load(entry, refusal="")
+        if former is not None:
+            self._part_with(former)
         return model
 
-    async def retire(self, model: Model) -> None:
-        """Takes no more requests for a model, waits until those under way are done, and closes it."""
-        versions = self._models[model.identity.name]
-        del versions[model.identity.version]
-        if not versions:
-            del self._models[model.identity.name]
-        await model.in_use.ended()
-        model.batcher.close()
-        model.metrics.close()
+    def refuse(self, folder: Path, reason: str) -> None:
+        """Tells from now on why the bundle in a folder is not loaded."""
+        entry = self._catalogue.add(*place_of(folder))
+        if entry.refusal != reason:
+            self._end_load(entry, refusal=reason)
+
+    async def unload(self, name: str, version: int) -> None:
+        """Takes no more requests for a version, if it is there, and frees it when what it has is done."""
+        async with self._loading:
+            entry = self._catalogue.get(name, version)
+            if entry is None:
+                return
+            self._forget(entry)
+            self._notify()
+        if entry.model is not None:
+            self._part_with(entry.model)
 
     async def close(self) -> None:
-        """Retires all models and frees the lanes."""
-        await asyncio.gather(*map(self.retire, self))
-        for lanes, _ in self._lanes.values():
-            await asyncio.to_thread(lanes.close)
+        """Takes no more requests, waits until those under way are done, and frees all models and the lanes."""
+        for leaving in self._leaving.values():
+            leaving.hurry.set()
+        models = list(self)
+        for entry in list(self._catalogue):
+            self._forget(entry)
+        lingering = [leaving.task for leaving in self._leaving.values()]
+        await asyncio.gather(*(model.drain() for model in models), *lingering)
+        await self._opener.close()
 
-    def resolve(self, selector: ModelSelector, *, field: str) -> Model:
-        """The model that a selector names: the highest version that has the version and digest asked for, if any.
+    async def changed_within(self, wait_s: float) -> None:
+        """Waits until some model changes its state, but no longer than that."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), wait_s)
 
-        Args:
-            selector: name, and perhaps version and digest.
-            field: where the selector stands in the request, for messages.
+    def _end_load(self, entry: Entry, *, refusal: str) -> None:
+        entry.is_loading, entry.refusal = False, refusal
+        if entry.model is None:
+            if refusal:
+                self._metrics.model_serving.show(float, entry.name, str(entry.version))
+            else:
+                self._forget(entry)
+        self._notify()
 
-        Raises:
-            InvalidRequestError: the selector names nothing.
-            NotFoundError: there is no such model or version.
-            PreconditionError: no version of it has the digest asked for.
-        """
-        if not selector.name:
-            raise InvalidRequestError(f"name a model; this server has {self._listed()}", field=f"{field}.name")
-        versions = self._models.get(selector.name)
-        if versions is None:
-            raise NotFoundError(f"there is no model {selector.name[:80]!r}; this server has {self._listed()}")
-        if selector.HasField("version") and selector.version not in versions:
-            known = ", ".join(map(str, sorted(versions)))
-            raise NotFoundError(f"{selector.name!r} has no version {selector.version}; this server has {known}")
-        candidates = [versions[selector.version]] if selector.HasField("version") else list(versions.values())
-        matching = [model for model in candidates if selector.digest in ("", model.identity.digest)]
-        if not matching:
-            known = ", ".join(f"{model.identity.version}: {model.identity.digest}" for model in candidates)
-            raise PreconditionError(
-                f"{selector.name!r} has no version with the digest {selector.digest[:80]}; this server has {known}. "
-                "Samples are pinned to a digest, so ask a server that has it",
-                field=f"{field}.digest",
-            )
-        return max(matching, key=lambda model: model.identity.version)
+    def _forget(self, entry: Entry) -> None:
+        self._catalogue.remove(entry)
+        if entry.model is None:
+            self._metrics.model_serving.drop(entry.name, str(entry.version))
 
-    def _lanes_of(self, device: Device) -> tuple[Lanes, Dispatcher]:
-        """The lanes of a device, which all of its models share."""
-        if device not in self._lanes:
-            lanes = Lanes(device, self._num_lanes)
-            self._lanes[device] = lanes, Dispatcher(lanes.num_lanes)
-        return self._lanes[device]
+    def _part_with(self, model: Model) -> None:
+        """Has a model leave. Of each version, one lingers at a time."""
+        for other, leaving in self._leaving.items():
+            if other.title == model.title:
+                leaving.hurry.set()
+        hurry = asyncio.Event()
+        self._leaving[model] = _Leaving(hurry, asyncio.create_task(self._linger_and_drain(model, hurry)))
 
-    def _limits_of(self, loaded: LoadedModel, lanes: Lanes) -> Limits:
-        height, width, channels = image_shape(loaded.card)
-        return Limits.of(
-            height * width * channels,
-            num_lanes=lanes.num_lanes,
-            max_batch=loaded.engine.max_batch,
-            max_queued_rows=self._max_queued_rows,
-        )
+    async def _linger_and_drain(self, model: Model, hurry: asyncio.Event) -> None:
+        self._catalogue.retired.append(model)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(hurry.wait(), self._linger_s)
+        self._catalogue.retired.remove(model)
+        await model.drain()
+        del self._leaving[model]
 
-    def _listed(self) -> str:
-        return list_names(sorted(self._models)) or "no models"
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class _Leaving(NamedTuple):
+    """A model that serves no more: what ends its lingering, and the task that sees it off."""
+
+    hurry: asyncio.Event
+    task: asyncio.Task[None]

@@ -16,7 +16,7 @@ from ganserve.contract.rows import Rows
 from ganserve.runtime.sources import Source
 
 from .admission import Budget
-from .repository import Model
+from .model import Model
 from .scheduler import Caller
 from .slow_readers import PATIENCE_S
 

@@ -25,7 +25,7 @@ _BY_SERVICE: Final = {
     "grpc.health.v1.Health": None,
     "ganserve.v1.GeneratorService": frozenset({Scope.GENERATE}),
     "inference.GRPCInferenceService": frozenset({Scope.GENERATE}),
-    "ganserve.v1.ModelAdmin": frozenset({Scope.ADMIN}),
+    "ganserve.v1.ModelAdminService": frozenset({Scope.ADMIN}),
     "grpc.channelz.v1.Channelz": frozenset({Scope.ADMIN}),
     "grpc.reflection.v1.ServerReflection": ANY,
     "grpc.reflection.v1alpha.ServerReflection": ANY,

@@ -8,23 +8,27 @@ import os
 import signal
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from ganserve.runtime.loader import LoadedModel
-from ganserve.v1.model_pb2 import ModelState, Reproducibility
+from ganserve.contract.errors import ArtifactError, ConfigError
+from ganserve.v1.model_pb2 import ModelState
 
 from .access import Access
+from .admin_service import ModelAdminService
+from .administration import Administration
 from .answers import Answers
-from .bundles import advise_import, find_bundles, find_strays
+from .bundles import advise_import, find_bundles, find_misnamed, find_strays, list_bundles
 from .call_gate import CallGate
 from .call_log import CallLog
 from .certificates import Certificates
 from .config import ServingConfig
 from .connections import connection_options
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Service
+from .folder_watch import FolderWatch
 from .health import Health
 from .http_port import HttpPort
-from .listening import check_exposure
+from .listening import check_exposure, is_loopback
 from .loop_lag import measure_lag
 from .metrics import Metrics
 from .model_watch import ModelWatch
@@ -60,8 +64,11 @@ class Server:
             max_batch=config.max_batch,
             max_queued_rows=config.max_queued_rows,
             max_wait_s=config.max_wait_s,
+            linger_s=config.linger_s,
             metrics=self._metrics,
         )
+        self._administration = Administration(self._repository, config.models)
+        self._folder_watch = FolderWatch(self._administration, self._repository, config.models)
         health = Health()
         names = (GeneratorService.name, OpenInferenceService.name)
         self._gate = CallGate(
@@ -76,7 +83,10 @@ class Server:
             metrics=self._metrics,
             make_room=self._gate.slow_readers.make_room,
         )
-        services = (GeneratorService(self._answers), OpenInferenceService(self._answers))
+        allowed = self._administration if config.allow_admin else None
+        services: list[Service] = [GeneratorService(self._answers), OpenInferenceService(self._answers, allowed)]
+        if allowed is not None:
+            services.append(ModelAdminService(allowed))
         self._endpoint = Endpoint(
             config.listen,
             self._gate,
@@ -103,7 +113,8 @@ class Server:
 
         Raises:
             ConfigError: the address or the device cannot be used.
-            ArtifactError: a bundle cannot be served, or the ready file not be written.
+            ArtifactError: no bundle can be served, or with `strict` one cannot; the aliases cannot be read, or the
+                ready file not be written.
         """
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT):
@@ -121,25 +132,42 @@ class Server:
         self._stopping.set()
 
     async def _startup(self) -> None:
-        bundles = find_bundles(self.config.models)
-        for stray in find_strays(self.config.models):
-            _log.warning("not served: %s", advise_import(stray, self.config.models))
+        may_come_later = self.config.watch is not None or self.config.allow_admin
+        bundles = (list_bundles if may_come_later else find_bundles)(self.config.models)
+        _warn_of_others(self.config.models)
+        await self._administration.read_aliases()
+        await self._folder_watch.begin()
         await self._endpoint.open()
         await self._http.open()
-        for folder in bundles:
-            model = await self._repository.open(folder)
-            _log.info("%s", _describe(model.loaded))
-            if self._stopping.is_set():
-                return
+        await self._load(bundles, may_come_later=may_come_later)
+        if self._stopping.is_set():
+            return
         self._answers.state = ModelState.MODEL_STATE_SERVING
         self._watch.start()
         if self._ready_file is not None:
             self._ready_file.write(self._endpoint.url)
         _log.info("serving on %s", self._endpoint.url)
 
+    async def _load(self, bundles: list[Path], *, may_come_later: bool) -> None:
+        """Loads bundles. Raises ArtifactError or ConfigError where one cannot be served that has to be."""
+        refusals: list[ArtifactError] = []
+        for bundle in bundles:
+            try:
+                await self._administration.load_bundle(bundle, beside_serving=False)
+            except ArtifactError as error:
+                if self.config.strict:
+                    raise
+                refusals.append(error)
+            if self._stopping.is_set():
+                return
+        if refusals and len(refusals) == len(bundles) and not may_come_later:
+            raise refusals[0]
+
     async def _main_loop(self) -> None:
         lag = measure_lag(self._metrics.loop_lag_s)
-        work = (self._stopping.wait(), self._endpoint.keep_open(), self._watch.run(), lag)
+        work = [self._stopping.wait(), self._endpoint.keep_open(), self._watch.run(), lag]
+        if self.config.watch is not None:
+            work.append(self._folder_watch.run(every_s=self.config.watch))
         tasks = [asyncio.create_task(part) for part in work]
         done, others = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in others:
@@ -161,6 +189,7 @@ class Server:
         await self._unless_hurried(self._emptied(timeout_s=self.config.grace_s))
         await self._endpoint.cut()
         await self._http.close()
+        await self._administration.close()
         await self._repository.close()
         self._workers.shutdown()
         if self._answers.state == ModelState.MODEL_STATE_DRAINING:
@@ -176,15 +205,12 @@ class Server:
             task.cancel()
 
 
-def _describe(loaded: LoadedModel) -> str:
-    engine, lanes = loaded.engine, loaded.engine.lanes
-    rows_per_s = lanes.num_lanes * engine.max_batch / engine.cost_s(engine.max_batch)
-    golden = "identical" if loaded.reproducibility == Reproducibility.REPRODUCIBILITY_IDENTICAL else "within one level"
-    return (
-        f"{loaded.identity.name}:{loaded.identity.version} on {lanes.device}, digest {loaded.identity.digest[:12]}, "
-        f"golden samples {golden}, lanes {lanes.num_lanes}, {engine.cost_s(1) * 1e3:.2f} ms a single sample, "
-        f"up to {rows_per_s:,.0f} images/s, loaded in {loaded.load_s:.1f} s"
-    )
+def _warn_of_others(models_dir: Path) -> None:
+    """Says what lies in the folder of models that might be meant to be served, and is not."""
+    for stray in find_strays(models_dir):
+        _log.warning("not served: %s", advise_import(stray, models_dir))
+    for folder in find_misnamed(models_dir):
+        _log.warning("not served: %s; its name has to be a number, from 1 and without leading zeros", folder)
 
 
 def _check_exposure(config: ServingConfig) -> None:
@@ -193,6 +219,12 @@ def _check_exposure(config: ServingConfig) -> None:
         check_exposure(config.listen, flag="--listen")
         if config.http is not None:
             check_exposure(config.http, flag="--http")
+    if config.allow_admin and config.tokens is None and config.client_ca is None:
+        if not is_loopback(config.listen, flag="--listen"):
+            raise ConfigError(
+                f"--allow-admin: other machines can reach --listen {config.listen}, and anybody there could change what "
+                "is served; give --tokens or --client-ca too"
+            )
 
 
 def _open_certificates(config: ServingConfig) -> Certificates | None:

@@ -55,7 +55,7 @@ class TimedRunner:
         self.now_ms += self.run_ms(len(rows))
         return rows
 
-    def perf_counter(self) -> float:
+    def thread_time(self) -> float:
         return self.now_ms * 1e-3
 
 

@@ -137,7 +137,7 @@ def test_a_server_does_not_start_with_a_file_that_lets_nobody_in(path: Path) -> 
         ("/inference.GRPCInferenceService/RepositoryIndex", GENERATE),
         ("/inference.GRPCInferenceService/RepositoryModelLoad", ADMIN),
         ("/inference.GRPCInferenceService/RepositoryModelUnload", ADMIN),
-        ("/ganserve.v1.ModelAdmin/Load", ADMIN),
+        ("/ganserve.v1.ModelAdminService/LoadModel", ADMIN),
         ("/grpc.channelz.v1.Channelz/GetServers", ADMIN),
         ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", ANY),
         ("/grpc.health.v1.Health/Check", None),

@@ -20,7 +20,8 @@ from ganserve.runtime.sources import open_source
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
 from ganserve.serving.model_watch import _FAILURES_TO_DOUBT, ModelWatch
-from ganserve.serving.repository import Model, Repository
+from ganserve.serving.model import Model
+from ganserve.serving.repository import Repository
 from ganserve.serving.scheduler import Caller
 from ganserve.v1.generator_pb2 import ClassReference, LabelPolicy, SampleQuery
 

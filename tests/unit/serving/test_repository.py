@@ -19,7 +19,8 @@ from ganserve.runtime.device import DeviceChoice
 from ganserve.runtime.runners import CpuRunner
 from ganserve.runtime.sources import open_source
 from ganserve.serving.bundles import find_bundles, find_strays
-from ganserve.serving.repository import Model, Repository
+from ganserve.serving.model import Model
+from ganserve.serving.repository import Repository
 from ganserve.serving.scheduler import Caller
 from ganserve.v1.bundle_pb2 import Signature
 from ganserve.v1.generator_pb2 import ModelSelector, SampleAddress, SampleQuery

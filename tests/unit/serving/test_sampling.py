@@ -8,7 +8,8 @@ import pytest
 
 from ganserve.runtime.sources import Source, open_source
 from ganserve.serving.admission import Budget
-from ganserve.serving.repository import Model, Repository
+from ganserve.serving.model import Model
+from ganserve.serving.repository import Repository
 from ganserve.serving.sampling import Made, make_all, make_parts
 from ganserve.serving.scheduler import Caller
 from ganserve.v1.generator_pb2 import SampleAddress, SampleQuery

@@ -8,7 +8,7 @@ from typing import Final
 import PIL
 from starlette.requests import Request
 
-from ganserve.serving.repository import Model
+from ganserve.serving.model import Model
 
 from .pictures import Picture
 

@@ -29,7 +29,9 @@ from .parameters import Parameters
 SAMPLES_PATH: Final = "/v1/models/{model}/samples/{seed}/{file}"
 INTERPOLATIONS_PATH: Final = "/v1/models/{model}/interpolations/{start}/{file}"
 
-_SELECTOR: Final = re.compile(r"(?P<name>[^:@]+)(?::(?P<version>[0-9]{1,10}))?(?:@(?P<digest>[0-9a-f]{64}))?")
+_SELECTOR: Final = re.compile(
+    r"(?P<name>[^:@]+)(?::(?:(?P<version>[0-9]{1,10})|(?P<alias>[a-z][a-z0-9_-]{0,31})))?(?:@(?P<digest>[0-9a-f]{64}))?"
+)
 _FILE: Final = re.compile(r"(?P<name>[0-9:-]+)(?P<suffix>\.[a-z]+)?")
 _RANGE: Final = re.compile(r"(?P<first>[0-9]{1,20})(?:-(?P<last>[0-9]{1,20}))?")
 _ADDRESS: Final = re.compile(r"(?P<seed>[0-9]{1,20}):(?P<index>[0-9]{1,20})")
@@ -71,13 +73,13 @@ class Picture:
 
 
 def read_selector(text: str) -> ModelSelector:
-    """A model as URLs name it: `name`, `name:version`, `name@digest` or `name:version@digest`."""
+    """A model as URLs name it: `name`, `name:version` or `name:alias`, and any of them with `@digest` behind it."""
     match = _SELECTOR.fullmatch(text)
     if not match or int(match["version"] or 0) > _MAX_VERSION:
         raise NotFoundError(
-            f"there is no model {text[:80]!r}; give its name, or name:version, or name@digest with all 64 digits"
+            f"there is no model {text[:80]!r}; give its name, or name:version, name:alias, or name@digest with all 64 digits"
         )
-    selector = ModelSelector(name=match["name"], digest=match["digest"] or "")
+    selector = ModelSelector(name=match["name"], digest=match["digest"] or "", alias=match["alias"] or "")
     if match["version"]:
         selector.version = int(match["version"])
     return selector

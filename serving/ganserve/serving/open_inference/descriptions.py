@@ -8,7 +8,7 @@ from typing import Final
 
 from ganserve.contract.bundle import LABELS_INPUT, MODEL_FILE, signature_of
 from ganserve.contract.card import is_conditional
-from ganserve.serving.repository import Model
+from ganserve.serving.model import Model
 from ganserve.serving.statistics import Total
 from ganserve.v1.bundle_pb2 import TensorSpec
 

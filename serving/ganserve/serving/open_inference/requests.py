@@ -11,6 +11,7 @@ from typing import Final
 
 from ganserve.contract.bundle import MAX_VERSION
 from ganserve.contract.errors import InvalidRequestError, RequestError
+from ganserve.contract.selectors import ALIAS
 from ganserve.runtime.tensor_query import TensorQuery
 from ganserve.serving.answers import Query
 from ganserve.serving.scheduler import Caller
@@ -66,12 +67,14 @@ async def read_request(request: ModelInferRequest) -> Ask:
 
 
 def select(name: str, version: str, *, field: str) -> ModelSelector:
-    """The model of a name and a version, which may be empty. Raises InvalidRequestError."""
+    """The model of a name and a version or alias, which may be empty. Raises InvalidRequestError."""
     selector = ModelSelector(name=name)
-    if version:
+    if ALIAS.fullmatch(version):
+        selector.alias = version
+    elif version:
         if not (version.isascii() and version.isdecimal() and len(version) <= 10 and int(version) <= MAX_VERSION):
             raise InvalidRequestError(
-                f"the version is {version[:80]!r}; give a whole number, such as '1', or leave it out for the highest",
+                f"the version is {version[:80]!r}; give a whole number, such as '1', or an alias, or leave it out",
                 field=field,
             )
         selector.version = int(version)

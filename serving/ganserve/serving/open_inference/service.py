@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
 import grpc
 
-from ganserve.contract.errors import InvalidRequestError, NotFoundError, UnavailableError, UnsupportedError
+from ganserve.contract.errors import (
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+    UnsupportedError,
+)
+from ganserve.serving.administration import Administration
 from ganserve.serving.answers import Answers
 from ganserve.serving.callers import caller_of, when_sent
 from ganserve.serving.grpc_calls import Context
-from ganserve.serving.repository import Model
+from ganserve.serving.model import Model
 from ganserve.v1.model_pb2 import ModelState
 
 from . import inference_pb2
@@ -48,6 +55,12 @@ from .streaming import StreamedRequests
 _VERSION: Final = version("ganserve")
 _SERVICE: Final = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _EXTENSIONS: Final = ("model_configuration", "parameters", "schedule_policy", "statistics")
+_STATES: Final[Mapping[ModelState.ValueType, str]] = {
+    ModelState.MODEL_STATE_LOADING: "LOADING",
+    ModelState.MODEL_STATE_SERVING: "READY",
+    ModelState.MODEL_STATE_DRAINING: "UNLOADING",
+    ModelState.MODEL_STATE_UNAVAILABLE: "UNAVAILABLE",
+}
 _NOT_OFFERED: Final = {
     **{
         f"{kind}SharedMemory{action}": "this server uses no shared memory; send and take tensors in messages"
@@ -66,8 +79,10 @@ class OpenInferenceService:
     name = _SERVICE.full_name
     descriptors = inference_pb2.DESCRIPTOR.pool
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, administration: Administration | None = None) -> None:
+        """`administration` loads and unloads models, where callers may do so."""
         self._answers = answers
+        self._administration = administration
 
     def rpc_handler(self) -> grpc.GenericRpcHandler:
         """What a gRPC server needs to route calls here."""
@@ -102,9 +117,10 @@ class OpenInferenceService:
         """ModelReady; of a model that there is not, it is no."""
         try:
             model = self._find(request.name, request.version)
-        except (NotFoundError, UnavailableError):
+        except (NotFoundError, PreconditionError, UnavailableError):
             return ModelReadyResponse(ready=False)
-        return ModelReadyResponse(ready=self._state(model)[0] == "READY")
+        is_serving = self._answers.state == ModelState.MODEL_STATE_SERVING
+        return ModelReadyResponse(ready=is_serving and not self._answers.trouble(model))
 
     async def server_metadata(
         self,
@@ -134,13 +150,10 @@ class OpenInferenceService:
 
     async def repository_index(self, request: RepositoryIndexRequest, context: Context) -> RepositoryIndexResponse:  # noqa: ARG002
         """RepositoryIndex."""
-        if request.repository_name:
-            raise InvalidRequestError(
-                "there is one repository here, without a name; leave it out", field="repository_name"
-            )
+        _check_no_repository(request.repository_name)
         reply = RepositoryIndexResponse()
-        for model in self._answers.find_all():
-            state, reason = self._state(model)
+        for model in self._answers.models():
+            state, reason = _STATES[model.state], model.state_reason
             if state == "READY" or not request.ready:
                 identity = model.identity
                 reply.models.add(name=identity.name, version=str(identity.version), state=state, reason=reason)
@@ -151,16 +164,22 @@ class OpenInferenceService:
         request: RepositoryModelLoadRequest,
         context: Context,  # noqa: ARG002
     ) -> RepositoryModelLoadResponse:
-        """RepositoryModelLoad."""
-        raise _not_by_rpc(request.model_name)
+        """RepositoryModelLoad: the highest version that lies in the server's folder."""
+        administration = self._administrate(request, takes=())
+        with own_fields({"version": "model_name"}):
+            await administration.load(request.model_name, None)
+        return RepositoryModelLoadResponse()
 
     async def repository_model_unload(
         self,
         request: RepositoryModelUnloadRequest,
         context: Context,  # noqa: ARG002
     ) -> RepositoryModelUnloadResponse:
-        """RepositoryModelUnload."""
-        raise _not_by_rpc(request.model_name)
+        """RepositoryModelUnload: all versions."""
+        administration = self._administrate(request, takes=("unload_dependents",))
+        with own_fields({"version": "model_name"}):
+            await administration.unload(request.model_name, None)
+        return RepositoryModelUnloadResponse()
 
     async def model_infer(self, request: ModelInferRequest, context: Context) -> bytes:
         """ModelInfer; the reply is a serialised ModelInferResponse."""
@@ -177,12 +196,22 @@ class OpenInferenceService:
         with own_fields({"query.model.name": "name"}):
             return self._answers.find(select(name, version, field="version"), field="query.model")
 
-    def _state(self, model: Model) -> tuple[str, str]:
-        """The protocol's word for it, and the reason where it is none of the good ones."""
-        if self._answers.state == ModelState.MODEL_STATE_DRAINING:
-            return "UNLOADING", "the server is stopping"
-        trouble = self._answers.trouble(model)
-        return ("UNAVAILABLE", trouble) if trouble else ("READY", "")
+    def _administrate(
+        self, request: RepositoryModelLoadRequest | RepositoryModelUnloadRequest, *, takes: Collection[str]
+    ) -> Administration:
+        """What does it. Raises RequestError where callers may not, or ask for more than a name."""
+        if self._administration is None:
+            raise UnsupportedError(
+                f"{request.model_name[:80]!r} is left as it is: this server loads its models when it starts, and not by "
+                "request; --allow-admin would let it"
+            )
+        _check_no_repository(request.repository_name)
+        if others := sorted(set(request.parameters) - set(takes)):
+            raise InvalidRequestError(
+                f"the parameter {others[0][:80]!r} does not go with a model that lies in the server's folder",
+                field="parameters",
+            )
+        return self._administration
 
 
 def _unary(answer: Any, request: Any) -> grpc.RpcMethodHandler[Any, Any]:
@@ -196,8 +225,6 @@ def _not_offered(text: str) -> grpc.RpcMethodHandler[Any, Any]:
     return grpc.unary_unary_rpc_method_handler(refuse, bytes, bytes)
 
 
-def _not_by_rpc(name: str) -> UnsupportedError:
-    """Loading and unloading while the server runs belongs to the repository, which does not do so by request."""
-    return UnsupportedError(
-        f"{name[:80]!r} is left as it is: this server loads its models when it starts, and not by request"
-    )
+def _check_no_repository(name: str) -> None:
+    if name:
+        raise InvalidRequestError("there is one repository here, without a name; leave it out", field="repository_name")

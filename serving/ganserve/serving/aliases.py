@@ -1,0 +1,70 @@
+"""Aliases of versions, such as `stable`: a file in the folder of models, which people may write too.
+
+{"digits": {"canary": 3, "stable": 2}}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from ganserve.contract.bundle import MAX_VERSION, MODEL_NAME
+from ganserve.contract.errors import ArtifactError
+from ganserve.contract.files import new_file, read_regular_file
+from ganserve.contract.selectors import ALIAS
+
+from .catalogue import Aliases
+
+ALIASES_FILE: Final = "aliases.json"
+_MAX_BYTES: Final = 1024**2
+
+
+def read_aliases(models_dir: Path) -> Aliases:
+    """The aliases of a folder of models; none where there is no file. Raises ArtifactError for one that says nothing."""
+    path = models_dir / ALIASES_FILE
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(read_regular_file(path, _MAX_BYTES))
+        return {
+            _model(name): {_alias(alias): _version(version) for alias, version in own.items()}
+            for name, own in content.items()
+        }
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ArtifactError(
+            f"{path} does not say which version each alias points to ({error}); write it like "
+            '{"digits": {"stable": 2}}, or remove it'
+        ) from error
+
+
+def write_aliases(models_dir: Path, aliases: Aliases) -> None:
+    """Replaces the file, whole or not at all. Raises ArtifactError where it cannot be written."""
+    text = json.dumps({name: own for name, own in aliases.items() if own}, indent=2, sort_keys=True)
+    with new_file(models_dir / ALIASES_FILE) as path:
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def with_alias(aliases: Aliases, name: str, alias: str, version: int | None) -> Aliases:
+    """Other aliases, in which one points to a version, or does not exist."""
+    own = {other: target for other, target in aliases.get(name, {}).items() if other != alias}
+    return aliases | {name: own if version is None else own | {alias: version}}
+
+
+def _model(name: str) -> str:
+    if not MODEL_NAME.fullmatch(name):
+        raise ValueError(f"{name[:80]!r} is no model name")
+    return name
+
+
+def _alias(alias: str) -> str:
+    if not ALIAS.fullmatch(alias):
+        raise ValueError(f"{alias[:80]!r} is no alias")
+    return alias
+
+
+def _version(version: Any) -> int:
+    if type(version) is not int or not 1 <= version <= MAX_VERSION:
+        raise ValueError(f"{version!r} is no version")
+    return version
