@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ganserve.contract.errors import ArtifactError
-from ganserve.contract.text import one_line
 from ganserve.v1.model_pb2 import ModelCard
 
 from .onnx_file import read_card
@@ -55,7 +54,7 @@ def checked_aside(model: bytes, *, source: str) -> Iterator[CheckedFile]:
         if done.returncode == ArtifactError.exit_code:
             raise ArtifactError(said)
         if done.returncode:
-            last = one_line(said.splitlines()[-1]) if said else "nothing was said"
+            last = said.splitlines()[-1] if said else "nothing was said"
             raise ArtifactError(f"{source}: the process that checks it ended with {done.returncode} ({last})")
         yield CheckedFile(ModelCard.FromString(done.stdout), _DESCRIPTORS / str(descriptor))
 

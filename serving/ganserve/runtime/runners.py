@@ -152,7 +152,10 @@ def _session_options() -> Any:
 
 
 def open_session(model: bytes | Path, options: Any, providers: list[Any], *, source: str = "the model") -> Any:
-    """A session of ONNX Runtime. Only bytes hold Python's lock meanwhile, to be copied. Raises ArtifactError, which names `source`, where it refuses the model."""
+    """A session of ONNX Runtime. Raises ArtifactError, which names `source`, where it refuses the model.
+
+    Bytes are copied under Python's lock, which a file is not.
+    """
     opened = str(model) if isinstance(model, Path) else model
     try:
         session = onnxruntime.InferenceSession(opened, options, providers=providers, enable_fallback=0)

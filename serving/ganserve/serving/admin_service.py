@@ -71,7 +71,7 @@ class ModelAdminService:
     async def remove_alias(self, request: RemoveAliasRequest, context: Context) -> RemoveAliasResponse:  # noqa: ARG002
         """RemoveAlias."""
         former = await self._administration.move_alias(request.name, request.alias, None)
-        return RemoveAliasResponse(former_version=former)
+        return RemoveAliasResponse(former_version=former or 0)
 
     async def get_status(self, request: GetStatusRequest, context: Context) -> GetStatusResponse:  # noqa: ARG002
         """GetStatus."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,16 +21,13 @@ _MAX_BYTES: Final = 1024**2
 
 
 def read_aliases(models_dir: Path) -> Aliases:
-    """The aliases of a folder of models; none where there is no file. Raises ArtifactError for one that says nothing."""
+    """The aliases of a folder of models; none where there is no file. Raises ArtifactError for one that is wrong."""
     path = models_dir / ALIASES_FILE
     if not path.exists():
         return {}
     try:
         content = json.loads(read_regular_file(path, _MAX_BYTES))
-        return {
-            _model(name): {_alias(alias): _version(version) for alias, version in own.items()}
-            for name, own in content.items()
-        }
+        return {_model(name): _targets(own) for name, own in content.items()}
     except (ValueError, AttributeError, RecursionError) as error:
         raise ArtifactError(
             f"{path} does not say which version each alias points to ({error}); write it like "
@@ -56,6 +52,10 @@ def _model(name: str) -> str:
     if not MODEL_NAME.fullmatch(name):
         raise ValueError(f"{name[:80]!r} is no model name")
     return name
+
+
+def _targets(own: dict[str, Any]) -> dict[str, int]:
+    return {_alias(alias): _version(version) for alias, version in own.items()}
 
 
 def _alias(alias: str) -> str:

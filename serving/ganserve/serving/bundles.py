@@ -51,12 +51,13 @@ def bundle_at(models_dir: Path, name: str, version: int) -> Path:
     bundle = models_dir / name / str(version)
     if not MODEL_NAME.fullmatch(name) or not _is_version(str(version)) or not bundle.is_dir():
         raise ArtifactError(f"there is no bundle {name[:80]}/{version} in the server's folder of models")
-    check_inside(bundle, models_dir)
+    check_inside(bundle)
     return bundle
 
 
-def check_inside(bundle: Path, models_dir: Path) -> None:
+def check_inside(bundle: Path) -> None:
     """Raises ArtifactError where a bundle is a link that leads out of the folder of models."""
+    models_dir = bundle.absolute().parent.parent
     if not bundle.resolve().is_relative_to(models_dir.resolve()):
         raise ArtifactError(f"{bundle} leads out of {models_dir}; put the bundle itself there, not a link to it")
 

@@ -31,9 +31,9 @@ Mark = tuple[tuple[str, int, int, int], ...]
 class FolderWatch:
     """Looks at the folder again and again. Belongs to one event loop.
 
-    A bundle is complete when its manifest is there and verifies, and every file that it lists has the size that it says.
-    What is not complete, or gone, for two looks in a row is told, or unloaded. What was refused is tried again once it
-    changes, and what an operator has unloaded stays so until then.
+    A bundle is complete when its manifest is there and verifies, and every file that it lists has the size that it
+    says. What is not complete, or gone, for two looks in a row is told, or unloaded. What was refused is tried again
+    once it changes, and what an operator has unloaded stays so until then.
     """
 
     def __init__(self, administration: Administration, repository: Repository, models_dir: Path) -> None:

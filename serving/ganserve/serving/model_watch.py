@@ -54,10 +54,7 @@ class ModelWatch:
     def check(self, model: Model) -> None:
         """Raises UnavailableError where a model fails to run."""
         if model.fault:
-            raise UnavailableError(
-                f"{model.title} fails to run on this server, whose log says why; ask another server",
-                retry_after_s=_CHECK_EVERY_S,
-            )
+            raise UnavailableError(f"{model.fault}; ask another server", retry_after_s=_CHECK_EVERY_S)
 
     async def run(self) -> None:
         """Looks after the models until it is cancelled."""
@@ -76,7 +73,7 @@ class ModelWatch:
         except Exception as error:  # noqa: BLE001 - ONNX Runtime's errors have no common base but Exception
             if not model.fault:
                 _log.error("%s fails to run, and is not served until it does: %s", model.title, one_line(error))
-            model.fault = "it fails to run on this server, whose log says why"
+            model.fault = f"{model.title} fails to run on this server, whose log says why"
         else:
             if model.fault:
                 model.fault = ""

@@ -130,7 +130,7 @@ class Repository:
             entry = self._catalogue.add(name, version)
             entry.is_loading = True
             try:
-                check_inside(folder, folder.absolute().parent.parent)
+                check_inside(folder)
                 model = await self._opener.open(folder, beside_serving=beside_serving)
             except (ArtifactError, ConfigError) as error:
                 self._end_load(entry, refusal=told_without_folder(str(error), folder))
@@ -161,6 +161,10 @@ class Repository:
         if entry.model is not None:
             self._part_with(entry.model)
 
+    async def freed(self) -> None:
+        """Waits until the models that serve no more are done with their calls and freed."""
+        await asyncio.gather(*(leaving.task for leaving in self._leaving.values()))
+
     async def close(self) -> None:
         """Takes no more requests, waits until those under way are done, and frees all models and the lanes."""
         for leaving in self._leaving.values():
@@ -168,8 +172,7 @@ class Repository:
         models = list(self)
         for entry in list(self._catalogue):
             self._forget(entry)
-        lingering = [leaving.task for leaving in self._leaving.values()]
-        await asyncio.gather(*(model.drain() for model in models), *lingering)
+        await asyncio.gather(*(model.drain() for model in models), self.freed())
         await self._opener.close()
 
     async def changed_within(self, wait_s: float) -> None:

@@ -214,17 +214,17 @@ def _warn_of_others(models_dir: Path) -> None:
 
 
 def _check_exposure(config: ServingConfig) -> None:
-    """Raises ConfigError where other machines would be answered in plaintext without anybody having wanted that."""
+    """Raises ConfigError where other machines would be answered in plaintext, or could change what is served."""
     if config.tls_cert is None and not config.plaintext:
         check_exposure(config.listen, flag="--listen")
         if config.http is not None:
             check_exposure(config.http, flag="--http")
-    if config.allow_admin and config.tokens is None and config.client_ca is None:
-        if not is_loopback(config.listen, flag="--listen"):
-            raise ConfigError(
-                f"--allow-admin: other machines can reach --listen {config.listen}, and anybody there could change what "
-                "is served; give --tokens or --client-ca too"
-            )
+    is_open = config.tokens is None and config.client_ca is None
+    if config.allow_admin and is_open and not is_loopback(config.listen, flag="--listen"):
+        raise ConfigError(
+            f"--allow-admin: other machines can reach --listen {config.listen}, and anybody there could change what is "
+            "served; give --tokens or --client-ca too"
+        )
 
 
 def _open_certificates(config: ServingConfig) -> Certificates | None:

@@ -19,8 +19,8 @@ from ganserve.contract.tensors import pack_latents
 from ganserve.runtime.sources import open_source
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
-from ganserve.serving.model_watch import _FAILURES_TO_DOUBT, ModelWatch
 from ganserve.serving.model import Model
+from ganserve.serving.model_watch import _FAILURES_TO_DOUBT, ModelWatch
 from ganserve.serving.repository import Repository
 from ganserve.serving.scheduler import Caller
 from ganserve.v1.generator_pb2 import ClassReference, LabelPolicy, SampleQuery

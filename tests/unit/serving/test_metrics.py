@@ -72,7 +72,13 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path]) -> Play:
     async def run(story: Story, max_queued_rows: int, max_reply_bytes: int, max_calls: int) -> None:
         metrics = Metrics()
         repository = Repository(
-            device="cpu", num_lanes=1, max_batch=8, max_queued_rows=max_queued_rows, max_wait_s=30.0, metrics=metrics
+            linger_s=0,
+            device="cpu",
+            num_lanes=1,
+            max_batch=8,
+            max_queued_rows=max_queued_rows,
+            max_wait_s=30.0,
+            metrics=metrics,
         )
         await repository.open(make_bundle(tmp_path))
         with ThreadPoolExecutor(1) as workers:
@@ -252,7 +258,8 @@ def test_loads_are_counted_and_what_a_retired_model_counted_is_dropped(
         assert stage.value("model_loads_total", model="tiny", outcome="loaded") == 2
         assert stage.value("model_loads_total", model="torn", outcome="failed") == 1
         assert stage.value("model_load_seconds_count", model="tiny") == 2
-        await stage.repository.retire(second)
+        await stage.repository.unload("tiny", second.identity.version)
+        await stage.repository.freed()
         left = {
             sample.labels["version"]
             for metric in stage.metrics.registry.collect()

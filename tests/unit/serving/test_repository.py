@@ -43,7 +43,7 @@ def play(models: Path) -> Play:
     """Plays a story with the repository of all bundles."""
 
     async def run(story: Story) -> None:
-        repository = Repository(device="cpu", num_lanes=1, max_batch=1, max_queued_rows=1, max_wait_s=30.0)
+        repository = Repository(device="cpu", num_lanes=1, max_batch=1, max_queued_rows=1, max_wait_s=30.0, linger_s=0)
         for folder in find_bundles(models):
             await repository.open(folder)
         await story(repository)
@@ -103,19 +103,19 @@ def test_what_is_not_there_is_named(play: Play) -> None:
     play(story)
 
 
-def test_a_retired_model_finishes_the_calls_under_way_and_takes_no_more(play: Play) -> None:
+def test_an_unloaded_model_finishes_the_calls_under_way_and_takes_no_more(play: Play) -> None:
     async def story(repository: Repository) -> None:
         newest = ModelSelector(name="tiny")
         model = resolve(repository, newest)
         with model.in_use:
-            retiring = asyncio.create_task(repository.retire(model))
-            await asyncio.sleep(0)
+            await repository.unload("tiny", 10)
             assert resolve(repository, newest).identity.version == 2
-            assert not retiring.done()
+            await asyncio.sleep(0.05)
+            assert model in repository.retired
             source = open_source(SampleQuery(address=SampleAddress(seed=1, count=1)), model.card)
             made = await model.batcher.run(source, 0, 1, Caller(client="a"))
             assert len(made) == 1
-        await retiring
+        await repository.freed()
         with pytest.raises(UnavailableError):
             await model.batcher.run(source, 0, 1, Caller(client="a"))
 
@@ -200,5 +200,14 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, make_bundle: Callab
     elsewhere = make_bundle(tmp_path / "elsewhere")
     (tmp_path / "models" / "tiny").mkdir(parents=True)
     (tmp_path / "models" / "tiny" / "1").symlink_to(elsewhere)
-    with pytest.raises(ArtifactError, match="leads out of"):
-        find_bundles(tmp_path / "models")
+
+    async def open_it() -> None:
+        repository = Repository(device="cpu", num_lanes=1, max_batch=1, max_queued_rows=1, max_wait_s=30.0)
+        with pytest.raises(ArtifactError, match="leads out of"):
+            await repository.open(*find_bundles(tmp_path / "models"))
+        (entry,) = repository.entries
+        assert entry.model is None
+        assert entry.reason == "tiny/1 leads out of the folder of models; put the bundle itself there, not a link to it"
+        await repository.close()
+
+    asyncio.run(open_it())

@@ -77,7 +77,7 @@ def read_selector(text: str) -> ModelSelector:
     match = _SELECTOR.fullmatch(text)
     if not match or int(match["version"] or 0) > _MAX_VERSION:
         raise NotFoundError(
-            f"there is no model {text[:80]!r}; give its name, or name:version, name:alias, or name@digest with all 64 digits"
+            f"there is no model {text[:80]!r}; give a name, name:version, name:alias, or name@digest with all 64 digits"
         )
     selector = ModelSelector(name=match["name"], digest=match["digest"] or "", alias=match["alias"] or "")
     if match["version"]:

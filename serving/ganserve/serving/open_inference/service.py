@@ -202,8 +202,8 @@ class OpenInferenceService:
         """What does it. Raises RequestError where callers may not, or ask for more than a name."""
         if self._administration is None:
             raise UnsupportedError(
-                f"{request.model_name[:80]!r} is left as it is: this server loads its models when it starts, and not by "
-                "request; --allow-admin would let it"
+                f"{request.model_name[:80]!r} is left as it is: this server loads its models when it starts, and not "
+                "by request; --allow-admin would let it"
             )
         _check_no_repository(request.repository_name)
         if others := sorted(set(request.parameters) - set(takes)):

@@ -21,8 +21,8 @@ from ganserve.serving.http.app import build_app
 from ganserve.serving.http.gate import HttpGate
 from ganserve.serving.http.listener import Listener
 from ganserve.serving.metrics import Metrics
-from ganserve.serving.model_watch import ModelWatch
 from ganserve.serving.model import Model
+from ganserve.serving.model_watch import ModelWatch
 from ganserve.serving.repository import Repository
 from ganserve.serving.service import SERVICE_NAME
 from ganserve.v1.generator_pb2 import ModelSelector

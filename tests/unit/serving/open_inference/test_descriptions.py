@@ -52,8 +52,8 @@ def test_a_model_is_ready_by_version_and_one_that_there_is_not_is_not(play: Play
         for name, number, ready in (("tiny", "1", True), ("tiny", "9", False), ("faces", "", False)):
             reply = await stage.inference.ModelReady(ModelReadyRequest(name=name, version=number))
             assert reply.ready == ready
-        with pytest.raises(grpc.aio.AioRpcError, match="the version is 'x'") as caught:
-            await stage.inference.ModelReady(ModelReadyRequest(name="tiny", version="x"))
+        with pytest.raises(grpc.aio.AioRpcError, match=r"the version is '1\.5'") as caught:
+            await stage.inference.ModelReady(ModelReadyRequest(name="tiny", version="1.5"))
         assert fields_of(caught.value) == ["version"]
 
     play(story)
@@ -61,8 +61,8 @@ def test_a_model_is_ready_by_version_and_one_that_there_is_not_is_not(play: Play
 
 def test_a_model_that_fails_is_unavailable_with_its_reason(play: Play) -> None:
     async def story(stage: Stage) -> None:
-        failing = [model for model in stage.repository if model.identity.name == "tiny"]
-        stage.watch._failing.update(failing)
+        for model in stage.repository:
+            model.fault = f"{model.title} fails to run" if model.identity.name == "tiny" else ""
         assert await readiness(stage) == (True, True, False)
         index = (await stage.inference.RepositoryIndex(RepositoryIndexRequest())).models
         assert [(entry.name, entry.version, entry.state) for entry in index] == [
@@ -70,10 +70,11 @@ def test_a_model_that_fails_is_unavailable_with_its_reason(play: Play) -> None:
             ("tiny", "1", "UNAVAILABLE"),
             ("tiny", "2", "UNAVAILABLE"),
         ]
-        assert index[1].reason.startswith("tiny:1 fails to run on this server")
+        assert index[1].reason == "tiny:1 fails to run"
         ready = (await stage.inference.RepositoryIndex(RepositoryIndexRequest(ready=True))).models
         assert [entry.name for entry in ready] == ["plain"]
-        stage.watch._failing.update(stage.repository)
+        for model in stage.repository:
+            model.fault = "it fails to run"
         assert await readiness(stage) == (True, False, False)
 
     play(story)

@@ -318,7 +318,7 @@ function readState() {
 async function start() {
   try {
     const reply = await (await ask("v1/models")).json();
-    models = reply.models;
+    models = reply.models.filter((one) => one.identity.digest); // those that were loaded
     if (reply.grpc_port) grpcServer = `${reply.grpc_tls ? "grpcs://" : ""}${location.hostname}:${reply.grpc_port}`;
   } catch (error) {
     tell(error.message);
