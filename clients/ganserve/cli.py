@@ -47,6 +47,13 @@ COMMANDS: Final = {
     "rename": _Command("ganserve.exporter.cli.rename:rename", "Give a bundle another name.", "export"),
     "inspect": _Command("ganserve.runtime.cli:inspect", "Say what is in a model's bundle.", "serve"),
     "serve": _Command("ganserve.serving.cli:app", "Serve models over gRPC.", "serve", is_app=True),
+    "admin load": _Command("ganserve.client.cli.admin:load", "Have servers load a model of their folders."),
+    "admin unload": _Command("ganserve.client.cli.admin:unload", "Have servers unload a model."),
+    "admin alias": _Command("ganserve.client.cli.admin:alias", "Point an alias to a version of a model."),
+    "admin status": _Command("ganserve.client.cli.admin:status", "Show the models of servers to their operator."),
+    "admin compare": _Command(
+        "ganserve.client.cli.compare:compare", "Show two models' samples of the same addresses side by side."
+    ),
     "token new": _Command("ganserve.serving.token_cli:new_token", "Make a token for callers of a server."),
     "generate": _Command(
         "ganserve.client.cli.generate:generate", "Fetch samples from a server, or make them here from a bundle."
@@ -62,6 +69,7 @@ COMMANDS: Final = {
 _GROUPS: Final = {
     "data": "Look at images before training, and pack them.",
     "bench": "Measure speed.",
+    "admin": "Manage the models of servers that run.",
     "token": "Make tokens for callers of a server.",
 }
 

@@ -68,8 +68,9 @@ class Client:
         Args:
             target: address of a server, ``host:port``, ``grpcs://host:port`` for TLS, a port of this machine, or a gRPC
                 target such as ``dns:///name:port`` or ``unix:/path``; or several of them. Requests go to all in turns.
-            model: name of the model, or ``name:version``; without it, only `list_models` answers.
-            version: its version; without it, the highest.
+            model: name of the model, ``name:version``, or ``name:alias`` such as ``digits:stable``; without it, only
+                `list_models` answers.
+            version: its version; without it, the one that the alias ``stable`` points to, or else the highest.
             digest: SHA-256 of its ONNX file; with it, only that very model answers.
             timeout_s: most seconds a call takes, all attempts together, unless the call says otherwise.
             retry_for_s: most seconds for which a server that is unavailable or without room is asked again; 0 asks

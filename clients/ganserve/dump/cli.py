@@ -83,7 +83,7 @@ def dump(
         model: Name of the model, or name:version, as `ganserve models` lists them.
         bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
         server: Address of a server, host:port. Give it several times for several servers.
-        version: Version of the model; the highest by default.
+        version: Version of the model; the alias stable, or else the highest, by default.
         digest: SHA-256 of the model; no other answers.
         timeout: Most seconds to wait for the next samples.
         n: Number of samples. --counts say it themselves.

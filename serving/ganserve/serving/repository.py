@@ -144,11 +144,15 @@ class Repository:
             self._part_with(former)
         return model
 
-    def refuse(self, folder: Path, reason: str) -> None:
-        """Tells from now on why the bundle in a folder is not loaded."""
-        entry = self._catalogue.add(*place_of(folder))
-        if entry.refusal != reason:
-            self._end_load(entry, refusal=reason)
+    def refuse(self, folder: Path, reason: str) -> bool:
+        """Tells from now on why the bundle in a folder is not loaded; returns whether that is new."""
+        name, version = place_of(folder)
+        entry = self._catalogue.add(name, version)
+        if entry.refusal == reason:
+            return False
+        self._metrics.model_loads.child(name, "failed").add()
+        self._end_load(entry, refusal=reason)
+        return True
 
     async def unload(self, name: str, version: int) -> None:
         """Takes no more requests for a version, if it is there, and frees it when what it has is done."""

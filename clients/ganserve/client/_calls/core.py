@@ -26,7 +26,13 @@ from ganserve.client._transport.addresses import Target, parse_addresses
 from ganserve.client._transport.ask import Ask
 from ganserve.client._transport.deadline import Deadline, check_hedge, check_retry, check_timeout
 from ganserve.client._transport.errors import is_lack, is_over_limit
-from ganserve.contract.errors import DeadlineError, InvalidRequestError, RequestError, UnavailableError
+from ganserve.contract.errors import (
+    DeadlineError,
+    InvalidRequestError,
+    RequestError,
+    UnavailableError,
+    UnsupportedError,
+)
 from ganserve.contract.grpc_keys import PROFILE_KEY
 from ganserve.contract.text import counted
 from ganserve.v1.generator_pb2 import (
@@ -84,7 +90,8 @@ class Core:
 
     def describe(self, kind: str) -> str:
         """The client as people read it."""
-        model = "" if not self._model.name else f", model={self._model.name!r}"
+        alias = f":{self._model.alias}" if self._model.alias else ""
+        model = f", model={self._model.name + alias!r}" if self._model.name else ""
         version = f", version={self._model.version}" if self._model.HasField("version") else ""
         digest = f", digest={self._model.digest!r}" if self._model.digest else ""
         target = self.addresses[0] if len(self.addresses) == 1 else list(self.addresses)
@@ -209,6 +216,13 @@ class Core:
         return latents_query(self._model, latents, labels=labels, encoding=image_encoding(format, quality))
 
     def _learn(self, reply: GetModelResponse) -> ModelInfo:
+        alias = "" if self._model.digest else self._model.alias
+        if alias and alias not in reply.model.aliases:
+            raise UnsupportedError(
+                f"the server knows nothing of aliases such as {alias!r}, and would take another version; ask a server "
+                "of this version, or give a version",
+                field="query.model.alias",
+            )
         self.known = ModelInfo(reply.model)
         return self.known
 
@@ -258,5 +272,6 @@ def _samples_of(part: SampleQuery) -> Callable[[GenerateResponse], Samples]:
 
 def _check_serving(reply: GetModelResponse | ListModelsResponse) -> None:
     models = [reply.model] if isinstance(reply, GetModelResponse) else reply.models
-    if not all(model.state == ModelState.MODEL_STATE_SERVING for model in models):
-        raise UnavailableError("the server is stopping")
+    if not any(model.state == ModelState.MODEL_STATE_SERVING for model in models):
+        reasons = [model.state_reason for model in models if model.state_reason]
+        raise UnavailableError(reasons[0] if reasons else "the server is stopping")

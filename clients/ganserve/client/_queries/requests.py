@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ganserve.contract.errors import ConfigError, InvalidRequestError
 from ganserve.contract.images import FILE_FORMATS, FORMAT_NUMBERS, check_encoding
 from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS, check_spread, check_truncation
+from ganserve.contract.selectors import ALIAS
 from ganserve.contract.tensors import pack_latents
 from ganserve.v1.generator_pb2 import (
     ImageEncoding,
@@ -36,22 +37,29 @@ _DRAWN_SEED_BITS: Final = 53  # exact in JSON readers that hold numbers as doubl
 
 
 def model_selector(model: str | None, version: int | None, digest: str) -> ModelSelector:
-    """Names the model; ``name:version`` says both. Raises InvalidRequestError for what cannot be."""
+    """Names the model; ``name:version`` and ``name:alias`` say both. Raises InvalidRequestError for what cannot be."""
     if digest and not _DIGEST.fullmatch(str(digest)):
         raise InvalidRequestError(
             f"digest {digest!r} is no SHA-256; give all 64 digits (0-9, a-f) that get_model().digest or "
             "`ganserve models --model NAME` tells",
             field="query.model.digest",
         )
-    name, colon, own_version = (model or "").partition(":")
+    name, colon, which = (model or "").partition(":")
+    selector = ModelSelector(name=name, digest=digest)
     if colon:
         field = "query.model.version"
-        if not own_version.isdecimal():
-            raise InvalidRequestError(f"model {model!r} is no name, and no name:version such as digits:1", field=field)
-        if version not in (None, int(own_version)):
+        is_alias = ALIAS.fullmatch(which) is not None
+        if not is_alias and not which.isdecimal():
+            raise InvalidRequestError(
+                f"model {model!r} is no name, and no name:version or name:alias such as digits:1 or digits:stable",
+                field=field,
+            )
+        if version is not None and (is_alias or version != int(which)):
             raise InvalidRequestError(f"model {model!r} and version {version} differ; give one of them", field=field)
-        version = int(own_version)
-    selector = ModelSelector(name=name, digest=digest)
+        if is_alias:
+            selector.alias = which
+        else:
+            version = int(which)
     if version is not None:
         selector.version = whole_number(version, "version", low=1, high=2**32 - 1, field="query.model.version")
     return selector
@@ -61,8 +69,8 @@ def describe_selector(model: ModelSelector, digest: str) -> str:
     """A model for people, such as ``model 'digits:2'@abababababab``, with what is known of its digest."""
     if not model.name:
         return "no model"
-    version = f":{model.version}" if model.HasField("version") else ""
-    return f"model '{model.name}{version}'" + (f"@{digest[:12]}" if digest else "")
+    which = f":{model.version}" if model.HasField("version") else f":{model.alias}" if model.alias else ""
+    return f"model '{model.name}{which}'" + (f"@{digest[:12]}" if digest else "")
 
 
 def priority_value(name: PriorityName | None) -> Priority.ValueType:

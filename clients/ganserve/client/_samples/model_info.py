@@ -34,6 +34,16 @@ class ModelInfo:
         return self.message.state
 
     @property
+    def state_reason(self) -> str:
+        """Why it takes none, or why a bundle that was to take its place was refused; empty where all is well."""
+        return self.message.state_reason
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Aliases that point to it, such as ``stable``."""
+        return tuple(self.message.aliases)
+
+    @property
     def runtime(self) -> Runtime:
         """What it runs on."""
         return self.message.runtime
@@ -74,12 +84,14 @@ class ModelInfo:
         return image_shape(self.card)
 
     def __repr__(self) -> str:
+        state = ModelState.Name(self.state).removeprefix("MODEL_STATE_").lower()
+        if not self.digest:
+            return f"<{self.name}:{self.version}, {state}: {self.state_reason}>"
         shape = "×".join(map(str, self.image_shape))
         classes = f"{len(self.class_names)} classes" if self.class_names else "no classes"
-        state = ModelState.Name(self.state).removeprefix("MODEL_STATE_").lower()
         return f"<{short_name(self.identity)}, {shape}, {classes}, {self.card.architecture}, {state}>"
 
 
 def short_name(model: ModelIdentity) -> str:
-    """Name, version and the beginning of the digest."""
-    return f"{model.name}:{model.version}@{model.digest[:12]}"
+    """Name, version and the beginning of the digest, where it is known."""
+    return f"{model.name}:{model.version}" + (f"@{model.digest[:12]}" if model.digest else "")

@@ -76,7 +76,7 @@ def generate(
             digest); a folder such as samples/ for one file a sample beside labels.csv and samples.json; or a .zip, .tar
             (WebDataset) or .parquet (Hugging Face) of such files.
         server: Address of a server, host:port. Give it several times for several servers.
-        version: Version of the model; the highest by default.
+        version: Version of the model; the alias stable, or else the highest, by default.
         digest: SHA-256 of the model; no other answers.
         n: Number of samples; 64 by default. --counts say it themselves.
         seed: Seed, 0 to 2^64 - 1. One is drawn by default, and told.

@@ -62,7 +62,7 @@ def interpolate(
         model: Name of the model, or name:version, as `ganserve models` lists them.
         bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
         server: Address of a server, host:port. Give it several times for several servers.
-        version: Version of the model; the highest by default.
+        version: Version of the model; the alias stable, or else the highest, by default.
         digest: SHA-256 of the model; no other answers.
         columns: Samples a row; all in one row by default, up to 16.
         quality: 1 to 100, for JPEG and WebP; without it, WebP is lossless.

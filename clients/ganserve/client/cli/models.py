@@ -39,7 +39,7 @@ def models(
     Args:
         server: Address of a server, host:port. Give it several times for several servers.
         model: Name of one model, or name:version, whose card is shown.
-        version: Version of that model; the highest by default.
+        version: Version of that model; the alias stable, or else the highest, by default.
         json: Print JSON: a ListModelsResponse, or with --model a ServedModel.
         timeout: Most seconds to wait.
     """

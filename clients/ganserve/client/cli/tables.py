@@ -10,6 +10,7 @@ from rich.text import Text
 from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.contract.card import facts, image_shape
 from ganserve.contract.text import counted, printable
+from ganserve.v1.admin_pb2 import ModelStatus
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
 
 
@@ -25,14 +26,34 @@ def model_table(models: Iterable[ModelInfo]) -> Table:
                 for cell in (
                     short_name(model.identity),
                     _state(model),
-                    "×".join(map(str, image_shape(model.card))),
-                    str(len(model.card.class_names)) if model.card.class_names else "none",
+                    "×".join(map(str, image_shape(model.card))) if model.digest else "",
+                    (str(len(model.card.class_names)) if model.card.class_names else "none") if model.digest else "",
                     model.card.architecture,
                     model.card.loss,
                     model.runtime.device,
                 )
             )
         )
+    return table
+
+
+def status_table(models: Iterable[ModelStatus]) -> Table:
+    """One row a version, as an operator sees it."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("MODEL", no_wrap=True)
+    for title in ("STATE", "ALIASES", "CALLS", "LOADED IN", "REASON"):
+        table.add_column(title, overflow="fold")
+    for model in models:
+        is_loaded = bool(model.identity.digest)
+        cells = (
+            short_name(model.identity),
+            ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower() if model.state else "not loaded",
+            ", ".join(model.aliases),
+            str(model.calls) if is_loaded else "",
+            f"{model.load_s:.1f} s" if is_loaded else "",
+            model.reason,
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
 
@@ -51,6 +72,8 @@ def _facts(model: ModelInfo) -> Iterator[tuple[str, str]]:
     yield "model", f"{model.identity.name}:{model.identity.version}"
     yield "digest", model.identity.digest
     yield "state", _state(model)
+    if model.aliases:
+        yield "aliases", ", ".join(model.aliases)
     yield "runs on", f"{runtime.device}, {runtime.lanes} at once, ONNX Runtime {runtime.onnxruntime_version}"
     yield "golden samples", Reproducibility.Name(model.reproducibility).removeprefix("REPRODUCIBILITY_").lower()
     if model.message.HasField("licences"):
@@ -61,4 +84,5 @@ def _facts(model: ModelInfo) -> Iterator[tuple[str, str]]:
 
 
 def _state(model: ModelInfo) -> str:
-    return ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
+    state = ModelState.Name(model.state).removeprefix("MODEL_STATE_").lower()
+    return f"{state}: {model.state_reason}" if model.state_reason else state

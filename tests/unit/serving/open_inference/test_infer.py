@@ -290,10 +290,11 @@ REFUSALS: dict[str, tuple[ModelInferRequest, str, str, str]] = {
     ),
     "unknown model": (request_of(model="faces"), "NOT_FOUND", "there is no model 'faces'", ""),
     "unknown version": (request_of(version="9"), "NOT_FOUND", "has no version 9; this server has 1, 2", ""),
+    "unknown alias": (request_of(version="latest"), "NOT_FOUND", "has no alias 'latest' on this server", ""),
     "no version": (
-        request_of(version="latest"),
+        request_of(version="Latest"),
         "INVALID_ARGUMENT",
-        "the version is 'latest'; give a whole number",
+        "the version is 'Latest'; give a whole number",
         "model_version",
     ),
     "another digest": (
