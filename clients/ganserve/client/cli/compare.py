@@ -16,7 +16,7 @@ from ganserve.client._samples.samples import Samples
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.extras import install_advice, missing_package
 from ganserve.contract.files import new_file
-from ganserve.contract.images import Images, encode, file_format_of
+from ganserve.contract.images import Images, encode, file_format_of, zoom_to_see
 from ganserve.v1.generator_pb2 import ImageEncoding
 
 from .access import AccessFlags, access_arguments
@@ -27,6 +27,8 @@ _SAMPLES: Final = Group("Samples", sort_key=2)
 _OUTPUT: Final = Group("Output", sort_key=3)
 _MOST: Final = 1024
 _PAIRS_A_ROW: Final = 4
+_LINE: Final = 2  # pixels between the two of a pair
+_GREY: Final = 128
 
 
 def compare(
@@ -45,8 +47,8 @@ def compare(
 ) -> None:
     """Show the samples of the same addresses by two models side by side, and how far apart they are.
 
-    In every pair the first model's sample is on the left, with its index below it, and the second's on the right, with
-    the distance of the two: pixel levels on average, or with --run the distance of their features.
+    In every pair the first model's sample is on the left and the second's on the right. Below it stand its index and
+    the distance of the two: levels a pixel, or with --run that of their features.
 
     For example:
 
@@ -99,10 +101,13 @@ def pixel_distances(first: Images, second: Images) -> NDArray[np.float64]:
 
 
 def draw_pairs(first: Images, second: Images, distances: NDArray[np.float64]) -> Images:
-    """Pairs of images uint8 (N, H, W, C), a few a row, each with its index and the distance below it."""
-    images = np.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
-    captions = [text for index, distance in enumerate(distances) for text in (str(index), f"{distance:.3g}")]
-    return make_captioned_sheet(images, captions, columns=2 * min(_PAIRS_A_ROW, len(first)))
+    """Pairs of images uint8 (N, H, W, C), a few a row, small ones enlarged, with index and distance below each pair."""
+    zoom = zoom_to_see(*first.shape[1:3])
+    left, right = (images.repeat(zoom, axis=1).repeat(zoom, axis=2) for images in (first, second))
+    line = np.full((*left.shape[:2], _LINE, left.shape[3]), _GREY, np.uint8)
+    captions = [f"{index}: {distance:.3g}" for index, distance in enumerate(distances)]
+    pairs = np.concatenate([left, line, right], axis=2)
+    return make_captioned_sheet(pairs, captions, columns=min(_PAIRS_A_ROW, len(first)))
 
 
 def _feature_distances(run: Path, first: Images, second: Images) -> NDArray[np.float64]:
