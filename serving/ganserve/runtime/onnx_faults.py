@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 MAX_OPSET: Final = onnx.defs.onnx_opset_version()
 MAX_IR_VERSION: Final = int(onnx.IR_VERSION)
@@ -22,6 +24,7 @@ _FIRST_OPSET_IN_EVAL_MODE: Final = 7
 _WHOLE_BATCH: Final = frozenset({"DynamicQuantizeLinear"})
 """Operators that scale all rows by what they find in any of them."""
 _MOST_NAMES: Final = 5
+_FLOATS: Final = frozenset({onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE})
 
 
 def faults(proto: onnx.ModelProto) -> list[str]:
@@ -180,3 +183,15 @@ def _weight_faults(graph: onnx.GraphProto) -> Iterator[str]:
     known = onnx.TensorProto.DataType.values()
     if names := _names(str(tensor.data_type) for tensor in tensors if tensor.data_type not in known):
         yield f"holds weights of the unknown type {names}"
+    if names := _names(repr(tensor.name) for tensor in tensors if _holds_nan(tensor)):
+        yield f"holds weights that are no numbers (NaN), in {names}; export a checkpoint from before it diverged"
+
+
+def _holds_nan(tensor: onnx.TensorProto) -> bool:
+    if tensor.data_type not in _FLOATS or is_external(tensor):
+        return False
+    try:
+        values = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError):  # of another size than it says, which ONNX Runtime refuses
+        return False
+    return bool(np.isnan(values).any())

@@ -72,6 +72,13 @@ def unknown_weights(model: onnx.ModelProto) -> None:
     model.graph.initializer[0].data_type = 999
 
 
+def diverged(model: onnx.ModelProto) -> None:
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == "weight")
+    values = numpy_helper.to_array(weight).copy()
+    values[0, 0] = np.nan
+    weight.CopyFrom(numpy_helper.from_array(values, "weight"))
+
+
 def dice(model: onnx.ModelProto) -> None:
     model.graph.node.add(op_type="RandomUniform", output=["x"])
 
@@ -145,6 +152,7 @@ def no_labels(model: onnx.ModelProto) -> None:
         (no_opset, "names 0 opsets"),
         (two_opsets, "names 2 opsets"),
         (unknown_weights, "unknown type 999"),
+        (diverged, r"no numbers \(NaN\), in 'weight'"),
         (dice, "draws random numbers (RandomUniform)"),
         (training_norm, "BatchNormalization as in training"),
         (training_dropout, "Dropout as in training"),

@@ -61,6 +61,7 @@ def play(tmp_path: Path, make_bundle: Callable[..., Path], monkeypatch: pytest.M
             listen="127.0.0.1:0",
             device="cpu",
             tokens=tmp_path / "tokens.toml",
+            allow_admin=True,
             ready_file=ready,
         )
         server = Server(config)
@@ -133,7 +134,11 @@ def test_nothing_is_described_that_these_tests_do_not_call(play: Play) -> None:
 
         listed = (await ask(list_services="")).list_services_response.service
         services = {service.name for service in listed}
-        assert services >= {"ganserve.v1.GeneratorService", "grpc.health.v1.Health"}
+        assert services >= {
+            "ganserve.v1.GeneratorService",
+            "ganserve.v1.ModelAdminService",
+            "grpc.health.v1.Health",
+        }
         described = set()
         for service in services:
             for data in (await ask(file_containing_symbol=service)).file_descriptor_response.file_descriptor_proto:
