@@ -104,7 +104,7 @@ def test_a_server_lets_nobody_manage_it_unless_it_was_told_to(
         assert "lets nobody manage its models; start it with `ganserve serve --allow-admin`" in done.stderr
         with grpc.insecure_channel(server.address) as channel:
             stub, unload = inference_stub(channel), inference_pb2.RepositoryModelUnloadRequest(model_name="tiny")
-            with pytest.raises(grpc.RpcError, match="'tiny' is left as it is: .*--allow-admin would let it"):
+            with pytest.raises(grpc.RpcError, match=r"'tiny' is left as it is: .*--allow-admin would let it"):
                 stub.RepositoryModelUnload(unload, timeout=20)
         with Client(server.address, model="tiny:1") as client:
             assert len(client.generate(1)) == 1

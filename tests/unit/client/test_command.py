@@ -46,6 +46,7 @@ def test_help_lists_the_commands_and_imports_none() -> None:
         "rename",
         "inspect",
         "serve",
+        "admin",
         "token",
         "generate",
         "interpolate",

@@ -52,6 +52,12 @@ def test_a_spread_is_asked_for_and_told(connect: Connect, server: ScriptedServer
     assert not script.asked(GenerateRequest)[-1].query.address.HasField("spread")
 
 
+def test_a_server_that_overlooks_an_alias_is_not_believed(connect: Connect, server: ScriptedServer) -> None:
+    with pytest.raises(UnsupportedError, match="the server knows nothing of aliases such as 'stable'") as caught:
+        connect(server.address, model="digits:stable").generate(2)
+    assert caught.value.field == "query.model.alias"
+
+
 def test_a_server_that_overlooks_the_spread_is_not_believed(
     connect: Connect, server: ScriptedServer, script: Script
 ) -> None:

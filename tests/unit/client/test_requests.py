@@ -151,11 +151,18 @@ def test_a_model_may_be_named_with_its_version() -> None:
     assert model_selector("digits:12", 12, "").version == 12
 
 
+def test_a_model_may_be_named_with_an_alias() -> None:
+    selector = model_selector("digits:stable", None, "")
+    assert (selector.name, selector.alias, selector.HasField("version")) == ("digits", "stable", False)
+    with pytest.raises(InvalidRequestError, match="model 'digits:stable' and version 2 differ"):
+        model_selector("digits:stable", 2, "")
+
+
 @pytest.mark.parametrize(
     ("model", "version", "says"),
     [
         ("digits:2", 3, "differ"),
-        ("digits:new", None, "such as digits:1"),
+        ("digits:New", None, "such as digits:1"),
         ("digits:", None, "such as digits:1"),
         ("digits:0", None, "version is 0"),
     ],
