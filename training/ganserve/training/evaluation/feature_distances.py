@@ -18,7 +18,6 @@ from ganserve.training.pixels import from_levels
 from .runs import FinishedRun
 
 
-@torch.no_grad()
 def feature_distances(run: Path, first: Images, second: Images) -> NDArray[np.float64]:
     """Euclidean distances of the features of images uint8 (N, H, W, C), pair by pair, float64 (N,).
 
@@ -36,6 +35,8 @@ def feature_distances(run: Path, first: Images, second: Images) -> NDArray[np.fl
         told = ["×".join(map(str, sizes)) for sizes in (shape, first.shape[1:])]
         raise PreconditionError(f"the images of {run} are {told[0]}, and these {told[1]}; give the run of the models")
     extractor = finished.feature_extractor()
-    features = [extractor(from_levels(torch.from_numpy(images).to(finished.device)))[0] for images in (first, second)]
-    distances: NDArray[np.float64] = (features[0] - features[1]).norm(dim=1).double().cpu().numpy()
+    with torch.no_grad():
+        levels = [torch.from_numpy(images).to(finished.device) for images in (first, second)]
+        features = [extractor(from_levels(images))[0] for images in levels]
+        distances: NDArray[np.float64] = (features[0] - features[1]).norm(dim=1).double().cpu().numpy()
     return distances
