@@ -133,10 +133,10 @@ class Server:
 
     async def _startup(self) -> None:
         may_come_later = self.config.watch is not None or self.config.allow_admin
+        await self._folder_watch.begin()  # before the folder is read, so that nothing comes unseen
         bundles = (list_bundles if may_come_later else find_bundles)(self.config.models)
         _warn_of_others(self.config.models)
         await self._administration.read_aliases()
-        await self._folder_watch.begin()
         await self._endpoint.open()
         await self._http.open()
         await self._load(bundles, may_come_later=may_come_later)
