@@ -14,11 +14,12 @@ import pytest
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from ganserve.contract.errors import ServerError, UnavailableError
+from ganserve.contract.errors import ArtifactError, ServerError, UnavailableError
 from ganserve.contract.tensors import pack_latents
 from ganserve.runtime.sources import open_source
 from ganserve.serving.call_gate import CallGate
 from ganserve.serving.health import Health
+from ganserve.serving.metrics import Metrics
 from ganserve.serving.model import Model
 from ganserve.serving.model_watch import _FAILURES_TO_DOUBT, ModelWatch
 from ganserve.serving.repository import Repository
@@ -182,3 +183,43 @@ def test_a_model_that_cannot_run_shows_and_comes_back(
         "picky:1 fails to run, and is not served until it does: CUDA failure 700: an illegal memory access",
         "picky:1 runs again, and is served",
     ]
+
+
+def test_models_that_come_are_refused_and_go_are_known(tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
+    async def run() -> None:
+        health, metrics = Health(), Metrics()
+        repository = Repository(
+            device="cpu", num_lanes=1, max_batch=1, max_queued_rows=1, max_wait_s=30.0, linger_s=0, metrics=metrics
+        )
+        watch = ModelWatch(repository, health, SERVICE)
+        watch.start()
+        watching = asyncio.create_task(watch.run())
+
+        async def becomes(service: str, status: int) -> None:
+            async for reply in health.Watch(HealthCheckRequest(service=service), None):
+                if reply.status == status:
+                    return
+
+        def shown(name: str) -> float | None:
+            return metrics.registry.get_sample_value("ganserve_model_serving", {"model": name, "version": "1"})
+
+        torn = make_bundle(tmp_path, "torn")
+        (torn / "model.onnx").write_bytes(b"")
+        with pytest.raises(ArtifactError):
+            await repository.open(torn)
+        await becomes(f"{SERVICE}/torn:1", NOT_SERVING)
+        assert shown("torn") == 0
+        await repository.open(make_bundle(tmp_path, "good"))
+        await becomes(f"{SERVICE}/good:1", SERVING)
+        await becomes("", SERVING)
+        assert shown("good") == 1
+        await repository.unload("good", 1)
+        await repository.unload("torn", 1)
+        await becomes(f"{SERVICE}/good:1", HealthCheckResponse.SERVICE_UNKNOWN)
+        await becomes("", NOT_SERVING)
+        await repository.freed()
+        assert (shown("good"), shown("torn")) == (None, None)
+        watching.cancel()
+        await repository.close()
+
+    asyncio.run(asyncio.wait_for(run(), 60))
