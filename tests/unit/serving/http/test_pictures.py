@@ -363,6 +363,27 @@ def test_a_hot_swap_shows_under_the_name_at_once(play: Play, make_bundle: Callab
     play(story)
 
 
+def test_an_alias_names_the_version_that_it_points_to(play: Play, make_bundle: Callable[..., Any]) -> None:
+    async def story(stage: Stage) -> None:
+        await stage.repository.open(make_bundle(stage.models, version=2))
+        stage.repository.aliases = {"tiny": {"stable": 1, "canary": 2}}
+        for name, version in (("tiny", 1), ("tiny:stable", 1), ("tiny:canary", 2)):
+            told = (await stage.get(f"/v1/models/{name}")).json()
+            assert told["identity"]["version"] == version
+            named, pinned = [
+                await stage.get(f"/v1/models/{model}/samples/7/3.png")
+                for model in (name, f"tiny@{told['identity']['digest']}")
+            ]
+            assert named.body == pinned.body
+        reply = await stage.get("/v1/models/tiny:beta/samples/7/3.png")
+        assert (reply.status, reply.json()["detail"]) == (
+            404,
+            "'tiny' has no alias 'beta' on this server; it has 'canary', 'stable'",
+        )
+
+    play(story)
+
+
 PIECES = ("v1", "models", "tiny", "tiny:1", "samples", "interpolations", "7", "0", "0.png", "0-9.webp", "7:3", "8:1")
 ODD = ("", "..", "%", "é", "\x00", "-", "-1", "9" * 40, "0-", "１.png", "a" * 500, "0.png.png", "tiny@", ":", "1:2:3")
 NAMES = ("class", "truncation", "spread", "format", "quality", "columns", "gap", "steps", "x")

@@ -180,6 +180,16 @@ def test_a_model_that_there_is_not(play: Play, method: str, request_: Any) -> No
     play(story)
 
 
+def test_a_version_may_be_an_alias(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        stage.repository.aliases = {"tiny": {"stable": 1}}
+        request = ModelStatisticsRequest(name="tiny", version="stable")
+        (told,) = (await stage.inference.ModelStatistics(request)).model_stats
+        assert told.version == "1"
+
+    play(story)
+
+
 def test_models_are_not_loaded_or_unloaded_by_request(play: Play) -> None:
     async def story(stage: Stage) -> None:
         load = stage.inference.RepositoryModelLoad(RepositoryModelLoadRequest(model_name="tiny"))
