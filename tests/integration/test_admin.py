@@ -214,3 +214,14 @@ def test_models_whose_images_have_other_shapes_are_not_compared(
     done = run_command("admin", "compare", "tiny:1", "turned:1", "--seed", "7", "-o", out, "--server", managed.address)
     assert "makes images of 6×5×3" in done.stderr
     assert not out.exists()
+
+
+def test_several_servers_are_asked_in_turns_whatever_the_first_says(
+    folder: Path, start_server: StartServer, run_command: RunCommand
+) -> None:
+    with start_server(folder) as closed, start_server(folder, "--allow-admin") as managed:
+        servers = ("--server", closed.address, "--server", managed.address)
+        done = run_command("admin", "alias", "tiny:stable", "1", *servers)
+        assert done.returncode == 5
+        assert done.stdout == f"{managed.address}: tiny:stable points to version 1\n"
+        assert done.stderr.startswith(f"ganserve: error: {closed.address} lets nobody manage its models")

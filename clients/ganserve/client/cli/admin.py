@@ -173,5 +173,6 @@ def _at_each(
             except RequestError as error:
                 failures.append(type(error)(f"{address}: {error}" if address not in str(error) else str(error)))
     if failures:
-        failures[0].__notes__ = [str(failure) for failure in failures[1:]]
+        for failure in failures[1:]:
+            failures[0].add_note(str(failure))
         raise failures[0]
