@@ -63,7 +63,7 @@ class Administration:
         try:
             model = await asyncio.shield(load)
         except (ArtifactError, ConfigError) as error:
-            raise PreconditionError(told_without_folder(str(error), bundle), field="version") from error
+            raise PreconditionError(told_without_folder(str(error), self._models_dir), field="version") from error
         return self._status(model, ModelState.MODEL_STATE_SERVING, in_folder=True)
 
     async def unload(self, name: str, version: int | None) -> list[int]:
@@ -103,7 +103,7 @@ class Administration:
             try:
                 aliases, former = await asyncio.to_thread(self._write_alias, name, alias, version)
             except ArtifactError as error:
-                text = str(error).replace(f"{self._models_dir}/", "")
+                text = told_without_folder(str(error), self._models_dir)
                 raise PreconditionError(f"the alias stays where it is: {text}") from error
             self._repository.aliases = aliases
         _log.info("the alias %s:%s points to %s", name, alias, "nothing" if version is None else f"version {version}")
@@ -151,7 +151,7 @@ class Administration:
                 version = max(versions)
             return bundle_at(self._models_dir, name, version)
         except ArtifactError as error:
-            raise NotFoundError(str(error).replace(f"{self._models_dir}", "the folder of models")) from error
+            raise NotFoundError(told_without_folder(str(error), self._models_dir)) from error
 
     def _check_alias(self, name: str, alias: str, version: int) -> None:
         if not ALIAS.fullmatch(alias):

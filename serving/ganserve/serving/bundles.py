@@ -62,11 +62,13 @@ def check_inside(bundle: Path) -> None:
         raise ArtifactError(f"{bundle} leads out of {models_dir}; put the bundle itself there, not a link to it")
 
 
-def told_without_folder(text: str, bundle: Path) -> str:
+def told_without_folder(text: str, models_dir: Path) -> str:
     """What is wrong with a bundle, for those who are not told where on the server's disk it lies."""
-    models_dir = bundle.parent.parent
-    for folder in sorted({models_dir, models_dir.absolute(), models_dir.resolve()}, key=lambda path: -len(str(path))):
-        text = text.replace(f"{folder}/", "").replace(str(folder), "the folder of models") if folder.name else text
+    for folder in (models_dir.resolve(), models_dir.absolute(), models_dir):
+        if folder.name:
+            text = text.replace(f"{folder}/", "")
+        if folder.is_absolute():  # another may be called like a word of the text
+            text = text.replace(str(folder), "the folder of models")
     return text
 
 

@@ -79,7 +79,7 @@ class FolderWatch:
     async def _take(self, bundle: Path, mark: Mark, *, is_still: bool) -> None:
         """Loads a bundle that is new or has changed, once it is complete."""
         if fault := await asyncio.to_thread(_incompleteness, bundle):
-            reason = f"it is not complete: {told_without_folder(fault, bundle)}"
+            reason = f"it is not complete: {told_without_folder(fault, self._models_dir)}"
             if is_still and self._repository.refuse(bundle, reason):
                 _log.error("%s is refused: it is not complete: %s", title_of(*place_of(bundle)), fault)
             return

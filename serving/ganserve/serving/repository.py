@@ -133,7 +133,7 @@ class Repository:
                 check_inside(folder)
                 model = await self._opener.open(folder, beside_serving=beside_serving)
             except (ArtifactError, ConfigError) as error:
-                self._end_load(entry, refusal=told_without_folder(str(error), folder))
+                self._end_load(entry, refusal=told_without_folder(str(error), folder.parent.parent))
                 raise
             except BaseException:
                 self._end_load(entry, refusal=entry.refusal)

@@ -18,7 +18,7 @@ from ganserve.contract.rows import Rows
 from ganserve.runtime.device import DeviceChoice
 from ganserve.runtime.runners import CpuRunner
 from ganserve.runtime.sources import open_source
-from ganserve.serving.bundles import find_bundles, find_strays
+from ganserve.serving.bundles import find_bundles, find_strays, told_without_folder
 from ganserve.serving.model import Model
 from ganserve.serving.repository import Repository
 from ganserve.serving.scheduler import Caller
@@ -194,6 +194,18 @@ def test_onnx_files_beside_bundles_are_found_and_how_they_are_brought_in_told(tm
     (folder / "net.onnx").write_bytes(b"")
     with pytest.raises(ArtifactError, match=f"`ganserve import {folder}/net.onnx --models {folder}`"):
         find_bundles(folder)
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_fault_is_told_without_the_place_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    models = Path("models") if relative else tmp_path / "models"
+    fault = f"{models}/tiny/1/model.onnx is torn; only one-file models are read"
+    assert told_without_folder(fault, models) == "tiny/1/model.onnx is torn; only one-file models are read"
+    fault = f"{tmp_path}/models is not a folder"
+    assert told_without_folder(fault, models) == "the folder of models is not a folder"
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
