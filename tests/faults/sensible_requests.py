@@ -8,6 +8,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from ganserve.serving.open_inference.inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest
+from ganserve.v1.admin_pb2 import LoadModelRequest, RemoveAliasRequest, SetAliasRequest, UnloadModelRequest
 from ganserve.v1.generator_pb2 import (
     Balanced,
     ClassList,
@@ -79,6 +80,10 @@ _BY_METHOD: Final[dict[str, list[Message]]] = {
     "GenerateMany": [GenerateManyRequest(requests=[TimedRequest(request=request) for request in _GENERATE])],
     "StreamSamples": [StreamSamplesRequest(query=query, max_batch_size=2) for query in _QUERIES],
     "GetModel": [GetModelRequest(model=_DIGITS)],
+    "LoadModel": [LoadModelRequest(name="digits", version=1)],
+    "UnloadModel": [UnloadModelRequest(name="plain", version=1)],
+    "SetAlias": [SetAliasRequest(name="digits", alias="stable", version=2)],
+    "RemoveAlias": [RemoveAliasRequest(name="digits", alias="stable")],
     "ModelInfer": [*_INFER],
     "ModelStreamInfer": [*_INFER],
     "ModelMetadata": [*_INFER],  # begins as they do, with a name and a version
