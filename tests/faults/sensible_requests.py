@@ -8,7 +8,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from ganserve.serving.open_inference.inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest
-from ganserve.v1.admin_pb2 import LoadModelRequest, RemoveAliasRequest, SetAliasRequest, UnloadModelRequest
+from ganserve.v1.admin_pb2 import LoadModelRequest, RemoveAliasRequest, SetAliasRequest
 from ganserve.v1.generator_pb2 import (
     Balanced,
     ClassList,
@@ -81,7 +81,6 @@ _BY_METHOD: Final[dict[str, list[Message]]] = {
     "StreamSamples": [StreamSamplesRequest(query=query, max_batch_size=2) for query in _QUERIES],
     "GetModel": [GetModelRequest(model=_DIGITS)],
     "LoadModel": [LoadModelRequest(name="digits", version=1)],
-    "UnloadModel": [UnloadModelRequest(name="plain", version=1)],
     "SetAlias": [SetAliasRequest(name="digits", alias="stable", version=2)],
     "RemoveAlias": [RemoveAliasRequest(name="digits", alias="stable")],
     "ModelInfer": [*_INFER],
