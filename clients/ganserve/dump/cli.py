@@ -80,7 +80,7 @@ def dump(
             without --shard checks them and finishes the dump.
         within_one_level: Accept a model whose pixels may differ by one 8-bit level from one making to the next, as on a
             GPU.
-        model: Name of the model, or name:version, as `ganserve models` lists them.
+        model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
         bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
         server: Address of a server, host:port. Give it several times for several servers.
         version: Version of the model; the alias stable, or else the highest, by default.

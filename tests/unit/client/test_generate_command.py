@@ -228,7 +228,7 @@ def test_a_model_is_named_as_it_is_printed(
     for name, code, says in (
         ("digits:2@cd", 5, "the server has digits:2@abababababab and not the model @cd"),
         ("digits@", 2, "behind the @"),
-        ("digits:x", 2, "such as digits:1"),
+        ("digits:X", 2, "such as digits:1"),
     ):
         assert main([*words, name]) == code
         assert says in capsys.readouterr().err

@@ -152,7 +152,7 @@ def no_labels(model: onnx.ModelProto) -> None:
         (no_opset, "names 0 opsets"),
         (two_opsets, "names 2 opsets"),
         (unknown_weights, "unknown type 999"),
-        (diverged, r"no numbers \(NaN\), in 'weight'"),
+        (diverged, "no numbers (NaN), in 'weight'"),
         (dice, "draws random numbers (RandomUniform)"),
         (training_norm, "BatchNormalization as in training"),
         (training_dropout, "Dropout as in training"),

@@ -46,7 +46,7 @@ def bench_client(
 
     Args:
         address: Address of the server, host:port.
-        model: Name of the model, or name:version, as `ganserve models` lists them.
+        model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
         size: Samples a request and a batch.
         prefetch: Batches ahead, of Client.batches and of each worker.
         workers: Processes of the DataLoader; 0 for none, and at most two a core.

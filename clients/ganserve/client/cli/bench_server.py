@@ -49,7 +49,7 @@ def bench_server(
 
     Args:
         address: Address of the server, host:port.
-        model: Name of the model, or name:version, as `ganserve models` lists them.
+        model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
         loads: Loads to put on the server; may be several.
         size: Samples a request of the open loop.
         deadline: Seconds that a request of the open loop is given.

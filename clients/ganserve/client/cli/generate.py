@@ -70,7 +70,7 @@ def generate(
         ganserve generate --like more/dog/7-000012.png --out again/
 
     Args:
-        model: Name of the model, or name:version, as `ganserve models` lists them.
+        model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
         bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
         out: A .png, .jpg or .webp file for one grid; .npz for arrays (images, labels, class_names, indices, seed,
             digest); a folder such as samples/ for one file a sample beside labels.csv and samples.json; or a .zip, .tar

@@ -59,7 +59,7 @@ def interpolate(
         labels: The class of all samples (cat, or its label 3); a generator that knows classes needs it.
         truncation: Bound on the absolute value of the latents of both ends, such as 1.5.
         spread: What the latents of both ends are multiplied by, such as 1.2.
-        model: Name of the model, or name:version, as `ganserve models` lists them.
+        model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
         bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
         server: Address of a server, host:port. Give it several times for several servers.
         version: Version of the model; the alias stable, or else the highest, by default.
