@@ -193,4 +193,4 @@ def test_the_script_refuses_a_preset_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("depth = 3\n")
     done = run_script("--preset", tmp_path / "mine.toml")
     assert done.returncode == 2
-    assert re.fullmatch(r"error: .*mine\.toml: cannot be read as settings \(.*'depth'.*\)\n", done.stderr)
+    assert re.fullmatch(r"training\.py: error: .*mine\.toml: cannot be read as settings \(.*'depth'.*\)\n", done.stderr)
