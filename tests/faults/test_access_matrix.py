@@ -21,6 +21,7 @@ CLOSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
 UNKNOWN_TOKENS = ("", "guessed")
 # What asks neither for samples nor for a change of models.
 OPEN, ANY_TOKEN = "/grpc.health.", "/grpc.reflection."
+ADMIN_FLAGS = ("--allow-admin", "--channelz")
 ADMIN = ("ModelAdminService/", "/RepositoryModelLoad", "/RepositoryModelUnload", "/grpc.channelz.")
 
 
@@ -45,7 +46,7 @@ def test_nobody_is_let_in_who_should_not_be(
     (tmp_path / "tokens.toml").write_text("".join(f"{grant.line()}\n" for grant in grants))
     tokens |= dict.fromkeys(UNKNOWN_TOKENS, "") | {"guessed": "guessed"}
     flags = ("--tls-cert", server_cert.cert, "--tls-key", server_cert.key, "--client-ca", ours.ca)
-    with start_server(models, *map(str, flags), "--tokens", str(tmp_path / "tokens.toml"), "--allow-admin") as server:
+    with start_server(models, *map(str, flags), "--tokens", str(tmp_path / "tokens.toml"), *ADMIN_FLAGS) as server:
         address = server.address.removeprefix("grpcs://")
         strangers = {
             "plaintext": None,

@@ -36,7 +36,7 @@ def server(
     """A server that lets anybody manage its models, in a folder of its own."""
     folder = tmp_path_factory.mktemp("managed") / "models"
     shutil.copytree(models, folder)
-    with start_server(folder, "--allow-admin", "--linger-s", "0") as server:
+    with start_server(folder, "--allow-admin", "--channelz", "--linger-s", "0") as server:
         yield server
 
 

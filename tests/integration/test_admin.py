@@ -113,6 +113,9 @@ def test_a_server_lets_nobody_manage_it_unless_it_was_told_to(
 def test_others_cannot_change_what_is_served_unless_they_show_who_they_are(
     folder: Path, run_command: RunCommand
 ) -> None:
+    done = run_command("serve", "--models", folder, "--listen", "0.0.0.0:0", "--plaintext", "--channelz")
+    assert done.returncode == 2
+    assert "--channelz: other machines can reach --listen 0.0.0.0:0" in done.stderr
     done = run_command("serve", "--models", folder, "--listen", "0.0.0.0:0", "--plaintext", "--allow-admin")
     assert done.returncode == 2
     assert "--allow-admin: other machines can reach --listen 0.0.0.0:0" in done.stderr

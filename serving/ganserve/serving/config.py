@@ -36,6 +36,9 @@ class ServingConfig:
     allow_admin: bool = False
     """Whether callers may load and unload models and move aliases, as `ganserve admin` does."""
 
+    channelz: bool = False
+    """Whether administrators may ask for gRPC's own figures of its connections and calls (grpc.channelz.v1)."""
+
     linger_s: float = 10.0
     """Seconds for which a model that was replaced or unloaded still answers the calls that began with it."""
 

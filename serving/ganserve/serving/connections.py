@@ -41,6 +41,7 @@ def connection_options(config: ServingConfig) -> Options:
     """Options of a gRPC server."""
     return (
         *_FIXED,
+        ("grpc.enable_channelz", int(config.channelz)),
         ("grpc.max_allowed_incoming_connections", config.max_connections),
         ("grpc.max_connection_age_ms", _milliseconds(config.max_connection_age_s)),
         ("grpc.max_connection_age_grace_ms", _milliseconds(config.connection_grace_s)),

@@ -22,6 +22,7 @@ from .bundles import advise_import, find_bundles, find_misnamed, find_strays, li
 from .call_gate import CallGate
 from .call_log import CallLog
 from .certificates import Certificates
+from .channelz import Channelz
 from .config import ServingConfig
 from .connections import connection_options
 from .endpoint import Endpoint, Service
@@ -87,6 +88,8 @@ class Server:
         services: list[Service] = [GeneratorService(self._answers), OpenInferenceService(self._answers, allowed)]
         if allowed is not None:
             services.append(ModelAdminService(allowed))
+        if config.channelz:
+            services.append(Channelz())
         self._endpoint = Endpoint(
             config.listen,
             self._gate,
@@ -220,11 +223,15 @@ def _check_exposure(config: ServingConfig) -> None:
         if config.http is not None:
             check_exposure(config.http, flag="--http")
     is_open = config.tokens is None and config.client_ca is None
-    if config.allow_admin and is_open and not is_loopback(config.listen, flag="--listen"):
-        raise ConfigError(
-            f"--allow-admin: other machines can reach --listen {config.listen}, and anybody there could change what is "
-            "served; give --tokens or --client-ca too"
-        )
+    for flag, is_given, harm in (
+        ("--allow-admin", config.allow_admin, "change what is served"),
+        ("--channelz", config.channelz, "see who is connected"),
+    ):
+        if is_given and is_open and not is_loopback(config.listen, flag="--listen"):
+            raise ConfigError(
+                f"{flag}: other machines can reach --listen {config.listen}, and anybody there could {harm}; "
+                "give --tokens or --client-ca too"
+            )
 
 
 def _open_certificates(config: ServingConfig) -> Certificates | None:
