@@ -26,7 +26,7 @@ from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, ModelSelector,
 from ganserve.v1.model_pb2 import ModelState, ServedModel
 
 from .admission import Budget
-from .counted_call import OK, CountedRows, count_rows, current_call
+from .counted_call import OK, CountedRows, count_rows, current_call, note_request
 from .metrics import Metrics
 from .model import Model
 from .repository import Repository
@@ -143,6 +143,7 @@ class Answers:
             RequestError: of the query, or of the server's state.
         """
         model = self._find_model(query)
+        note_request(caller.stopwatch)
         with model.in_use, RequestStatistics(model.statistics, caller.stopwatch):
             source = await self._read(query, model)
             with CountedRows(model.metrics, source.count, caller.deadline_s):
@@ -162,6 +163,7 @@ class Answers:
     async def stream(self, query: Query, caller: Caller, max_batch_size: int | None) -> AsyncGenerator[Answer, None]:
         """All samples of a query in index order, at most so many at a time. Raises as `samples` does."""
         model = self._find_model(query)
+        note_request(caller.stopwatch)
         with model.in_use:
             source = await self._read(query, model)
             part_size = model.limits.part_size(max_batch_size)

@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Final, TypeAlias
 
@@ -25,8 +25,7 @@ from ganserve.contract.errors import (
 )
 
 from .access import CALLING, Access
-from .call_log import CallLog
-from .counted_call import current_call
+from .counted_call import CallObserver, current_call
 from .grpc_calls import Context, counted, counted_decoder, counted_encoder
 from .metrics import Metrics
 from .scopes import scopes_of
@@ -62,7 +61,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         stall_s: float,
         access: Access | None = None,
         metrics: Metrics | None = None,
-        log: CallLog | None = None,
+        observers: Sequence[CallObserver] = (),
     ) -> None:
         """Starts open.
 
@@ -73,14 +72,14 @@ class CallGate(grpc.aio.ServerInterceptor):
             stall_s: seconds after which a stream ends whose reader takes nothing.
             access: knows who may call which method, of whatever service; None where everybody may call all.
             metrics: what is counted.
-            log: is told how calls end.
+            observers: are told of calls that have ended.
         """
         self._prefixes = tuple(f"/{service}/" for service in services)
         self._max_calls = max_calls
         self.slow_readers = SlowReaders(stall_s)
         self._access = access
         self._metrics = metrics or Metrics()
-        self._log = log or CallLog()
+        self._observers = observers
         self._metrics.calls_in_progress.show(lambda: self.num_calls, "grpc")
         self._metrics.calls_limit.show(lambda: self._max_calls, "grpc")
         self._refused = self._metrics.refusals.child("calls")
@@ -145,12 +144,12 @@ class CallGate(grpc.aio.ServerInterceptor):
             counted_encoder(handler.response_serializer, counts),
         )
         if not handler.response_streaming:
-            answer = counted(self._unary(handler.unary_unary, method), self._metrics, counts, self._log)
+            answer = counted(self._unary(handler.unary_unary, method), self._metrics, counts, self._observers)
             return grpc.unary_unary_rpc_method_handler(answer, *codec)
         if not handler.request_streaming:
-            answer = counted(self._stream(handler.unary_stream, method), self._metrics, counts, self._log)
+            answer = counted(self._stream(handler.unary_stream, method), self._metrics, counts, self._observers)
             return grpc.unary_stream_rpc_method_handler(answer, *codec)
-        answer = counted(self._stream(handler.stream_stream, method), self._metrics, counts, self._log)
+        answer = counted(self._stream(handler.stream_stream, method), self._metrics, counts, self._observers)
         return grpc.stream_stream_rpc_method_handler(answer, *codec)
 
     def _unary(self, answer: Any, method: str) -> Any:

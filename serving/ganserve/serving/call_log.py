@@ -30,13 +30,14 @@ class CallLog:
     of failures with one status, a line a second is written, which says how many there were; unless every call is told.
     """
 
-    def __init__(self, calls: LoggedCalls = "none") -> None:
-        self._calls = calls
+    def __init__(self, *, every_call: bool) -> None:
+        """`every_call` is whether calls that ended well have a line too, and no line is left out."""
+        self._every_call = every_call
         self._throttled: dict[str, ThrottledLog] = {}
 
     def tell(self, call: CountedCall, took_s: float) -> None:
         """Writes the line of a call that has ended, where it has one."""
-        if self._calls == "none" or (self._calls == "failed" and call.code == _OK):
+        if call.code == _OK and not self._every_call:
             return
         model = call.model.labels[0] if call.model else ""
         fields = {
@@ -49,7 +50,7 @@ class CallLog:
         }
         text = f"{call.method.name}{f' of {model}' * bool(model)}: {call.code} in {took_s * 1e3:.1f} ms{_reason(call)}"
         level = _level(call)
-        if self._calls == "all":
+        if self._every_call:
             _log.log(level, "%s", text, extra={"fields": fields})
             return
         if call.code not in self._throttled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -117,8 +118,14 @@ class ServingConfig:
     log_calls: LoggedCalls = "none"
     """Calls that have a line of the log: none, those that failed, or all."""
 
+    otlp_endpoint: str | None = None
+    """Where traces of calls are sent by OTLP over gRPC, `http://host:port`, or `https://` for TLS. Without it, there
+    are none."""
+
     def __post_init__(self) -> None:
         check_address(self.listen)
+        if self.otlp_endpoint is not None and not re.fullmatch(r"https?://[^/\s]+/?", self.otlp_endpoint):
+            raise ConfigError(f"--otlp-endpoint {self.otlp_endpoint!r} is no http://host:port or https://host:port")
         if self.http is not None:
             check_host_and_port(self.http, flag="--http")
         _check_tls(self)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, Protocol
 
 from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestError, ServerError
 
-from .call_log import CallLog
 from .metrics import NO_MODEL, MethodMetrics, Metrics, ModelMetrics
 from .request_ids import request_id_of
+from .stopwatch import Stopwatch
 
 OK: Final = "OK"
 
@@ -24,6 +24,12 @@ class Origin(Protocol):
     def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
 
 
+class CallObserver(Protocol):
+    """Is told of every call that has ended: the log is one, and traces are."""
+
+    def tell(self, call: CountedCall, took_s: float) -> None: ...
+
+
 class CountedCall:
     """One call, from its arrival on.
 
@@ -33,18 +39,25 @@ class CountedCall:
         code: name of the gRPC status that it ends with; empty until that is known.
         error: why it failed, where that is known.
         origin: where it comes from.
+        stopwatches: one for each request in it that a model was found for.
     """
 
-    __slots__ = ("_log", "_metrics", "_request_id", "_start_s", "code", "error", "method", "model", "origin")
+    __slots__ = (
+        *("_metrics", "_observers", "_request_id", "_start_s"),
+        *("code", "error", "method", "model", "origin", "stopwatches"),
+    )
 
-    def __init__(self, metrics: Metrics, method: MethodMetrics, origin: Origin, log: CallLog) -> None:
+    def __init__(
+        self, metrics: Metrics, method: MethodMetrics, origin: Origin, observers: Sequence[CallObserver] = ()
+    ) -> None:
         self.method = method
         self.model: ModelMetrics | None = None
         self.code = ""
         self.error: RequestError | None = None
         self.origin = origin
+        self.stopwatches: list[Stopwatch] = []
         self._metrics = metrics
-        self._log = log
+        self._observers = observers
         self._request_id = ""
         self._start_s = time.monotonic()
 
@@ -60,12 +73,13 @@ class CountedCall:
         self.code, self.error = error.status, error
 
     def end(self) -> None:
-        """Counts it, and writes its line of the log, where it has one."""
+        """Counts it, and tells those who observe calls."""
         labels = self.model.labels if self.model else NO_MODEL
         took_s = time.monotonic() - self._start_s
         self._metrics.calls.child(*labels, self.method.name, self.code).add()
         self.method.call_s.observe(took_s)
-        self._log.tell(self, took_s)
+        for observer in self._observers:
+            observer.tell(self, took_s)
 
 
 current_call: Final[ContextVar[CountedCall | None]] = ContextVar("current_call", default=None)
@@ -105,3 +119,9 @@ def count_rows(model: ModelMetrics, num_rows: int, code: str) -> None:
     """Rows of the current call were sent, or not."""
     call = current_call.get()
     model.count_rows(call.method.name if call else "", code, num_rows)
+
+
+def note_request(stopwatch: Stopwatch) -> None:
+    """A request of the current call has found its model; the stopwatch tells where its time goes."""
+    if call := current_call.get():
+        call.stopwatches.append(stopwatch)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 import grpc
 
-from .call_log import CallLog
-from .counted_call import OK, CountedCall, code_of, current_call
+from .counted_call import OK, CallObserver, CountedCall, code_of, current_call
 from .metrics import MethodMetrics, Metrics
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -23,11 +22,11 @@ def deadline_of(context: Context) -> float | None:
     return None if remaining_s is None or math.isinf(remaining_s) else time.monotonic() + remaining_s
 
 
-def counted(answer: Answer, metrics: Metrics, method: MethodMetrics, log: CallLog) -> Answer:
-    """Answers a call of a method, counts and logs it, by the status that its `CountedCall` was given on the way."""
+def counted(answer: Answer, metrics: Metrics, method: MethodMetrics, observers: Sequence[CallObserver]) -> Answer:
+    """Answers a call of a method and counts it, by the status that its `CountedCall` was given on the way."""
 
     async def answer_call(request: Any, context: Context) -> Any:
-        call = CountedCall(metrics, method, context, log)
+        call = CountedCall(metrics, method, context, observers)
         current_call.set(call)
         try:
             reply = await answer(request, context)

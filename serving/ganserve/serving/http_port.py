@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.extras import install_advice
 
 from .access import Access
 from .answers import Answers
-from .call_log import CallLog
 from .certificates import Certificates
+from .counted_call import CallObserver
 from .health import Health
 from .metrics import Metrics
 
@@ -31,7 +31,7 @@ class HttpPort:
         *,
         certificates: Certificates | None,
         access: Access | None,
-        log: CallLog,
+        observers: Sequence[CallObserver],
         max_calls: int,
         stall_s: float,
     ) -> None:
@@ -45,7 +45,14 @@ class HttpPort:
         except ImportError as error:
             raise ConfigError(f"--http needs {error.name}, which is not installed; {install_advice('http')}") from error
         self._gate = build_app(
-            answers, metrics, health, grpc_address, access=access, log=log, max_calls=max_calls, stall_s=stall_s
+            answers,
+            metrics,
+            health,
+            grpc_address,
+            access=access,
+            observers=observers,
+            max_calls=max_calls,
+            stall_s=stall_s,
         )
         self._listener = Listener(address, self._gate, certificates)
 

@@ -21,10 +21,12 @@ from .answers import Answers
 from .bundles import advise_import, find_bundles, find_misnamed, find_strays, list_bundles
 from .call_gate import CallGate
 from .call_log import CallLog
+from .call_traces import CallTraces
 from .certificates import Certificates
 from .channelz import Channelz
 from .config import ServingConfig
 from .connections import connection_options
+from .counted_call import CallObserver
 from .endpoint import Endpoint, Service
 from .folder_watch import FolderWatch
 from .health import Health
@@ -53,7 +55,8 @@ class Server:
         self.config = config
         _check_exposure(config)
         access = None if config.tokens is None else Access(config.tokens)
-        log = CallLog(config.log_calls)
+        self._traces = None if config.otlp_endpoint is None else CallTraces(config.otlp_endpoint)
+        observers = _observers(config, self._traces)
         self._ready_file = None if config.ready_file is None else ReadyFile(config.ready_file)
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
@@ -73,7 +76,12 @@ class Server:
         health = Health()
         names = (GeneratorService.name, OpenInferenceService.name)
         self._gate = CallGate(
-            *names, max_calls=config.max_calls, stall_s=config.stall_s, access=access, metrics=self._metrics, log=log
+            *names,
+            max_calls=config.max_calls,
+            stall_s=config.stall_s,
+            access=access,
+            metrics=self._metrics,
+            observers=observers,
         )
         self._watch = ModelWatch(self._repository, health, *names)
         self._answers = Answers(
@@ -106,7 +114,7 @@ class Server:
             lambda: self._endpoint.url,
             certificates=_open_certificates(config),
             access=access,
-            log=log,
+            observers=observers,
             max_calls=config.max_calls,
             stall_s=config.stall_s,
         )
@@ -195,6 +203,8 @@ class Server:
         await self._administration.close()
         await self._repository.close()
         self._workers.shutdown()
+        if self._traces is not None:
+            await asyncio.to_thread(self._traces.close)
         if self._answers.state == ModelState.MODEL_STATE_DRAINING:
             _log.info("stopped")
 
@@ -206,6 +216,14 @@ class Server:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+
+
+def _observers(config: ServingConfig, traces: CallTraces | None) -> list[CallObserver]:
+    """Who is told of calls that have ended."""
+    observers: list[CallObserver] = [] if traces is None else [traces]
+    if config.log_calls != "none":
+        observers.append(CallLog(every_call=config.log_calls == "all"))
+    return observers
 
 
 def _warn_of_others(models_dir: Path) -> None:

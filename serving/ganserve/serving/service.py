@@ -73,8 +73,8 @@ class GeneratorService:
         """Generate; the reply is a serialised GenerateResponse."""
         caller = caller_of(context, _priority(request.priority))
         reply = await self._serialise(await self._answers.samples(request.query, caller, when_sent(context)))
+        caller.stopwatch.mark_encoded()
         if _wants_times(context):
-            caller.stopwatch.mark_encoded()
             context.set_trailing_metadata(((CALL_TIMES_KEY, caller.stopwatch.times().SerializeToString()),))
         return reply
 

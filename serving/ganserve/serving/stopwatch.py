@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ganserve.v1.generator_pb2 import CallTimes
 
@@ -51,6 +51,15 @@ class Stopwatch:
     @property
     def _began_s(self) -> float:
         return self._made_s if self._launched_s is None else self._launched_s
+
+    def phases(self) -> Iterator[tuple[str, float, float]]:
+        """The phases that have ended: name, and when they began and ended by this clock."""
+        if self._launched_s is not None:
+            yield "queue", self._arrived_s, self._launched_s
+            if self._made_s > self._launched_s:
+                yield "compute", self._launched_s, self._made_s
+        if self._encoded_s > self._made_s:
+            yield "encode", self._made_s, self._encoded_s
 
     def times(self) -> CallTimes:
         """What passed between the marks."""

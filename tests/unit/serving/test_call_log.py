@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ganserve.contract.errors import InvalidRequestError, RequestError, ServerError
-from ganserve.serving.call_log import CallLog, LoggedCalls
+from ganserve.serving.call_log import CallLog
 from ganserve.serving.counted_call import CountedCall
 from ganserve.serving.metrics import Metrics
 
@@ -22,7 +22,7 @@ class Origin:
 def end_call(log: CallLog, error: RequestError | None = None, code: str = "OK") -> None:
     """A call of `digits:2` that ends, well or with an error."""
     metrics = Metrics()
-    call = CountedCall(metrics, metrics.of_method("S/Generate"), Origin(), log)
+    call = CountedCall(metrics, metrics.of_method("S/Generate"), Origin(), [log])
     call.model = metrics.of_model("digits", 2)
     call.code = code
     if error is not None:
@@ -34,12 +34,12 @@ def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     return [(record.levelno, record.getMessage()) for record in caplog.records]
 
 
-@pytest.mark.parametrize(("calls", "num_lines"), [("none", 0), ("failed", 2), ("all", 3)])
+@pytest.mark.parametrize(("every_call", "num_lines"), [(False, 2), (True, 3)])
 def test_as_many_calls_are_told_as_are_asked_for(
-    calls: LoggedCalls, num_lines: int, caplog: pytest.LogCaptureFixture
+    every_call: bool, num_lines: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    log = CallLog(calls)
+    log = CallLog(every_call=every_call)
     end_call(log)
     end_call(log, InvalidRequestError("count is 0; give 1 or more", field="query.address.count"))
     end_call(log, ServerError("the server failed on this call; its log says why"))
@@ -47,7 +47,7 @@ def test_as_many_calls_are_told_as_are_asked_for(
 
 
 def test_a_line_says_what_failed_and_why(caplog: pytest.LogCaptureFixture) -> None:
-    end_call(CallLog("failed"), InvalidRequestError("count is 0; give 1 or more", field="query.address.count"))
+    end_call(CallLog(every_call=False), InvalidRequestError("count is 0; give 1 or more", field="query.address.count"))
     ((level, text),) = told(caplog)
     assert level == logging.WARNING
     assert text.startswith("S/Generate of digits: INVALID_ARGUMENT in 0.")
@@ -65,13 +65,16 @@ def test_a_line_says_what_failed_and_why(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_what_requests_hold_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    end_call(CallLog("failed"), InvalidRequestError("'digits' is no label; b'\\x00\\x01' was given, \"it's {secret}\""))
+    end_call(
+        CallLog(every_call=False),
+        InvalidRequestError("'digits' is no label; b'\\x00\\x01' was given, \"it's {secret}\""),
+    )
     ((_, text),) = told(caplog)
     assert text.endswith("'digits' is no label; b'…' was given, '…'")
 
 
 def test_a_flood_of_failures_is_a_line_a_second_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
-    log = CallLog("failed")
+    log = CallLog(every_call=False)
     for _ in range(100):
         end_call(log, code="DEADLINE_EXCEEDED")
     end_call(log, code="CANCELLED")

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from ganserve.serving.call_log import CallLog
 from ganserve.serving.counted_call import CountedCall, current_call
 from ganserve.serving.log_lines import JsonLines, TextLines
 from ganserve.serving.metrics import Metrics
@@ -31,7 +30,7 @@ class Origin:
 def call() -> Iterator[CountedCall]:
     """A call that is being answered."""
     metrics = Metrics()
-    call = CountedCall(metrics, metrics.of_method("S/Generate"), Origin(), CallLog())
+    call = CountedCall(metrics, metrics.of_method("S/Generate"), Origin())
     token = current_call.set(call)
     yield call
     current_call.reset(token)

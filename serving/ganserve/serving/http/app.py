@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from starlette.routing import Route, Router
@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from ganserve.contract.errors import NotFoundError
 from ganserve.serving.access import Access
 from ganserve.serving.answers import Answers
-from ganserve.serving.call_log import CallLog
+from ganserve.serving.counted_call import CallObserver
 from ganserve.serving.health import Health
 from ganserve.serving.metrics import Metrics
 
@@ -30,7 +30,7 @@ def build_app(
     grpc_address: Callable[[], str],
     *,
     access: Access | None = None,
-    log: CallLog | None = None,
+    observers: Sequence[CallObserver] = (),
     max_calls: int,
     stall_s: float,
 ) -> HttpGate:
@@ -42,7 +42,7 @@ def build_app(
         health: whether the server is ready.
         grpc_address: where the same server listens for gRPC, as clients write it.
         access: see `HttpGate`.
-        log: see `HttpGate`.
+        observers: see `HttpGate`.
         max_calls: see `HttpGate`.
         stall_s: see `HttpGate`.
     """
@@ -59,7 +59,7 @@ def build_app(
     }
     routes = [Route(path, count_as(metrics, path, handle)) for path, handle in handlers.items()]
     router = Router(routes, redirect_slashes=False, default=_not_found)
-    return HttpGate(router, metrics, access=access, log=log, max_calls=max_calls, stall_s=stall_s)
+    return HttpGate(router, metrics, access=access, observers=observers, max_calls=max_calls, stall_s=stall_s)
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -22,8 +22,7 @@ from ganserve.contract.errors import (
 )
 from ganserve.serving.access import CALLING, Access
 from ganserve.serving.answers import WhenSent
-from ganserve.serving.call_log import CallLog
-from ganserve.serving.counted_call import OK, CountedCall, current_call
+from ganserve.serving.counted_call import OK, CallObserver, CountedCall, current_call
 from ganserve.serving.metrics import Metrics
 from ganserve.serving.scopes import scopes_of_path
 from ganserve.serving.status import as_request_error
@@ -54,7 +53,7 @@ class HttpGate:
         metrics: Metrics,
         *,
         access: Access | None = None,
-        log: CallLog | None = None,
+        observers: Sequence[CallObserver] = (),
         max_calls: int,
         stall_s: float,
     ) -> None:
@@ -64,14 +63,14 @@ class HttpGate:
             app: answers.
             metrics: what is counted.
             access: knows who may ask for what; None where everybody may.
-            log: is told how requests end.
+            observers: are told of requests that have ended.
             max_calls: most requests for models and samples at once.
             stall_s: seconds after which a reply ends whose reader takes nothing.
         """
         self._app = app
         self._metrics = metrics
         self._access = access
-        self._log = log or CallLog()
+        self._observers = observers
         self._max_calls = max_calls
         self._stall_s = stall_s
         self._num_calls = 0
@@ -95,7 +94,7 @@ class HttpGate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, for as long as its client waits."""
-        call = CountedCall(self._metrics, self._metrics.of_method(_OTHER), _HttpOrigin(scope), self._log)
+        call = CountedCall(self._metrics, self._metrics.of_method(_OTHER), _HttpOrigin(scope), self._observers)
         current_call.set(call)
         reply = _Reply(send, call, self._stall_s, is_private=self._access is not None)
         when_over: list[Callable[[], None]] = []
