@@ -49,7 +49,7 @@ class Collecting(NamedTuple):
 def collecting() -> Iterator[Collecting]:
     server = grpc.server(ThreadPoolExecutor(2))
     collector = Collector()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield Collecting(collector, f"http://127.0.0.1:{port}")
