@@ -394,10 +394,20 @@ def test_a_value_range_that_looks_wrong_is_told_of(
     assert '"unknown"' not in readme
 
 
-def test_a_generator_of_numbers_that_are_none_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("factor", "error", "text"),
+    [
+        (np.nan, ArtifactError, r"foreign\.onnx holds weights that are no numbers \(NaN\), in 'weight'"),
+        (np.inf, ParityError, "batch of 1: the generator itself makes numbers that are not finite"),
+    ],
+)
+def test_a_generator_of_numbers_that_are_none_is_refused(
+    factor: float, error: type[ArtifactError], text: str, tmp_path: Path
+) -> None:
     model = Foreign().to_onnx()
     weight = next(tensor for tensor in model.graph.initializer if tensor.name == "weight")
-    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(np.nan), "weight"))
+    signs = np.sign(numpy_helper.to_array(weight)).astype(np.float32)
+    weight.CopyFrom(numpy_helper.from_array(signs * np.float32(factor), "weight"))
     (tmp_path / "foreign.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ParityError, match="batch of 1: the generator itself makes numbers that are not finite"):
+    with pytest.raises(error, match=text):
         import_onnx(tmp_path / "foreign.onnx", Target(models=tmp_path / "models", name="foreign"), Convention())
