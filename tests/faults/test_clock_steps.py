@@ -25,9 +25,9 @@ from .conftest import Note
 ROOT: Final = Path(__file__).resolve().parents[2]
 STEPS_S: Final = (3_600, 0, -3_600, 0)
 TELLS_THE_TIME: Final = {
-    "serving/ganserve/serving/call_traces.py",
-    "serving/ganserve/serving/statistics.py",
-}  # of the last run, as Triton does
+    "serving/ganserve/serving/call_traces.py",  # of spans
+    "serving/ganserve/serving/statistics.py",  # of the last run, as Triton does
+}
 NUM_CALLERS: Final = 8
 NUM_CALLS: Final = 100  # between two steps
 
