@@ -98,7 +98,7 @@ def test_only_the_batch_of_the_reader_is_decoded(server: ScriptedServer, monkeyp
     monkeypatch.setattr(Samples, "join", staticmethod(counted))
     most = 0
     with Client(server.address, model="digits") as client:
-        for _ in client.batches(5, n=200, seed=0, prefetch=2):
+        for _ in client.batches(5, n=50, seed=0, prefetch=2):
             wait_for_no_threads()
             gc.collect()
             most = max(most, len(alive))
