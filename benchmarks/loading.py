@@ -29,6 +29,7 @@ from ganserve.client import Client
 from ganserve.client._transport.access import NO_ACCESS
 from ganserve.client._transport.administrator import Administrator
 from ganserve.contract.bundle import MODEL_FILE
+from ganserve.flags import Count, Rounds, Seconds
 from servers import export_untrained, serving
 
 LARGE_SHAPE, LARGE_WIDTH = (32, 32, 3), 270
@@ -48,7 +49,7 @@ class Round:
     load_s: float
 
 
-def main(*, rounds: int = 5, callers: int = 4, seconds: float = 3.0) -> None:
+def main(*, rounds: Rounds = 5, callers: Count = 4, seconds: Seconds = 3.0) -> None:
     """Load a large model again and again beside callers, and print a table.
 
     Args:

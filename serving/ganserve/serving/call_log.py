@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from ganserve.contract.text import one_line, printable
 
+from .counted_call import OK, CountedCall
 from .throttled_log import ThrottledLog
-
-if TYPE_CHECKING:
-    from .counted_call import CountedCall
 
 LoggedCalls = Literal["none", "failed", "all"]
 
-_OK: Final = "OK"
 _MOST_TEXT: Final = 400
 _QUOTED: Final = re.compile(r"""(['"])(?:\\.|(?!\1).)*\1""")
 _NAME: Final = re.compile(r"[\w .:@+-]{0,80}")
@@ -37,7 +34,7 @@ class CallLog:
 
     def tell(self, call: CountedCall, took_s: float) -> None:
         """Writes the line of a call that has ended, where it has one."""
-        if call.code == _OK and not self._every_call:
+        if call.code == OK and not self._every_call:
             return
         model = call.model.labels[0] if call.model else ""
         fields = {
@@ -59,7 +56,7 @@ class CallLog:
 
 
 def _level(call: CountedCall) -> int:
-    if call.code == _OK:
+    if call.code == OK:
         return logging.INFO
     return logging.ERROR if call.code in ("INTERNAL", "UNKNOWN") else logging.WARNING
 

@@ -23,7 +23,6 @@ from .call_gate import CallGate
 from .call_log import CallLog
 from .call_traces import CallTraces
 from .certificates import Certificates
-from .channelz import Channelz
 from .config import ServingConfig
 from .connections import connection_options
 from .counted_call import CallObserver
@@ -97,6 +96,8 @@ class Server:
         if allowed is not None:
             services.append(ModelAdminService(allowed))
         if config.channelz:
+            from .channelz import Channelz
+
             services.append(Channelz())
         self._endpoint = Endpoint(
             config.listen,
@@ -144,7 +145,8 @@ class Server:
 
     async def _startup(self) -> None:
         may_come_later = self.config.watch is not None or self.config.allow_admin
-        await self._folder_watch.begin()  # before the folder is read, so that nothing comes unseen
+        if self.config.watch is not None:
+            await self._folder_watch.begin()  # before the folder is read, so that nothing comes unseen
         bundles = (list_bundles if may_come_later else find_bundles)(self.config.models)
         _warn_of_others(self.config.models)
         await self._administration.read_aliases()

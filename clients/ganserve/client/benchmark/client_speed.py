@@ -21,6 +21,7 @@ from ganserve.contract.measurements import Spread
 from .contestants import PlainRequests, batches, single_samples, stream
 from .limits import check_size
 from .load import RequestKind
+from .rounds import TakenInRounds
 from .turns import Contestant, Turn, take_turn
 
 PLAIN: Final = "plain requests"
@@ -53,7 +54,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClientSpeed:
+class ClientSpeed(TakenInRounds):
     """What was measured.
 
     Attributes:
@@ -77,22 +78,6 @@ class ClientSpeed:
         rounds = list(zip(self.samples_per_s[way], self.samples_per_s[base], strict=False))
         return Spread.of([rate / of_base for rate, of_base in rounds]) if rounds else None
 
-    @property
-    def num_turns(self) -> int:
-        """Turns that were taken."""
-        return sum(map(len, self._by_way().values()))
-
-    @property
-    def num_turns_in_all(self) -> int:
-        """Turns that were to be taken."""
-        return len(self._by_way()) * self.settings.num_rounds
-
-    @property
-    def missing(self) -> dict[str, int]:
-        """Turns that were not taken, by way of asking; empty where none is missing."""
-        num_missing = {way: self.settings.num_rounds - len(values) for way, values in self._by_way().items()}
-        return {way: number for way, number in num_missing.items() if number}
-
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values, with the ratios, and with what is missing."""
         pairs = [(way, PLAIN) for way in (BATCHES, STREAM, LOADER)] + [(LOADER, BATCHES)]
@@ -107,8 +92,13 @@ class ClientSpeed:
         """Whether a way of asking was to be measured."""
         return way in self.samples_per_s
 
-    def _by_way(self) -> dict[str, list[float]]:
+    def taken(self) -> dict[str, list[float]]:
+        """The values of the turns that were taken, by way of asking."""
         return {**self.samples_per_s, SINGLE: self.p50_ms}
+
+    def num_rounds(self) -> int:
+        """Rounds that were to be taken."""
+        return self.settings.num_rounds
 
 
 class Measurement:

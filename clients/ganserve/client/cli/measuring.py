@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,6 +14,7 @@ from ganserve.client._client import Client
 from ganserve.client._transport.access import Access
 from ganserve.client._transport.addresses import parse_addresses
 from ganserve.client._transport.route import Route
+from ganserve.client.benchmark.rounds import TakenInRounds
 from ganserve.contract.files import new_file
 from ganserve.contract.text import counted
 
@@ -21,24 +22,7 @@ from .access import AccessOptions, access_arguments
 from .progress import showing_turns
 from .source import find_model, split_digest
 
-
-class Speed(Protocol):
-    """What has been measured, a value a turn."""
-
-    @property
-    def num_turns(self) -> int:
-        """Turns that were taken."""
-
-    @property
-    def num_turns_in_all(self) -> int:
-        """Turns that were to be taken."""
-
-    @property
-    def missing(self) -> Mapping[str, int]:
-        """Turns that were not taken, by what they measure; empty where none is missing."""
-
-
-S_co = TypeVar("S_co", bound=Speed, covariant=True)
+S_co = TypeVar("S_co", bound=TakenInRounds, covariant=True)
 
 
 class Measurement(Protocol[S_co]):
@@ -103,7 +87,7 @@ def measure(begin: Callable[[Callable[[int, int], None]], Measurement[S_co]], re
     report(measurement.speed)
 
 
-def tell_missing(speed: Speed) -> str:
+def tell_missing(speed: TakenInRounds) -> str:
     """What was not measured, in a line for people; empty where all was."""
     turns = (f"{name} ({counted(number, 'turn')})" for name, number in speed.missing.items())
     return f"Not measured, since it ended early: {'; '.join(turns)}." if speed.missing else ""

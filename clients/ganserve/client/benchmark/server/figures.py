@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from ganserve.client.benchmark.load import Outcomes, percentile_ms
+from ganserve.client.benchmark.rounds import TakenInRounds
 from ganserve.contract.measurements import Spread
 
 from .loads import Settings
@@ -125,7 +126,7 @@ class ReplyFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerSpeed:
+class ServerSpeed(TakenInRounds):
     """What was measured, a value a round.
 
     Attributes:
@@ -152,27 +153,15 @@ class ServerSpeed:
     replies: dict[str, ReplyFigures]
     left_out: list[str]
 
-    @property
-    def num_turns(self) -> int:
-        """Turns that were taken."""
-        return sum(map(len, self._by_name().values()))
-
-    @property
-    def num_turns_in_all(self) -> int:
-        """Turns that were to be taken."""
-        return len(self._by_name()) * self.settings.num_rounds
-
-    @property
-    def missing(self) -> dict[str, int]:
-        """Turns that were not taken, by name of the load; empty where none is missing."""
-        num_missing = {name: self.settings.num_rounds - len(turns) for name, turns in self._by_name().items()}
-        return {name: number for name, number in num_missing.items() if number}
-
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values, with what is missing."""
         return {**asdict(self), "missing": self.missing}
 
-    def _by_name(self) -> dict[str, Sequence[Any]]:
+    def num_rounds(self) -> int:
+        """Rounds that were to be taken."""
+        return self.settings.num_rounds
+
+    def taken(self) -> dict[str, Sequence[Any]]:
         """What was measured, by name of the load, a value a turn."""
         return {
             **self.closed,
