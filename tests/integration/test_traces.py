@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import queue
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -94,6 +96,24 @@ def test_every_call_is_a_span_however_it_ends(models: Path, start_server: StartS
 
     assert not calls["NOT_FOUND"].parent_span_id
     assert attributes(calls["NOT_FOUND"])["ganserve.request_id"] == "mine"
+
+
+def test_a_request_of_http_is_a_span_of_its_route(
+    models: Path, start_server: StartServer, collecting: Collecting
+) -> None:
+    with start_server(models, "--otlp-endpoint", collecting.endpoint, "--http", "127.0.0.1:0") as server:
+        address = next(match[1] for line in server.log if (match := re.search(r"HTTP on http://(\S+)", line)))
+        for path in ("/v1/models/cats", "/nowhere"):
+            connection = http.client.HTTPConnection(address, timeout=60)
+            connection.request("GET", path)
+            assert connection.getresponse().status == 404
+            connection.close()
+        assert server.stop() == 0
+    spans = [collecting.collector.spans.get_nowait() for _ in range(collecting.collector.spans.qsize())]
+    assert {span.name: attributes(span).get("http.route") for span in spans} == {
+        "GET /v1/models/{model}": "/v1/models/{model}",
+        "HTTP other": None,
+    }
 
 
 def test_a_collector_that_is_not_there_holds_nobody_up(models: Path, start_server: StartServer) -> None:

@@ -14,7 +14,7 @@ import grpc
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.extras import install_advice
 
-from .counted_call import CountedCall
+from .counted_call import OK, CountedCall
 
 _EXPORT_TIMEOUT_S: Final = 5.0
 _FAULTS: Final = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
@@ -85,13 +85,14 @@ def _attributes(call: CountedCall) -> dict[str, Any]:
     attributes: dict[str, Any] = {"ganserve.request_id": call.request_id, "client.address": call.origin.peer()}
     if call.model:
         attributes |= dict(zip(("ganserve.model", "ganserve.version"), call.model.labels, strict=True))
-    service, slash, method = call.method.name.rpartition("/")
-    if slash and not call.method.name.startswith("GET "):
+    protocol, is_http, route = call.method.name.partition(" ")
+    if not is_http:
+        service, _, method = protocol.rpartition("/")
         code = grpc.StatusCode[call.code].value[0]
         attributes |= {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method, "rpc.grpc.status_code": code}
-    else:
-        attributes["http.route"] = call.method.name.partition(" ")[2]
-    if call.code != "OK":
+    elif route.startswith("/"):  # else it is one that the server does not have
+        attributes["http.route"] = route
+    if call.code != OK:
         attributes["error.type"] = call.code
     return attributes
 
