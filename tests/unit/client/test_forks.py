@@ -140,12 +140,62 @@ asyncio.run(other.close())
 assert forked(lambda: asyncio.run(ask(AsyncClient(sys.argv[1], model="digits")))) == 0
 """
 
+GARBAGE = """
+async def leave_in_a_cycle(close):
+    left = AsyncClient(sys.argv[1], model="digits", timeout_s=10, coalesce=coalesce)
+    assert values(await left.generate(3, seed=1)) == [1, 2, 3]
+    cycle = [left, left._connections.to(sys.argv[1])]
+    cycle.append(cycle)
+    if close:
+        await left.close()
+
+def use(kind):
+    gc.collect()
+    if kind is AsyncClient:
+        return asyncio.run(ask_once())
+    return values(client.generate(3, seed=1)) == [1, 2, 3]
+
+async def ask_once():
+    async with AsyncClient(sys.argv[1], model="digits", timeout_s=10) as another:
+        return values(await another.generate(3, seed=1)) == [1, 2, 3]
+
+gc.disable()
+for close, kind in ((True, Client), (True, AsyncClient), (False, Client)):
+    asyncio.run(leave_in_a_cycle(close))
+    assert forked(lambda: use(kind)) == 0, (close, kind)
+"""
+
+EXIT = """
+async def ask():
+    await other.generate(1, seed=1)
+
+other = AsyncClient(sys.argv[1], model="digits", timeout_s=10, coalesce=coalesce)
+asyncio.run(ask())
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    del other
+    sys.exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize(
     "program",
-    [GENERATE, STREAM, LEFT_ALONE, IN_USE, HEDGED + IN_USE, SHARED, HEDGED + SHARED, ASYNCIO],
-    ids=["generate", "stream", "left alone", "in use", "hedged", "shared", "shared and hedged", "asyncio"],
+    [GENERATE, STREAM, LEFT_ALONE, IN_USE, HEDGED + IN_USE, SHARED, HEDGED + SHARED, ASYNCIO, GARBAGE, EXIT],
+    ids=[
+        "generate",
+        "stream",
+        "left alone",
+        "in use",
+        "hedged",
+        "shared",
+        "shared and hedged",
+        "asyncio",
+        "garbage",
+        "exit",
+    ],
 )
 @pytest.mark.parametrize("calls", ["single", "coalesce"])
 def test_a_fork(script: Script, server: ScriptedServer, program: str, calls: str) -> None:

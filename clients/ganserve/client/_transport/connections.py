@@ -8,12 +8,15 @@ streams go on at their next index: the same address gives the same sample.
 gRPC shuts down, in the background, when its last channel has gone, and a fork in the middle of that leaves the child
 with a lock that nobody opens. One channel that leads nowhere therefore stays for as long as the process lives.
 
-asyncio's gRPC cannot be put to rest like that. A child of a process that has it open may use `Client` alone.
+asyncio's gRPC cannot be put to rest like that. A child of a process that has it open may use `Client` alone, and must
+not free what is left of it: gRPC would wait for a thread that only the parent has.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -178,6 +181,7 @@ class AsyncConnection:
         self._coalescer = AsyncCoalescer(self.stub) if coalesce else None
         self.closed = False
         _async_in_use.add(self)
+        _async_channels.add(self.channel)
 
     def ask(self, ask: Ask[Any], left_s: float | None) -> Any:
         """Begins a call, which is awaited."""
@@ -262,6 +266,7 @@ class AsyncConnections:
 _no_fork = threading.Lock()  # held where a channel is opened, and over a fork
 _in_use: WeakSet[Connections] = WeakSet()
 _async_in_use: WeakSet[AsyncConnection] = WeakSet()
+_async_channels: WeakSet[grpc.aio.Channel] = WeakSet()  # those that are closed, too, until they are freed
 _async_broken_by_fork = False
 _idle_channel: grpc.Channel | None = None
 
@@ -276,11 +281,16 @@ def _before_fork() -> None:
     _no_fork.acquire()
     for connections in list(_in_use):
         connections.end_for_fork()
+    if len(_async_channels) > len(_async_in_use):  # reference cycles hold channels that are closed
+        gc.collect()
 
 
 def _after_fork_in_child() -> None:
     global _async_broken_by_fork
-    _async_broken_by_fork = _async_broken_by_fork or bool(_async_in_use)
+    gc.freeze()  # whatever gRPC objects the parent left as garbage, here they are never freed
+    for channel in _async_channels:
+        _async_broken_by_fork = True
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(channel))  # nor at exit, as those of a module would be
     _no_fork.release()
 
 
