@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from cyclopts import App, CycloptsError, Parameter, UnknownCommandError
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnknownCommandError
 
 from ganserve.contract.errors import ConfigError, GanserveError
 from ganserve.contract.extras import install_advice, missing_package
@@ -167,10 +167,18 @@ def _run(words: list[str]) -> int:
         # Its own text would import every sub-command.
         raise ConfigError(_unknown_command(words)) from None
     except CycloptsError as error:
-        raise ConfigError(f"{' '.join(str(error).split())} (see `{_help_of(words)}`)") from error
+        raise ConfigError(f"{_told(error)} (see `{_help_of(words)}`)") from error
     except ImportError as error:
         raise ConfigError(_missing_extra(command, error)) from error
     return code if isinstance(code, int) else 0
+
+
+def _told(error: CycloptsError) -> str:
+    """An error's text. Of a flag that was not given, its own reads as if the flag's value were missing."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MissingArgumentError) and error.keyword is None:
+        text = text.replace("requires an argument", "is required")
+    return text
 
 
 def _command_of(words: list[str]) -> str:

@@ -60,6 +60,7 @@ METHODS = (
     "get_model",
     "interpolate",
     "list_models",
+    "pinned",
     "profile",
     "resume",
     "stream",

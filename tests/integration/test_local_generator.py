@@ -29,7 +29,17 @@ from ..servers import ServerProcess
 
 LATENTS = np.linspace(-1, 1, 5 * 16, dtype=np.float32).reshape(5, 16)
 
-SOURCE_METHODS = ("generate", "submit", "generate_from", "interpolate", "stream", "batches", "get_model", "close")
+SOURCE_METHODS = (
+    "generate",
+    "submit",
+    "generate_from",
+    "interpolate",
+    "stream",
+    "batches",
+    "pinned",
+    "get_model",
+    "close",
+)
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,8 @@ def test_every_line_is_json_and_has_the_id_that_the_caller_gets(models: Path, st
     assert by_id["mine-1"]["code"] == "NOT_FOUND"
     (good,) = [line for line in lines if line.get("code") == "OK" and line["method"].endswith("/Generate")]
     assert (good["model"], good["version"]) == ("digits", "2")
-    assert good["duration_ms"] > 0
+    assert good["duration_ms"] > good["compute_ms"] > 0
+    assert good["rows"] == 1
 
 
 def test_a_level_leaves_out_what_is_below_it(models: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import json
 import re
 import resource
 import ssl
@@ -475,7 +476,7 @@ def read_https(address: str, path: str, authority: Authority, token: str = "", c
 
 
 def http_address(server: ServerProcess) -> str:
-    (address,) = [match[1] for line in server.log if (match := re.search(r"HTTP on https://(\S+)", line))]
+    (address,) = [match[1] for line in server.log if (match := re.search(r"HTTP on https://([^\s\"]+)", line))]
     return address
 
 
@@ -486,7 +487,7 @@ def test_http_speaks_tls_and_wants_tokens_as_grpc_does(
     cert, tokens = authority.issue("server"), make_tokens(tmp_path)
     token = (tmp_path / "all.token").read_text().strip()
     flags = ("--tls-cert", str(cert.cert), "--tls-key", str(cert.key), "--tokens", str(tokens), "--http", "0.0.0.0:0")
-    with start_server(tiny, *flags) as server:
+    with start_server(tiny, *flags, "--log-calls", "all", "--log-format", "json") as server:
         address = f"127.0.0.1:{http_address(server).rpartition(':')[2]}"
         assert read_https(address, "/readyz", authority) == 200
         assert read_https(address, "/v1/models", authority) == 401
@@ -498,6 +499,9 @@ def test_http_speaks_tls_and_wants_tokens_as_grpc_does(
         with Client(server.address, model="tiny", ca=other.ca, token=token) as client:
             assert len(client.generate(1)) == 1
         assert server.stop() == 0
+    lines = [json.loads(line) for line in server.log]
+    made = {line["method"].partition(" ")[0]: line["token"] for line in lines if line.get("rows") == 1}
+    assert made == {"GET": "all", "ganserve.v1.GeneratorService/Generate": "all"}
 
 
 def test_http_wants_the_certificates_that_grpc_wants(tmp_path: Path, tiny: Path, start_server: StartServer) -> None:

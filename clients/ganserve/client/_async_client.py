@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import Self, Unpack
@@ -193,6 +194,13 @@ class AsyncClient:
         query = self._core.addressed(n, labels=labels, format=format, quality=quality)
         repeats = check_repeats(repeats)
         return await self._calls.profile(query, repeats, lambda: self._core.deadline(timeout_s))
+
+    async def pinned(self, *, timeout_s: float | None = None) -> AsyncClient:
+        """As `Client.pinned`."""
+        client = copy.copy(self)
+        client._core = self._core.pinned_to(await self.get_model(timeout_s=timeout_s))
+        client._calls = AsyncCalls(client._core, self._connections)
+        return client
 
     async def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """As `Client.get_model`."""

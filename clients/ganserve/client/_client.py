@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future
 from types import TracebackType
@@ -39,7 +40,8 @@ class Client:
 
     A server that is unavailable, or has no room and says when there may be, is asked again until the call's time is up,
     and of several servers the others are asked meanwhile. Each answers for the models that it has. A call is always
-    answered by one model.
+    answered by one model. What the model's name stands for is asked again every 5 seconds, so that the client follows
+    when it comes to stand for another; see `pinned`.
 
     Every method raises a subclass of `RequestError` where its request is not answered, and `InvalidRequestError` before
     anything is sent where an argument cannot be used.
@@ -359,6 +361,17 @@ class Client:
         query = self._core.addressed(n, labels=labels, format=format, quality=quality)
         repeats = check_repeats(repeats)
         return self._calls.profile(query, repeats, lambda: self._core.deadline(timeout_s))
+
+    def pinned(self, *, timeout_s: float | None = None) -> Client:
+        """A client for the very model that this one's name stands for now, whatever it comes to stand for later.
+
+        What has to come of one model over many calls takes its samples from such a client: data sets, dumps and
+        evaluations do so by themselves. It shares this one's connections, and is closed with it.
+        """
+        client = copy.copy(self)
+        client._core = self._core.pinned_to(self.get_model(timeout_s=timeout_s))
+        client._calls = Calls(client._core, self._connections)
+        return client
 
     def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """The client's model as a server runs it now: identity, card, state and limits."""

@@ -178,6 +178,10 @@ class LocalGenerator:
             begin=lambda query: SubmittedCall(threads, lambda: self._answer(query)),
         )
 
+    def pinned(self) -> LocalGenerator:
+        """As `Client.pinned`: itself, for a bundle is always the same model."""
+        return self
+
     def get_model(self) -> ModelInfo:
         """What a server would tell of the model: identity, card and what it runs on."""
         return ModelInfo(self._model().describe())

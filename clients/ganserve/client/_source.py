@@ -88,6 +88,9 @@ class SampleSource(Protocol):
     ) -> Generator[Samples]:
         """As `Client.batches`."""
 
+    def pinned(self) -> SampleSource:
+        """As `Client.pinned`."""
+
     def get_model(self) -> ModelInfo:
         """As `Client.get_model`."""
 

@@ -97,7 +97,8 @@ def dump(
     """
     show_waiting()
     share = None if shard is None else _read_share(shard)
-    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as source:
+    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as opened:
+        source = opened.pinned()
         served = source.get_model()
         wanted = read_classes(n, labels, counts, served.class_names)
         plan = make_plan(

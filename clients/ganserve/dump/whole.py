@@ -39,4 +39,5 @@ def write_shards(
     plan: Plan, shards: Iterable[int], source: SampleSource, folder: str | Path, progress: Progress | None = None
 ) -> list[DumpShard]:
     """Some shards of a dump; see `write_shard`."""
-    return [write_shard(plan, shard, source, folder, progress) for shard in shards]
+    pinned = source.pinned()
+    return [write_shard(plan, shard, pinned, folder, progress) for shard in shards]

@@ -26,6 +26,7 @@ from ganserve.contract.files import read_regular_file
 from ganserve.contract.labels import Labels, sample_labels
 from ganserve.contract.latents import Latents, sample_latents
 from ganserve.contract.rows import Rows
+from ganserve.contract.selectors import VERSIONS
 from ganserve.v1.bundle_pb2 import Manifest, Signature, TensorSpec
 from ganserve.v1.generator_pb2 import LabelPolicy
 from ganserve.v1.model_pb2 import ModelCard
@@ -48,7 +49,6 @@ Dtype = Literal["fp32", "fp16"]
 Axes = tuple[str | int, ...]
 """Of an input or output: sizes, and a name for the axis that is free."""
 
-MAX_VERSION: Final = 2**32 - 1
 MAX_FILE_BYTES: Final = 2 * 1024**3
 MODEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _MAX_NAME_LENGTH: Final = 64
@@ -116,8 +116,8 @@ def check_model_name(name: str) -> None:
 
 def check_version(version: int) -> int:
     """The version itself. Raises ConfigError where no bundle can have it."""
-    if not 1 <= version <= MAX_VERSION:
-        raise ConfigError(f"--version is {version}; versions go from 1 to {MAX_VERSION}")
+    if version not in VERSIONS:
+        raise ConfigError(f"--version is {version}; give {VERSIONS}")
     return version
 
 

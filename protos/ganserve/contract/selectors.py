@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from .bounds import Bounds
+
+VERSIONS: Final = Bounds(1, 2**32 - 1)
+"""Versions that a model may have."""
+
 STABLE: Final = "stable"
 """The alias that answers where neither a version nor an alias is named."""
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ganserve.console import open_console
 from ganserve.contract.text import printable
 
 from .inspection import inspect_bundle
@@ -35,4 +35,4 @@ def inspect(bundle: Path, *, as_json: Annotated[bool, Parameter(name="--json", n
     table.add_column(overflow="fold")
     for fact, text in inspection.facts():
         table.add_row(Text(fact), Text(printable(text)))
-    Console().print(table)
+    open_console().print(table)

@@ -6,7 +6,6 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,10 +34,6 @@ class Identity:
 
     name: str
     quota: RowQuota | None
-
-
-CALLING: Final[ContextVar[Identity | None]] = ContextVar("CALLING", default=None)
-"""Who makes the call that the running task answers; None where no tokens are asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

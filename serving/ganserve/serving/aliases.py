@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from ganserve.contract.bundle import MAX_VERSION, MODEL_NAME
+from ganserve.contract.bundle import MODEL_NAME
 from ganserve.contract.errors import ArtifactError
 from ganserve.contract.files import new_file, read_regular_file
-from ganserve.contract.selectors import ALIAS
+from ganserve.contract.selectors import ALIAS, VERSIONS
 
 from .catalogue import Aliases
 
@@ -65,6 +65,6 @@ def _alias(alias: str) -> str:
 
 
 def _version(version: Any) -> int:
-    if type(version) is not int or not 1 <= version <= MAX_VERSION:
+    if type(version) is not int or version not in VERSIONS:
         raise ValueError(f"{version!r} is no version")
     return version

@@ -163,7 +163,7 @@ class Batcher:
                 f"{counted(num_rows, 'sample')} would need about {alone_s:.3g} s, and there are "
                 f"{max(0.0, left_s):.3g} s; allow more time, or ask for fewer samples"
             )
-        rows_ahead = self._queue.rows_before(caller, num_rows) + self._num_running
+        rows_ahead = self._queue.rows_before(caller, num_rows, self._due_s(caller)) + self._num_running
         needed_s = (rows_ahead + num_rows) * self._pace.row_s
         if rows_ahead and needed_s > left_s * _HOPEFUL:
             self._metrics.refused_time.add()

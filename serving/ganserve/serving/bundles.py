@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ganserve.contract.bundle import MANIFEST_FILE, MAX_VERSION, MODEL_NAME
+from ganserve.contract.bundle import MANIFEST_FILE, MODEL_NAME
 from ganserve.contract.errors import ArtifactError
+from ganserve.contract.selectors import VERSIONS
+
+PLACE: Final = (
+    "a name has a-z, 0-9, '.', '_' and '-' and begins with a letter or digit, "
+    "a version is a number from 1 without leading zeros"
+)
+"""What the folders of a bundle are called."""
 
 _ONNX: Final = "*.onnx"
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,9}")
@@ -37,7 +44,7 @@ def list_bundles(models_dir: Path) -> list[Path]:
 def place_of(bundle: Path) -> tuple[str, int]:
     """Name and version that a bundle's folder stands for. Raises ArtifactError where it stands for none."""
     place = bundle.absolute()
-    if not MODEL_NAME.fullmatch(place.parent.name) or not _is_version(place.name):
+    if not _is_place(place):
         raise ArtifactError(f"{bundle} is no place for a bundle, which is a folder NAME/VERSION, such as digits/1")
     return place.parent.name, int(place.name)
 
@@ -79,10 +86,9 @@ def find_strays(models_dir: Path) -> list[Path]:
 
 
 def find_misnamed(models_dir: Path) -> list[Path]:
-    """Bundles in a models folder whose versions are not written as they are here, such as 007."""
-    manifests = models_dir.glob(f"*/*/{MANIFEST_FILE}")
-    folders = (path.parent for path in manifests)
-    return sorted(folder for folder in folders if folder.name.isdecimal() and not _is_version(folder.name))
+    """Bundles in a models folder whose folders are no NAME/VERSION, such as Pets/1 or pets/007."""
+    folders = (path.parent for path in models_dir.glob(f"*/*/{MANIFEST_FILE}"))
+    return sorted(folder for folder in folders if folder.name.isdecimal() and not _is_place(folder))
 
 
 def advise_import(stray: Path, models_dir: Path) -> str:
@@ -119,6 +125,11 @@ def _versions(model_dir: Path) -> list[Path]:
     return sorted((path for path in _folders(model_dir) if _is_version(path.name)), key=lambda path: int(path.name))
 
 
+def _is_place(folder: Path) -> bool:
+    """Whether a folder's path ends in the name and the version of a model."""
+    return MODEL_NAME.fullmatch(folder.parent.name) is not None and _is_version(folder.name)
+
+
 def _is_version(name: str) -> bool:
     """Whether a folder's name is a number, from 1 and without leading zeros."""
-    return _VERSION.fullmatch(name) is not None and int(name) <= MAX_VERSION
+    return _VERSION.fullmatch(name) is not None and int(name) in VERSIONS

@@ -24,7 +24,7 @@ from ganserve.contract.errors import (
     UnavailableError,
 )
 
-from .access import CALLING, Access
+from .access import Access
 from .counted_call import CallObserver, current_call
 from .grpc_calls import Context, counted, counted_decoder, counted_encoder
 from .metrics import Metrics
@@ -217,15 +217,17 @@ class CallGate(grpc.aio.ServerInterceptor):
             )
 
     def _identify(self, access: Access, method: str, context: Context) -> None:
-        """Finds out who calls, for the task that answers. Raises AccessError."""
+        """Finds out who makes the current call. Raises AccessError."""
         scopes = scopes_of(method)
         if scopes is None:
             return
         try:
-            CALLING.set(access.identify(_authorization(context), scopes, method[1:]))
+            identity = access.identify(_authorization(context), scopes, method[1:])
         except AccessError as error:
             self._denied.warning(f"{method[1:]} was refused to {context.peer()}: {error}")
             raise
+        if call := current_call.get():
+            call.identity = identity
 
     def _admit(self, context: Context) -> None:
         if self._closed.is_set():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
+import time
+from collections.abc import Callable
 from typing import Final, Literal
 
 from ganserve.contract.text import one_line, printable
@@ -27,9 +29,10 @@ class CallLog:
     of failures with one status, a line a second is written, which says how many there were; unless every call is told.
     """
 
-    def __init__(self, *, every_call: bool) -> None:
+    def __init__(self, *, every_call: bool, clock: Callable[[], float] = time.monotonic) -> None:
         """`every_call` is whether calls that ended well have a line too, and no line is left out."""
         self._every_call = every_call
+        self._clock = clock
         self._throttled: dict[str, ThrottledLog] = {}
 
     def tell(self, call: CountedCall, took_s: float) -> None:
@@ -40,9 +43,11 @@ class CallLog:
         fields = {
             "method": call.method.name,
             "code": call.code,
-            "duration_ms": round(took_s * 1e3, 3),
+            "duration_ms": _milliseconds(took_s),
             "client": call.origin.peer(),
+            **({"token": call.identity.name} if call.identity else {}),
             **({"model": model, "version": call.model.labels[1]} if call.model else {}),
+            **(_work(call) if call.stopwatches else {}),
             **({"field": call.error.field} if call.error and call.error.field else {}),
         }
         text = f"{call.method.name}{f' of {model}' * bool(model)}: {call.code} in {took_s * 1e3:.1f} ms{_reason(call)}"
@@ -51,8 +56,21 @@ class CallLog:
             _log.log(level, "%s", text, extra={"fields": fields})
             return
         if call.code not in self._throttled:
-            self._throttled[call.code] = ThrottledLog(_log, interval_s=1.0)
+            self._throttled[call.code] = ThrottledLog(_log, interval_s=1.0, clock=self._clock)
         self._throttled[call.code].write(level, text, fields)
+
+
+def _work(call: CountedCall) -> dict[str, float]:
+    """What was made for a call, and how long each phase took; of the requests that one call holds, the longest."""
+    work: dict[str, float] = {"rows": call.num_rows}
+    for stopwatch in call.stopwatches:
+        for phase, began_s, ended_s in stopwatch.phases():
+            work[f"{phase}_ms"] = max(work.get(f"{phase}_ms", 0.0), _milliseconds(ended_s - began_s))
+    return work
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1e3, 3)
 
 
 def _level(call: CountedCall) -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from .access import CALLING
 from .answers import WhenSent
+from .counted_call import current_identity
 from .grpc_calls import Context, deadline_of
 from .scheduler import Caller, Priority
 
 
 def caller_of(context: Context, priority: Priority = Priority.INTERACTIVE) -> Caller:
     """Who calls, and until when the reply is worth something."""
-    identity = CALLING.get()
+    identity = current_identity()
     return Caller(
         client=identity.name if identity else context.peer(),
         priority=priority,

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from ganserve.contract.errors import CallCancelledError, DeadlineError, RequestError, ServerError
 
+from .access import Identity
 from .metrics import NO_MODEL, MethodMetrics, Metrics, ModelMetrics
 from .request_ids import request_id_of
 from .stopwatch import Stopwatch
@@ -39,12 +40,14 @@ class CountedCall:
         code: name of the gRPC status that it ends with; empty until that is known.
         error: why it failed, where that is known.
         origin: where it comes from.
+        identity: whom it was made by; None where no tokens are asked for, and until that is known.
+        num_rows: how many were sent.
         stopwatches: one for each request in it that a model was found for.
     """
 
     __slots__ = (
         *("_metrics", "_observers", "_request_id", "_start_s"),
-        *("code", "error", "method", "model", "origin", "stopwatches"),
+        *("code", "error", "identity", "method", "model", "num_rows", "origin", "stopwatches"),
     )
 
     def __init__(
@@ -55,6 +58,8 @@ class CountedCall:
         self.code = ""
         self.error: RequestError | None = None
         self.origin = origin
+        self.identity: Identity | None = None
+        self.num_rows = 0
         self.stopwatches: list[Stopwatch] = []
         self._metrics = metrics
         self._observers = observers
@@ -84,6 +89,12 @@ class CountedCall:
 
 current_call: Final[ContextVar[CountedCall | None]] = ContextVar("current_call", default=None)
 """Of the task that answers it, and of the tasks that this one starts."""
+
+
+def current_identity() -> Identity | None:
+    """Whom the current call was made by; None where no tokens are asked for."""
+    call = current_call.get()
+    return call.identity if call else None
 
 
 class CountedRows:
@@ -118,6 +129,8 @@ def code_of(error: BaseException, deadline_s: float | None) -> str:
 def count_rows(model: ModelMetrics, num_rows: int, code: str) -> None:
     """Rows of the current call were sent, or not."""
     call = current_call.get()
+    if call and code == OK:
+        call.num_rows += num_rows
     model.count_rows(call.method.name if call else "", code, num_rows)
 
 

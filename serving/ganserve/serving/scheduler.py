@@ -8,6 +8,7 @@ Pure: no threads, no event loop, no model. The caller passes the time in.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -125,12 +126,20 @@ class _Line:
         self.num_rows = 0
         self._jobs: list[tuple[float, int, Job]] = []
         self._num_added = 0
+        self._last_due_s = -math.inf
 
     def add(self, job: Job) -> None:
         """Puts a job where its due time belongs, behind those that are due at the same time."""
         heapq.heappush(self._jobs, (job.due_s, self._num_added, job))
         self._num_added += 1
+        self._last_due_s = max(self._last_due_s, job.due_s)
         self.num_rows += job.num_waiting
+
+    def rows_due_by(self, due_s: float) -> int:
+        """Rows that wait and would run before those of a new job that is due then."""
+        if due_s >= self._last_due_s:
+            return self.num_rows
+        return sum(job.num_waiting for job_due_s, _, job in self._jobs if job_due_s <= due_s)
 
     def first(self) -> Job:
         """The job whose rows are next; some wait."""
@@ -172,9 +181,9 @@ class _Turns:
             if not line.num_rows:
                 del self._lines[job.caller.client]
 
-    def rows_before(self, client: str, num_rows: int) -> int:
+    def rows_before(self, client: str, num_rows: int, due_s: float) -> int:
         """Rows of the same priority that run before the last of `num_rows` new rows of a client."""
-        own = self._lines[client].num_rows if client in self._lines else 0
+        own = self._lines[client].rows_due_by(due_s) if client in self._lines else 0
         others = (line.num_rows for name, line in self._lines.items() if name != client)
         return own + sum(min(own + num_rows, waiting) for waiting in others)
 
@@ -235,9 +244,15 @@ class RowQueue:
         """Takes the rows of a job that still wait out of the queue; those in a batch run to their end."""
         self._by_priority[job.caller.priority].remove(job)
 
-    def rows_before(self, caller: Caller, num_rows: int) -> int:
-        """Rows that run before the last of `num_rows` new rows of a caller, its turns and those of others counted."""
-        alike = self._by_priority[caller.priority].rows_before(caller.client, num_rows)
+    def rows_before(self, caller: Caller, num_rows: int, due_s: float) -> int:
+        """Rows that run before the last of `num_rows` new rows of a caller, its turns and those of others counted.
+
+        Args:
+            caller: whose rows they are; those that it already has here count where they are due as early.
+            num_rows: how many are new.
+            due_s: monotonic time by which the caller wants them.
+        """
+        alike = self._by_priority[caller.priority].rows_before(caller.client, num_rows, due_s)
         if caller.priority is Priority.INTERACTIVE:
             return alike + min(self._bulk.num_rows, (alike + num_rows) // (BULK_EVERY - 1))
         return alike + min(self._interactive.num_rows, (alike + num_rows) * (BULK_EVERY - 1))

@@ -18,7 +18,7 @@ from .access import Access
 from .admin_service import ModelAdminService
 from .administration import Administration
 from .answers import Answers
-from .bundles import advise_import, find_bundles, find_misnamed, find_strays, list_bundles
+from .bundles import PLACE, advise_import, find_bundles, find_misnamed, find_strays, list_bundles
 from .call_gate import CallGate
 from .call_log import CallLog
 from .call_traces import CallTraces
@@ -233,7 +233,7 @@ def _warn_of_others(models_dir: Path) -> None:
     for stray in find_strays(models_dir):
         _log.warning("not served: %s", advise_import(stray, models_dir))
     for folder in find_misnamed(models_dir):
-        _log.warning("not served: %s; its name has to be a number, from 1 and without leading zeros", folder)
+        _log.warning("not served: %s, which is no NAME/VERSION; %s", folder, PLACE)
 
 
 def _check_exposure(config: ServingConfig) -> None:

@@ -69,6 +69,9 @@ class BarSource:
         )
         self.model = ServedModel(identity=ModelIdentity(name="bars", version=1, digest="ab" * 32), card=card)
 
+    def pinned(self) -> BarSource:
+        return self
+
     def get_model(self) -> ModelInfo:
         return ModelInfo(self.model)
 

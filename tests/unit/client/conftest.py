@@ -86,6 +86,9 @@ class _Blocking:
 
         return lambda *args, **kwargs: self._runner.run(call(*args, **kwargs))
 
+    def pinned(self) -> _Blocking:
+        return _Blocking(self._runner.run(self._client.pinned()), self._runner)
+
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Samples]:
         return self._iterate(self._client.stream(*args, **kwargs))
 

@@ -83,6 +83,36 @@ def test_another_model_in_its_place_answers_the_whole(connect: Connect, server: 
     assert client.get_model().digest == NEW
 
 
+def test_what_a_name_stands_for_is_asked_again_after_a_while(
+    connect: Connect, server: ScriptedServer, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an alias was moved, and the model before serves on."""
+    script.obeys_pins = False
+    script.digests.extend([OLD, OLD])
+    client = connect(server.address)
+    pinned = client.pinned()
+    client.generate(1)
+    script.digest = NEW
+    assert client.generate(1).model.digest == OLD
+    later_s = time.monotonic() + 6
+    monkeypatch.setattr("ganserve.client._calls.core.time.monotonic", lambda: later_s)
+    assert client.generate(1).model.digest == NEW
+    assert next(iter(client.stream(1))).model.digest == NEW
+    script.digests.append(OLD)
+    assert pinned.generate(1).model.digest == OLD
+
+
+def test_whoever_is_pinned_is_not_told_of_another_model(
+    connect: Connect, server: ScriptedServer, script: Script
+) -> None:
+    pinned = connect(server.address).pinned()
+    assert pinned.generate(1).model.digest == OLD
+    script.digest = NEW
+    for ask in (lambda: pinned.generate(1), lambda: next(iter(pinned.stream(1))), pinned.get_model, pinned.pinned):
+        with pytest.raises(PreconditionError):
+            ask()
+
+
 def test_a_model_that_changes_between_parts_answers_none_or_all(
     connect: Connect, server: ScriptedServer, script: Script
 ) -> None:

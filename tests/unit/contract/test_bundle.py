@@ -58,7 +58,7 @@ def test_a_bad_name_is_refused_with_a_good_one() -> None:
 
 @pytest.mark.parametrize("version", [0, -1, 2**32])
 def test_bad_versions_are_refused(version: int) -> None:
-    with pytest.raises(ConfigError, match=f"--version is {version}; versions go from 1 to 4294967295"):
+    with pytest.raises(ConfigError, match=f"--version is {version}; give 1 to 4,294,967,295"):
         check_version(version)
 
 

@@ -50,6 +50,9 @@ class Elsewhere:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
+    def pinned(self) -> Elsewhere:
+        return self
+
     def generate(self, *args: Any, **kwargs: Any) -> Samples:
         return (
             self._changed(self._source.generate(*args, **kwargs))

@@ -282,6 +282,19 @@ def test_rows_that_would_wait_for_too_long_are_refused_with_a_time_to_come_back(
     run(story)
 
 
+def test_a_short_deadline_is_admitted_before_a_long_queue_of_the_same_client() -> None:
+    async def story(engine: GatedEngine, batcher: Batcher) -> None:
+        running = asyncio.create_task(double(batcher, 1, client="a"))
+        await until(lambda: len(engine.batches) == 1)
+        waiting = asyncio.create_task(double(batcher, *range(15), client="a"))
+        await until(lambda: batcher.num_queued_rows == 15)
+        batcher.check_admission(1, Caller(client="a", deadline_s=105.0))
+        engine.open()
+        await asyncio.gather(running, waiting)
+
+    run(story)
+
+
 def test_parts_of_streams_come_as_they_are_asked_for_whatever_the_deadlines_of_the_streams() -> None:
     async def story(engine: GatedEngine, batcher: Batcher) -> None:
         def part(number: int, deadline_s: float) -> asyncio.Task[Rows]:

@@ -14,8 +14,9 @@ from google.rpc.status_pb2 import Status
 
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.serving import call_gate
-from ganserve.serving.access import CALLING, Access
+from ganserve.serving.access import Access
 from ganserve.serving.call_gate import CallGate
+from ganserve.serving.counted_call import current_identity
 from ganserve.serving.scopes import Scope
 from ganserve.serving.tokens import Grant, hash_token
 
@@ -42,7 +43,7 @@ class Parrot:
         self.callers: list[str | None] = []
 
     async def say(self, request: bytes, context: Any) -> bytes:  # noqa: ARG002
-        identity = CALLING.get()
+        identity = current_identity()
         self.callers.append(identity.name if identity else None)
         self.began.set()
         await self.may_speak.wait()
@@ -275,7 +276,7 @@ def test_whoever_calls_is_known_to_the_handler_and_to_no_other_call(access: Acce
         assert stage.parrot.callers == ["owner"] * 5
 
     play(story, access=access)
-    assert CALLING.get() is None
+    assert current_identity() is None
 
 
 def test_whoever_is_refused_is_told_why_and_so_is_the_log(access: Access, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from ganserve.contract.errors import InvalidRequestError, RequestError, ServerError
+from ganserve.serving.access import Identity
 from ganserve.serving.call_log import CallLog
 from ganserve.serving.counted_call import CountedCall
 from ganserve.serving.metrics import Metrics
+from ganserve.serving.stopwatch import Stopwatch
 
 
 class Origin:
@@ -19,12 +23,23 @@ class Origin:
         return None
 
 
-def end_call(log: CallLog, error: RequestError | None = None, code: str = "OK") -> None:
+def end_call(
+    log: CallLog,
+    error: RequestError | None = None,
+    code: str = "OK",
+    *,
+    identity: Identity | None = None,
+    stopwatches: Sequence[Stopwatch] = (),
+    num_rows: int = 0,
+) -> None:
     """A call of `digits:2` that ends, well or with an error."""
     metrics = Metrics()
     call = CountedCall(metrics, metrics.of_method("S/Generate"), Origin(), [log])
     call.model = metrics.of_model("digits", 2)
     call.code = code
+    call.identity = identity
+    call.stopwatches += stopwatches
+    call.num_rows = num_rows
     if error is not None:
         call.fail(error)
     call.end()
@@ -64,6 +79,29 @@ def test_a_line_says_what_failed_and_why(caplog: pytest.LogCaptureFixture) -> No
     }
 
 
+def test_a_line_says_whose_call_it_was_and_what_was_made(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    now_s = iter((1.0, 1.5, 1.75))
+    stopwatch = Stopwatch(lambda: next(now_s))
+    stopwatch.mark_launched(1.25)
+    stopwatch.mark_made()
+    stopwatch.mark_encoded()
+    never_ran = Stopwatch(lambda: 1.0)
+    identity = Identity(name="training", quota=None)
+    end_call(CallLog(every_call=True), identity=identity, stopwatches=[stopwatch, never_ran], num_rows=3)
+    fields: dict[str, Any] = caplog.records[0].fields  # type: ignore[attr-defined]
+    assert (
+        fields.items()
+        >= {
+            "token": "training",
+            "rows": 3,
+            "queue_ms": 250.0,
+            "compute_ms": 250.0,
+            "encode_ms": 250.0,
+        }.items()
+    )
+
+
 def test_what_requests_hold_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
     end_call(
         CallLog(every_call=False),
@@ -74,11 +112,15 @@ def test_what_requests_hold_is_not_told(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_a_flood_of_failures_is_a_line_a_second_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
-    log = CallLog(every_call=False)
+    now_s = 0.0
+    log = CallLog(every_call=False, clock=lambda: now_s)
     for _ in range(100):
         end_call(log, code="DEADLINE_EXCEEDED")
     end_call(log, code="CANCELLED")
-    assert [text.partition(" in ")[0] for _, text in told(caplog)] == [
+    now_s = 1.0
+    end_call(log, code="DEADLINE_EXCEEDED")
+    assert [re.sub(r" in \d.* ms", "", text) for _, text in told(caplog)] == [
         "S/Generate of digits: DEADLINE_EXCEEDED",
         "S/Generate of digits: CANCELLED",
+        "S/Generate of digits: DEADLINE_EXCEEDED (and 99 more since the last such line)",
     ]

@@ -66,6 +66,7 @@ class Session:
         num_classes = real.training.num_classes
         make = load_classifier(settings.classifier)
         classifier = check_classifier(make, settings.classifier, (height, width, channels), num_classes)
+        source = source.pinned()
         model = source.get_model()
         known = match_classes(real.training.class_names, model)
         sizes = sizes_of(real, settings, num_known=len(known))

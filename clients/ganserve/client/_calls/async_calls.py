@@ -101,7 +101,7 @@ class AsyncCalls:
         refresh = self._core.refresh(assembly.query)
         try:
             while assembly.gaps():
-                model = self._core.known or await self.model(deadline)
+                model = self._core.known_for(assembly.query) or await self.model(deadline)
                 assembly.take_model(model)
                 try:
                     await self._assemble_parts(assembly, model, deadline)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Unpack
 
@@ -41,6 +44,7 @@ from ganserve.v1.generator_pb2 import (
     GetModelResponse,
     ListModelsRequest,
     ListModelsResponse,
+    ModelSelector,
     SampleQuery,
 )
 from ganserve.v1.model_pb2 import ModelState
@@ -53,6 +57,7 @@ from .servers import Servers
 from .stream_cursor import StreamCursor
 
 _GRACE_S: Final = 1.0
+_LOOK_AGAIN_S: Final = 5.0  # sooner than a server lets go of a model that was replaced
 
 
 class Core:
@@ -60,7 +65,6 @@ class Core:
 
     Attributes:
         addresses: one or more server addresses.
-        known: the model, or None where it has not been asked for or is known to have changed.
         hedge_after_s: seconds after which a second server is asked too; None for never.
     """
 
@@ -78,7 +82,8 @@ class Core:
     ) -> None:
         """Raises ConfigError or InvalidRequestError for arguments that cannot be used."""
         self.addresses = parse_addresses(target)
-        self.known: ModelInfo | None = None
+        self._known: ModelInfo | None = None
+        self._known_until_s = -math.inf
         self._servers = Servers(self.addresses)
         self._model = model_selector(model, version, digest)
         self._timeout_s = check_timeout(timeout_s)
@@ -87,6 +92,13 @@ class Core:
         self.hedge_after_s = check_hedge(hedge_after_s, len(self.addresses))
         self._priority_name = priority
         self._priority = priority_value(priority)
+
+    def pinned_to(self, model: ModelInfo) -> Core:
+        """The same for one model alone, whatever its name comes to stand for."""
+        core = copy.copy(self)
+        core._model = ModelSelector(name=model.name, digest=model.digest)
+        core._take(model)
+        return core
 
     def describe(self, kind: str) -> str:
         """The client as people read it."""
@@ -191,14 +203,22 @@ class Core:
         """What to do where a call for samples is refused."""
         return Refresh(self, query)
 
+    def known_for(self, query: SampleQuery) -> ModelInfo | None:
+        """The model that a call may begin with, as a server told it; None where it is to be asked for.
+
+        What its name stands for is asked for again every few seconds, but for a query that names a digest.
+        """
+        return self._known if query.model.digest or time.monotonic() < self._known_until_s else None
+
     def forget(self) -> None:
         """The model has changed: it is to be asked for again."""
-        self.known = None
+        self._known = None
         self._servers.forget_lacks()
 
     def cursor(self, query: SampleQuery, batch_size: int | None) -> StreamCursor:
         """A stream, of the model that is known. Raises InvalidRequestError for a batch size that is not 1 or more."""
-        return StreamCursor(query, batch_size, self.known.digest if self.known else "", self._priority)
+        known = self.known_for(query)
+        return StreamCursor(query, batch_size, known.digest if known else "", self._priority)
 
     def addressed(self, n: int | None, *, endless: bool = False, **options: Unpack[SampleOptions]) -> SampleQuery:
         """Asks the client's model for samples of a seed, as `sample_query` does. Raises InvalidRequestError."""
@@ -223,8 +243,13 @@ class Core:
                 "of this version, or give a version",
                 field="query.model.alias",
             )
-        self.known = ModelInfo(reply.model)
-        return self.known
+        model = ModelInfo(reply.model)
+        self._take(model)
+        return model
+
+    def _take(self, model: ModelInfo) -> None:
+        self._known = model
+        self._known_until_s = time.monotonic() + _LOOK_AGAIN_S
 
 
 class Refresh:

@@ -39,7 +39,7 @@ class SamplesCall:
     def begin(self) -> None:
         """Sends the first requests ahead of `samples`, which does all else: it asks again, and tells what is wrong."""
         try:
-            if model := self._core.known:
+            if model := self._core.known_for(self._assembly.query):
                 self._start(model)
                 self._send()
         except RequestError:
@@ -52,7 +52,7 @@ class SamplesCall:
         try:
             while self._assembly.gaps():
                 if self._unsent is None:
-                    self._start(self._core.known or self._find_model())
+                    self._start(self._core.known_for(self._assembly.query) or self._find_model())
                 try:
                     self._take_parts()
                 except RequestError as error:

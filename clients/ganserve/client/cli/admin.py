@@ -8,15 +8,16 @@ from typing import Annotated, Final, NamedTuple
 
 from cyclopts import Group, Parameter
 from google.protobuf.json_format import MessageToDict
-from rich.console import Console
 
 from ganserve.client._samples.model_info import short_name
 from ganserve.client._transport.access import Access
 from ganserve.client._transport.addresses import parse_addresses
 from ganserve.client._transport.administrator import Administrator
+from ganserve.console import open_console
 from ganserve.contract.errors import ConfigError, RequestError
-from ganserve.contract.selectors import ALIAS, title_of
+from ganserve.contract.selectors import ALIAS, VERSIONS, title_of
 from ganserve.contract.text import printable
+from ganserve.flags import Seconds, within
 
 from .access import AccessFlags, AccessOptions, access_arguments
 from .source import DEFAULT_SERVER, Servers
@@ -28,7 +29,7 @@ _OUTPUT: Final = Group("Output", sort_key=3)
 
 
 def load(
-    model: str, *, server: Servers = (DEFAULT_SERVER,), timeout: float = _LOAD_TIMEOUT_S, access: AccessFlags = None
+    model: str, *, server: Servers = (DEFAULT_SERVER,), timeout: Seconds = _LOAD_TIMEOUT_S, access: AccessFlags = None
 ) -> None:
     """Have servers load a model of their folders, or load it again in place of the one that serves.
 
@@ -53,7 +54,7 @@ def load(
 
 
 def unload(
-    model: str, *, server: Servers = (DEFAULT_SERVER,), timeout: float = _TIMEOUT_S, access: AccessFlags = None
+    model: str, *, server: Servers = (DEFAULT_SERVER,), timeout: Seconds = _TIMEOUT_S, access: AccessFlags = None
 ) -> None:
     """Have servers take no more requests for a model, and free it when its calls are done.
 
@@ -73,11 +74,11 @@ def unload(
 
 def alias(
     alias: str,
-    version: int | None = None,
+    version: Annotated[int | None, within(VERSIONS)] = None,
     *,
     remove: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     server: Servers = (DEFAULT_SERVER,),
-    timeout: float = _TIMEOUT_S,
+    timeout: Seconds = _TIMEOUT_S,
     access: AccessFlags = None,
 ) -> None:
     """Point an alias to a version that serves, for all requests from then on, or remove it.
@@ -115,7 +116,7 @@ def status(
     *,
     server: Servers = (DEFAULT_SERVER,),
     json: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
-    timeout: float = _TIMEOUT_S,
+    timeout: Seconds = _TIMEOUT_S,
     access: AccessFlags = None,
 ) -> None:
     """Show the models of servers: what serves, what was refused and why, what is leaving, and what is not loaded.
@@ -134,8 +135,8 @@ def status(
         return
     for address, found in shown.items():
         if len(shown) > 1:
-            Console().print(printable(address), markup=False, highlight=False)
-        Console().print(status_table(found.models))
+            open_console().print(printable(address), markup=False, highlight=False)
+        open_console().print(status_table(found.models))
 
 
 class _Place(NamedTuple):
@@ -145,7 +146,7 @@ class _Place(NamedTuple):
 
 def _read_place(model: str) -> _Place:
     name, colon, version = model.partition(":")
-    if not name or (colon and not version.isdecimal()):
+    if not name or (colon and not (version.isdecimal() and int(version) in VERSIONS)):
         raise ConfigError(f"{model!r} is no model; give name:version, such as digits:2, or a name")
     return _Place(name, int(version) if colon else None)
 
@@ -153,8 +154,6 @@ def _read_place(model: str) -> _Place:
 def _administrators(
     server: tuple[str, ...], access: AccessOptions | None, timeout_s: float
 ) -> list[tuple[str, Administrator]]:
-    if not timeout_s > 0:
-        raise ConfigError(f"--timeout is {timeout_s:g}; it must be above 0 seconds")
     addresses = parse_addresses(server)
     by = Access.of(addresses, **access_arguments(access))
     return [(address, Administrator(address, by, timeout_s)) for address in addresses]
@@ -171,7 +170,9 @@ def _at_each(
             try:
                 print(f"{address}: {do(administrator)}")
             except RequestError as error:
-                failures.append(type(error)(f"{address}: {error}" if address not in str(error) else str(error)))
+                if address not in str(error):
+                    error.args = (f"{address}: {error}",)
+                failures.append(error)
     if failures:
         for failure in failures[1:]:
             failures[0].add_note(str(failure))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ganserve.client.benchmark import BATCHES, LOADER, PLAIN, ClientSpeed, Measurement, Settings
+from ganserve.console import open_console
 from ganserve.contract.extras import install_advice
 from ganserve.contract.measurements import Spread
 from ganserve.contract.text import counted
@@ -60,7 +61,7 @@ def bench_client(
     settings = Settings(size=size, prefetch=prefetch, num_workers=workers, num_rounds=rounds, turn_s=seconds)
 
     def report(speed: ClientSpeed) -> None:
-        _print_table(speed, Console())
+        _print_table(speed, open_console())
         if json_file is not None:
             write_figures(speed.to_dict(), json_file)
 

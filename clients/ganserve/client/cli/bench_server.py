@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 
 from ganserve.client.benchmark.server import LoadName, Measurement, ServerSpeed, Settings, check_plot, write_plot
+from ganserve.console import open_console
 from ganserve.flags import Count, Processes, Rounds, Seconds, check_output_files
 
 from .access import AccessFlags
@@ -77,7 +77,7 @@ def bench_server(
     )
 
     def report(speed: ServerSpeed) -> None:
-        print_tables(speed, Console())
+        print_tables(speed, open_console())
         if json_file is not None:
             write_figures(speed.to_dict(), json_file)
         if plot is not None and not write_plot(speed, plot):

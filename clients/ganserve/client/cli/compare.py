@@ -13,10 +13,12 @@ from ganserve.client._client import Client
 from ganserve.client._samples.captions import make_captioned_sheet
 from ganserve.client._samples.model_info import short_name
 from ganserve.client._samples.samples import Samples
+from ganserve.contract.bounds import Bounds
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.extras import install_advice, missing_package
 from ganserve.contract.files import new_file
 from ganserve.contract.images import Images, encode, file_format_of, zoom_to_see
+from ganserve.flags import Seconds, check_output_files, within
 from ganserve.v1.generator_pb2 import ImageEncoding
 
 from .access import AccessFlags, access_arguments
@@ -25,7 +27,7 @@ from .source import DEFAULT_SERVER, MODEL, Servers, find_model, split_digest
 
 _SAMPLES: Final = Group("Samples", sort_key=2)
 _OUTPUT: Final = Group("Output", sort_key=3)
-_MOST: Final = 1024
+_PAIRS: Final = Bounds(1, 1_024)
 _PAIRS_A_ROW: Final = 4
 _LINE: Final = 2  # pixels between the two of a pair
 _GREY: Final = 128
@@ -36,13 +38,13 @@ def compare(
     second: str,
     *,
     seed: Annotated[int, Parameter(group=_SAMPLES)],
-    count: Annotated[int, Parameter(group=_SAMPLES)] = 16,
+    count: Annotated[int, within(_PAIRS), Parameter(group=_SAMPLES)] = 16,
     labels: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     truncation: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
     run: Annotated[Path | None, Parameter(group=_SAMPLES)] = None,
     out: Annotated[Path, Parameter(name=("--out", "-o"), group=_OUTPUT)] = Path("compare.png"),
     server: Servers = (DEFAULT_SERVER,),
-    timeout: Annotated[float, Parameter(group=MODEL)] = 30.0,
+    timeout: Annotated[Seconds, Parameter(group=MODEL)] = 30.0,
     access: AccessFlags = None,
 ) -> None:
     """Show the samples of the same addresses by two models side by side, and how far apart they are.
@@ -70,8 +72,7 @@ def compare(
     form = file_format_of(out.suffix)
     if form is None:
         raise ConfigError(f"--out {out}: the samples go into one image; give a .png, .jpg or .webp file")
-    if not 1 <= count <= _MOST:
-        raise ConfigError(f"--count is {count}; give 1 to {_MOST}")
+    check_output_files({"--out": out})
     if run is not None and (package := missing_package("train")):
         raise ConfigError(f"--run needs {package}, which is not installed; {install_advice('train')}")
     made = []

@@ -17,7 +17,8 @@ from ganserve.v1.model_pb2 import ModelState, Reproducibility
 def model_table(models: Iterable[ModelInfo]) -> Table:
     """One row a model."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for title in ("MODEL", "STATE", "IMAGE", "CLASSES", "NETWORK", "LOSS", "RUNS ON"):
+    table.add_column("MODEL", no_wrap=True)
+    for title in ("STATE", "IMAGE", "CLASSES", "NETWORK", "LOSS", "RUNS ON"):
         table.add_column(title, overflow="fold")
     for model in models:
         table.add_row(

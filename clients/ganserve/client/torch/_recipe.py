@@ -69,7 +69,8 @@ class Recipe:
             RequestError: the source does not answer.
         """
         seed = _check_seed(seed)
-        model = _check_source(source).get_model()
+        source = _check_source(source).pinned()
+        model = source.get_model()
         query = address_query(
             _ANY,
             None,

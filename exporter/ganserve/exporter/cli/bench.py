@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ganserve.console import open_console
 from ganserve.exporter.benchmark import Figure, ModelSpeed, measure
 from ganserve.flags import Rounds, Seconds, within
 from ganserve.runtime.device import DeviceChoice, choose_device, count_physical_cores
@@ -63,7 +64,7 @@ def bench_model(
     if as_json:
         print(json.dumps(speed.to_dict()))
     else:
-        _print_table(speed, Console())
+        _print_table(speed, open_console())
 
 
 def _print_table(speed: ModelSpeed, console: Console) -> None:

@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ganserve.console import open_console
 from ganserve.exporter.parity import Comparison, OnProgress
 from ganserve.exporter.pipeline import Export, ExportWarning
 
 
 def run_and_report(title: str, models: Path, make: Callable[[OnProgress], Export]) -> None:
     """Makes a bundle beside a progress bar, and prints how it compares, where it lies and what to do next."""
-    console = Console()
+    console = open_console()
     start_s = time.monotonic()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with (

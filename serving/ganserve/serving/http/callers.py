@@ -10,7 +10,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import Scope
 
-from ganserve.serving.access import CALLING
+from ganserve.serving.counted_call import current_identity
 from ganserve.serving.scheduler import Caller, Priority
 
 _WAIT: Final = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?([0-9]{1,9}(?:\.[0-9]{1,9})?)"?\s*(?:$|[,;])', re.IGNORECASE)
@@ -28,7 +28,7 @@ def caller_of(request: Request) -> Caller:
     urgency = _URGENCY.search(request.headers.get("priority", ""))
     is_bulk = urgency is not None and int(urgency[1]) == _BACKGROUND
     wait = _WAIT.search(request.headers.get("prefer", ""))
-    identity = CALLING.get()
+    identity = current_identity()
     return Caller(
         client=identity.name if identity else f"http:{host}:{port}",
         priority=Priority.BULK if is_bulk else Priority.INTERACTIVE,

@@ -20,7 +20,7 @@ from ganserve.contract.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from ganserve.serving.access import CALLING, Access
+from ganserve.serving.access import Access
 from ganserve.serving.answers import WhenSent
 from ganserve.serving.counted_call import OK, CallObserver, CountedCall, current_call
 from ganserve.serving.metrics import Metrics
@@ -116,7 +116,7 @@ class HttpGate:
     async def _answer(self, scope: Scope, reply: _Reply, call: CountedCall) -> None:
         is_bounded = scope["path"].startswith(_BOUNDED)
         try:
-            self._admit(scope, is_bounded)
+            self._admit(scope, call, is_bounded)
             if is_bounded:
                 self._enter()
             try:
@@ -131,12 +131,12 @@ class HttpGate:
             if not reply.has_begun:
                 await problem_response(told, call.request_id)(scope, _nothing, reply.send)
 
-    def _admit(self, scope: Scope, is_bounded: bool) -> None:
+    def _admit(self, scope: Scope, call: CountedCall, is_bounded: bool) -> None:
         """Whether a request may begin. Raises RequestError."""
         if scope["method"] not in ("GET", "HEAD"):
             raise UnsupportedError(f"{scope['method'][:20]} is not understood here; everything is asked for with GET")
         if self._access is not None:
-            self._identify(self._access, scope)
+            self._identify(self._access, scope, call)
         if not is_bounded:
             return
         if self._closed:
@@ -151,14 +151,14 @@ class HttpGate:
                 retry_after_s=_RETRY_S,
             )
 
-    def _identify(self, access: Access, scope: Scope) -> None:
-        """Finds out who asks, for the task that answers. Raises AccessError."""
+    def _identify(self, access: Access, scope: Scope, call: CountedCall) -> None:
+        """Finds out who makes a call. Raises AccessError."""
         path = scope["path"]
         scopes = scopes_of_path(path)
         if scopes is None:
             return
         try:
-            CALLING.set(access.identify(authorization_of(scope), scopes, path[:_LONGEST_TOLD]))
+            call.identity = access.identify(authorization_of(scope), scopes, path[:_LONGEST_TOLD])
         except AccessError as error:
             host, _ = scope.get("client") or ("", 0)
             self._denied.warning(f"{path[:_LONGEST_TOLD]!r} was refused to {host}: {error}")

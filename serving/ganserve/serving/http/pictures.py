@@ -15,6 +15,7 @@ from ganserve.contract.images import FILE_FORMATS, FileFormat, file_format_of
 from ganserve.contract.interpolation import SeedAndIndex, latents_between
 from ganserve.contract.labels import list_names
 from ganserve.contract.latents import NUM_INDICES, NUM_SEEDS
+from ganserve.contract.selectors import VERSIONS
 from ganserve.contract.tensors import pack_latents
 from ganserve.v1.generator_pb2 import (
     ImageEncoding,
@@ -36,7 +37,6 @@ _FILE: Final = re.compile(r"(?P<name>[0-9:-]+)(?P<suffix>\.[a-z]+)?")
 _RANGE: Final = re.compile(r"(?P<first>[0-9]{1,20})(?:-(?P<last>[0-9]{1,20}))?")
 _ADDRESS: Final = re.compile(r"(?P<seed>[0-9]{1,20}):(?P<index>[0-9]{1,20})")
 _FORMATS: Final = {form.name: form for form in FILE_FORMATS}
-_MAX_VERSION: Final = 2**32 - 1
 _STEPS: Final = 9
 _MOST_STEPS: Final = 32
 _MOST_GAP: Final = 8
@@ -75,7 +75,7 @@ class Picture:
 def read_selector(text: str) -> ModelSelector:
     """A model as URLs name it: `name`, `name:version` or `name:alias`, and any of them with `@digest` behind it."""
     match = _SELECTOR.fullmatch(text)
-    if not match or int(match["version"] or 0) > _MAX_VERSION:
+    if not match or int(match["version"] or 1) not in VERSIONS:
         raise NotFoundError(
             f"there is no model {text[:80]!r}; give a name, name:version, name:alias, or name@digest with all 64 digits"
         )

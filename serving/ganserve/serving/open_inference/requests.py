@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ganserve.contract.bundle import MAX_VERSION
 from ganserve.contract.errors import InvalidRequestError, RequestError
-from ganserve.contract.selectors import ALIAS
+from ganserve.contract.selectors import ALIAS, VERSIONS
 from ganserve.runtime.tensor_query import TensorQuery
 from ganserve.serving.answers import Query
 from ganserve.serving.scheduler import Caller
@@ -72,7 +71,7 @@ def select(name: str, version: str, *, field: str) -> ModelSelector:
     if ALIAS.fullmatch(version):
         selector.alias = version
     elif version:
-        if not (version.isascii() and version.isdecimal() and len(version) <= 10 and int(version) <= MAX_VERSION):
+        if not (version.isascii() and version.isdecimal() and len(version) <= 10 and int(version) in VERSIONS):
             raise InvalidRequestError(
                 f"the version is {version[:80]!r}; give a whole number, such as '1', or an alias, or leave it out",
                 field=field,

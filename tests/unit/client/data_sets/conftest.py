@@ -29,6 +29,9 @@ class CountingSource:
         self.indices: list[list[int]] = []
         self.failures: dict[int, Exception] = {}
 
+    def pinned(self) -> CountingSource:
+        return self
+
     def generate(self, n: int | None = None, **arguments: Any) -> Samples:
         if failure := self.failures.pop(arguments.get("first_index", 0), None):
             raise failure

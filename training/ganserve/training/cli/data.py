@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from ganserve.console import open_console
 from ganserve.contract.errors import DatasetError
 from ganserve.training.balance import balance_hint
 from ganserve.training.datasets import Resize, Split, load, refuse_inside
@@ -45,7 +46,7 @@ def inspect(
     split
         The split to look at. Left out: all that there are.
     """
-    console = Console()
+    console = open_console()
     with _progress(console, "looking") as on_progress:
         inspections = inspect_source(source, split=split, resize=_resize(size, resize_mode), on_progress=on_progress)
     for inspection in inspections:
@@ -87,7 +88,7 @@ def pack(
     """
     check_target(out)
     refuse_inside(out, source, "--out")
-    console = Console()
+    console = open_console()
     with _progress(console, "reading") as on_progress:
         dataset = load(
             source, split=split, resize=_resize(size, resize_mode), skip_bad=skip_bad, on_progress=on_progress

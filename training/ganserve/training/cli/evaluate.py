@@ -11,6 +11,7 @@ from typing import Annotated, Final, NamedTuple
 from cyclopts import Parameter
 from rich.console import Console
 
+from ganserve.console import open_console
 from ganserve.contract.errors import ArtifactError, ConfigError, DatasetError
 from ganserve.training.config import DeviceName
 from ganserve.training.datasets import ImageDataset
@@ -63,7 +64,7 @@ def evaluate(
     """
     if not 2 <= num_images <= _MAX_IMAGES:
         raise ConfigError(f"--num-images {num_images}: give 2 to {_MAX_IMAGES:,}")
-    console = Console()
+    console = open_console()
     finished = FinishedRun.open(run, checkpoint=checkpoint, data=data, device=device, console=Console(stderr=True))
     test = finished.test_images(test_data) if cas else None
     feature_extractor = finished.feature_extractor()
