@@ -41,11 +41,15 @@ class Refusal:
 
         Args:
             passed_s: seconds of the call that have passed.
-            left_s: seconds of the call that are left. The wait is no more than half of them, if it may be, so that the
-                last attempts come near the end, whatever the pause.
+            left_s: seconds of the call that are left. The wait takes no more than half of those in which the server may
+                be asked, so that the last attempts come near the end, whatever the pause.
         """
         earliest_s = max(0.0, self.not_before_s - passed_s)
-        return math.inf if earliest_s >= left_s else max(earliest_s, min(self.due_s - passed_s, left_s / 2))
+        if earliest_s >= left_s:
+            return math.inf
+        latest_s = (earliest_s + left_s) / 2
+        due_s = self.due_s - passed_s
+        return due_s if due_s <= latest_s else _draw(max(earliest_s, latest_s / 2), latest_s)
 
 
 def refused(error: RequestError, before: Refusal | None, now_s: float) -> Refusal:
@@ -61,7 +65,11 @@ def draw_pause_s(error: RequestError, times: int) -> float:
     longest_s = _LONGEST_OVERLOADED_PAUSE_S if isinstance(error, OverloadedError) else _LONGEST_PAUSE_S
     pause_s = math.ldexp(max(_FIRST_PAUSE_S, least_s), min(times - 1, _MOST_DOUBLINGS))
     low, high = (1.0, 1.5) if least_s else (0.8, 1.2)
-    return min(pause_s, max(longest_s, least_s)) * random.uniform(low, high)  # noqa: S311 (keeps no secret)
+    return min(pause_s, max(longest_s, least_s)) * _draw(low, high)
+
+
+def _draw(low: float, high: float) -> float:
+    return random.uniform(low, high)  # noqa: S311 (keeps no secret)
 
 
 def _least_pause_s(error: RequestError) -> float:
