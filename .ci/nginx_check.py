@@ -25,7 +25,9 @@ from pathlib import Path
 import numpy as np
 from local_server import WAIT_S, http_address, make_digits, run, serving
 
-from ganserve.client import Client
+from ganserve.client import AccessError, Client
+from ganserve.client._transport.access import Access
+from ganserve.client._transport.administrator import Administrator
 
 CONFIGURATION = Path(__file__).resolve().parents[1] / "deploy" / "nginx" / "ganserve.conf"
 AROUND = """
@@ -55,8 +57,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         run(*SELF_SIGNED, cwd=work)
-        with serving(make_digits(work), work, "--http", "127.0.0.1:0") as address, nginx(work, address) as port:
+        with (
+            serving(make_digits(work), work, "--http", "127.0.0.1:0", "--allow-admin") as address,
+            nginx(work, address) as port,
+        ):
             check_grpc(port, address, work / "server.pem")
+            check_administration(port, address, work / "server.pem")
             check_http(port, ssl.create_default_context(cafile=str(work / "server.pem")))
     print("nginx passes on gRPC and pictures, and keeps pictures")
 
@@ -115,6 +121,20 @@ def check_grpc(port: int, address: str, ca: Path) -> None:
             next(through.stream(seed=7))
         if not same or streamed != 20_000 or len(through.generate(1, seed=7)) != 1:
             sys.exit("gRPC through nginx is not what it is without it")
+
+
+def check_administration(port: int, address: str, ca: Path) -> None:
+    """Whoever comes through nginx manages nothing, though the server takes all of them for local."""
+    access = Access(ca=ca)
+    with Administrator(address, Access(), WAIT_S) as direct:
+        direct.status()
+    with Administrator(f"grpcs://localhost:{port}", access, WAIT_S) as through:
+        for manage in (through.status, lambda: through.load("digits", None), lambda: through.unload("digits", None)):
+            try:
+                manage()
+            except AccessError:
+                continue
+            sys.exit("models can be managed through nginx")
 
 
 def check_http(port: int, context: ssl.SSLContext) -> None:

@@ -72,7 +72,7 @@ def main(
     json_file
         File to write all figures to.
     """
-    names = peers.split(",")
+    names = [name for name in peers.split(",") if name]
     if unknown := set(names) - set(PEERS):
         raise ConfigError(f"--peers has {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     if shape[2] not in (1, 3):

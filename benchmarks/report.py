@@ -105,7 +105,7 @@ def main(*, parts: str = ",".join(PARTS)) -> None:
     Args:
         parts: Those to measure, with commas between them.
     """
-    names = parts.split(",")
+    names = [name for name in parts.split(",") if name]
     if unknown := set(names) - set(PARTS):
         raise ConfigError(f"--parts has {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     KEPT.mkdir(exist_ok=True)

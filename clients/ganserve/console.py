@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 from rich.console import Console
@@ -13,6 +12,6 @@ _WIDE: Final = 10_000
 def open_console() -> Console:
     """Standard output, as wide as the terminal; lines for a file or another program are never broken."""
     console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not console.is_terminal:
         console.width = _WIDE
     return console

@@ -33,11 +33,14 @@ def convert(kind: Any, tokens: Sequence[Token]) -> Any:
 
 
 def within(bounds: Bounds, why: str = "") -> Parameter:
-    """That a flag, each of its values where it has several, allows these numbers; `why` follows them in the error."""
+    """That a flag, each of its values where it has several, allows these numbers; `why` follows them in the error.
+
+    A flag that may be None allows that too.
+    """
 
     def check(_: Any, value: Any) -> None:
         for each in value if isinstance(value, tuple) else (value,):
-            if each not in bounds:
+            if each is not None and each not in bounds:
                 raise ValueError(f"Give {bounds}{why}.")
 
     return Parameter(validator=check)
@@ -56,6 +59,7 @@ Count = Annotated[int, within(_COUNT)]
 Counts = Annotated[tuple[int, ...], within(_COUNT), Parameter(negative="")]
 Rounds = Annotated[int, within(Bounds(1, 10_000))]
 Seconds = Annotated[float, within(Bounds(0, 3_600, above_low=True))]
+Timeout = Annotated[float, within(Bounds(0, 86_400, above_low=True, or_inf=True))]
 Processes = Annotated[int, within(Bounds(1, _MOST_PROCESSES), _OF_THIS_MACHINE)]
 Workers = Annotated[int, within(Bounds(0, _MOST_PROCESSES), _OF_THIS_MACHINE)]
 

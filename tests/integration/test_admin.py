@@ -83,7 +83,9 @@ def test_aliases_survive_a_restart(folder: Path, start_server: StartServer, run_
         (("unload", "faces"), 5, "'faces' is not loaded"),
         (("alias", "tiny:stable"), 2, "give the version that the alias is to point to, or --remove"),
         (("alias", "tiny:2", "2"), 2, "'tiny:2' is no alias; give name:alias"),
-        (("status", "--timeout", "0"), 2, "--timeout is 0"),
+        (("status", "--timeout", "0"), 2, "--timeout. Give more than 0 and at most 86,400, or inf."),
+        (("load", f"tiny:{2**40}"), 2, "is no model; give name:version"),
+        (("alias", "tiny:canary", "-1"), 2, "Give 1 to 4,294,967,295."),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -217,6 +219,42 @@ def test_models_whose_images_have_other_shapes_are_not_compared(
     done = run_command("admin", "compare", "tiny:1", "turned:1", "--seed", "7", "-o", out, "--server", managed.address)
     assert "makes images of 6×5×3" in done.stderr
     assert not out.exists()
+
+
+def test_an_alias_that_points_to_nothing_is_told(
+    folder: Path, start_server: StartServer, run_command: RunCommand
+) -> None:
+    (folder / "aliases.json").write_text('{"tiny": {"canary": 9}}')
+    with start_server(folder, "--allow-admin") as server:
+        lost = "the alias tiny:canary points to version 9, of which there is no bundle"
+        assert sum(lost in line for line in server.log) == 1
+        (row,) = [
+            line
+            for line in run_command("admin", "status", "--server", server.address).stdout.splitlines()
+            if line.startswith("tiny:9 ")
+        ]
+        assert row.split() == ["tiny:9", "not", "loaded", "canary", "there", "is", "no", "such", "bundle"]
+    done = run_command("serve", "--models", folder, "--listen", "127.0.0.1:0", "--strict")
+    assert done.returncode == 3
+    assert f"aliases.json: {lost}" in done.stderr
+
+
+def test_servers_of_one_folder_say_which_aliases_others_have_moved(
+    folder: Path, start_server: StartServer, run_command: RunCommand
+) -> None:
+    with start_server(folder, "--allow-admin") as first, start_server(folder, "--allow-admin") as second:
+        both = ("--server", first.address, "--server", second.address)
+
+        def alias(*words: str) -> str:
+            done = run_command("admin", "alias", *words)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        alias("tiny:stable", "1", *both)
+        alias("tiny:stable", "2", "--server", first.address)
+        alias("tiny:canary", "1", "--server", second.address)
+        second.wait_for("(the alias tiny:stable points to version 2)")
+        assert alias("tiny:canary", "--remove", *both).count("is removed, which pointed to version 1") == 2
 
 
 def test_several_servers_are_asked_in_turns_whatever_the_first_says(

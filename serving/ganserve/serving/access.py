@@ -15,6 +15,7 @@ from ganserve.contract.errors import AccessError, ConfigError, UnauthenticatedEr
 
 from .row_quota import RowQuota
 from .scopes import Scope
+from .tallies import Count
 from .tokens import Grant, hash_token, read_grants
 
 _LOOK_EVERY_S: Final = 1.0
@@ -49,9 +50,18 @@ class Access:
     that says nothing lets nobody in.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """Reads the file. Raises ConfigError where it cannot be used, or names no token."""
+    def __init__(
+        self, path: Path, clock: Callable[[], float] = time.monotonic, *, refusals: Count | None = None
+    ) -> None:
+        """Reads the file. Raises ConfigError where it cannot be used, or names no token.
+
+        Args:
+            path: the file.
+            clock: monotonic seconds.
+            refusals: counts the requests that are refused since a token's quota is used up.
+        """
         self._path = path
+        self._refusals = refusals
         self._clock = clock
         self._look_at_s = clock() + _LOOK_EVERY_S
         self._stamp = FileStamp.of([path])
@@ -108,13 +118,14 @@ class Access:
     def _take(self, grants: list[Grant]) -> None:
         """Takes tokens in place of those before. Who is still there keeps what is left of its quota."""
         former = {holder.grant: holder for holder in self._holders.values()}
-        holders = [former.get(grant) or _Holder(grant=grant, identity=_identity(grant)) for grant in grants]
+        holders = [former.get(grant) or _Holder(grant=grant, identity=self._identity(grant)) for grant in grants]
         self._holders = {holder.grant.sha256: holder for holder in holders}
 
-
-def _identity(grant: Grant) -> Identity:
-    quota = None if grant.quota is None else RowQuota(grant.name, grant.quota.num_rows, grant.quota.period_s)
-    return Identity(name=grant.name, quota=quota)
+    def _identity(self, grant: Grant) -> Identity:
+        if grant.quota is None:
+            return Identity(name=grant.name, quota=None)
+        num_rows, period_s = grant.quota.num_rows, grant.quota.period_s
+        return Identity(name=grant.name, quota=RowQuota(grant.name, num_rows, period_s, refusals=self._refusals))
 
 
 def _listed(scopes: frozenset[Scope]) -> str:

@@ -21,7 +21,14 @@ from ganserve.runtime.loader import LoadedModel
 from ganserve.v1.admin_pb2 import ModelStatus
 from ganserve.v1.model_pb2 import ModelIdentity, ModelState, Reproducibility
 
-from .aliases import read_aliases, with_alias, write_aliases
+from .aliases import (
+    ALIASES_FILE,
+    changed_aliases,
+    find_lost_aliases,
+    read_aliases,
+    with_alias,
+    write_aliases,
+)
 from .bundles import bundle_at, list_bundles, place_of, told_without_folder
 from .catalogue import Aliases, Entry
 from .model import Model
@@ -105,14 +112,27 @@ class Administration:
             except ArtifactError as error:
                 text = told_without_folder(str(error), self._models_dir)
                 raise PreconditionError(f"the alias stays where it is: {text}") from error
-            self._repository.aliases = aliases
-        _log.info("the alias %s:%s points to %s", name, alias, "nothing" if version is None else f"version {version}")
+            self._take_aliases(aliases)
         return former
 
-    async def read_aliases(self) -> None:
-        """Takes the aliases that the file in the folder tells. Raises ArtifactError."""
+    async def read_aliases(self, *, strict: bool = False) -> None:
+        """Takes the aliases that the file in the folder tells.
+
+        Raises ArtifactError where it cannot be read, and, if `strict`, where one points to nothing.
+        """
         async with self._moving_aliases:
-            self._repository.aliases = await asyncio.to_thread(read_aliases, self._models_dir)
+            aliases = await asyncio.to_thread(read_aliases, self._models_dir)
+            for lost in await asyncio.to_thread(find_lost_aliases, self._models_dir, aliases):
+                if strict:
+                    raise ArtifactError(f"{self._models_dir / ALIASES_FILE}: {lost}")
+                _log.warning("%s", lost)
+            self._take_aliases(aliases)
+
+    def _take_aliases(self, aliases: Aliases) -> None:
+        """Has them hold from now on. Others than the one that was asked for may have moved, by way of the file."""
+        for change in changed_aliases(self._repository.aliases, aliases):
+            _log.info("%s", change)
+        self._repository.aliases = aliases
 
     async def status(self) -> list[ModelStatus]:
         """All versions, by name: those that serve, were refused, leave, or lie in the folder and are not loaded."""
@@ -123,9 +143,10 @@ class Administration:
         statuses += [
             self._status(model, ModelState.MODEL_STATE_DRAINING, in_folder=False) for model in self._repository.retired
         ]
+        pointed_to = {(name, version) for name, own in self._repository.aliases.items() for version in own.values()}
         statuses += [
-            ModelStatus(identity=ModelIdentity(name=name, version=version), in_folder=True)
-            for name, version in in_folder - entries.keys()
+            self._status_of_place(name, version, in_folder=(name, version) in in_folder)
+            for name, version in (in_folder | pointed_to) - entries.keys()
         ]
         return sorted(statuses, key=lambda status: (status.identity.name, status.identity.version, status.state))
 
@@ -168,15 +189,26 @@ class Administration:
     def _write_alias(self, name: str, alias: str, version: int | None) -> tuple[Aliases, int | None]:
         """All aliases as they are in the file now, but for one, and where that pointed before.
 
+        That is for callers of this server: another one of the same folder may have written the file already.
+
         Raises ArtifactError for the file, and NotFoundError where there is no alias to remove.
         """
         aliases = read_aliases(self._models_dir)
-        former = aliases.get(name, {}).get(alias)
+        former = self._repository.aliases.get(name, {}).get(alias, aliases.get(name, {}).get(alias))
         if version is None and former is None:
             raise NotFoundError(f"{name[:80]!r} has no alias {alias[:80]!r}")
         aliases = with_alias(aliases, name, alias, version)
         write_aliases(self._models_dir, aliases)
         return aliases, former
+
+    def _status_of_place(self, name: str, version: int, *, in_folder: bool) -> ModelStatus:
+        """Of what is not loaded, or of what is not there and an alias points to."""
+        return ModelStatus(
+            identity=ModelIdentity(name=name, version=version),
+            reason="" if in_folder else "there is no such bundle",
+            aliases=self._repository.aliases_of(name, version),
+            in_folder=in_folder,
+        )
 
     def _status_of_entry(self, entry: Entry, in_folder: bool) -> ModelStatus:
         if entry.model is not None:

@@ -14,6 +14,7 @@ from ganserve.contract.errors import ArtifactError
 from ganserve.contract.files import new_file, read_regular_file
 from ganserve.contract.selectors import ALIAS, VERSIONS
 
+from .bundles import list_bundles, place_of
 from .catalogue import Aliases
 
 ALIASES_FILE: Final = "aliases.json"
@@ -33,6 +34,29 @@ def read_aliases(models_dir: Path) -> Aliases:
             f"{path} does not say which version each alias points to ({error}); write it like "
             '{"digits": {"stable": 2}}, or remove it'
         ) from error
+
+
+def find_lost_aliases(models_dir: Path, aliases: Aliases) -> list[str]:
+    """Those that point to a version of which there is no bundle in a folder, and to which one, for people."""
+    there = set(map(place_of, list_bundles(models_dir)))
+    return [
+        f"the alias {name}:{alias} points to version {version}, of which there is no bundle"
+        for name, own in sorted(aliases.items())
+        for alias, version in sorted(own.items())
+        if (name, version) not in there
+    ]
+
+
+def changed_aliases(former: Aliases, aliases: Aliases) -> list[str]:
+    """What is other than it was, for people."""
+    places = sorted({(name, alias) for some in (former, aliases) for name, own in some.items() for alias in own})
+    changed = []
+    for name, alias in places:
+        version = aliases.get(name, {}).get(alias)
+        if version != former.get(name, {}).get(alias):
+            what = "is removed" if version is None else f"points to version {version}"
+            changed.append(f"the alias {name}:{alias} {what}")
+    return changed
 
 
 def write_aliases(models_dir: Path, aliases: Aliases) -> None:

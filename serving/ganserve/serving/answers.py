@@ -164,7 +164,7 @@ class Answers:
         """All samples of a query in index order, at most so many at a time. Raises as `samples` does."""
         model = self._find_model(query)
         note_request(caller.stopwatch)
-        with model.in_use:
+        with model.in_use, model.streaming:
             source = await self._read(query, model)
             part_size = model.limits.part_size(max_batch_size)
             async with aclosing(make_parts(model, source, part_size, caller, self._budget)) as parts:

@@ -20,6 +20,8 @@ _FIXED: Final = (
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.server.max_pending_requests_hard_limit", 100_000),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    # Between these two, gRPC would refuse calls at random.
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     # Those count too that were taken back and that gRPC is not done with: a flood of resets would take hundreds of MiB.
     # More than --max-calls, so that whoever asks too much is refused with a reason and does not wait.

@@ -48,6 +48,7 @@ class Model:
 
     Attributes:
         in_use: around every call that uses the model.
+        streaming: around those of them that are streams.
         fault: why it fails to run; empty while it runs.
     """
 
@@ -56,6 +57,7 @@ class Model:
     limits: Limits
     metrics: ModelMetrics
     in_use: InUse = field(default_factory=InUse)
+    streaming: InUse = field(default_factory=InUse)
     fault: str = ""
 
     @property

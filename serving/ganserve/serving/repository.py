@@ -208,11 +208,21 @@ class Repository:
 
     async def _linger_and_drain(self, model: Model, hurry: asyncio.Event) -> None:
         self._catalogue.retired.append(model)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(hurry.wait(), self._linger_s)
+        ends = [asyncio.create_task(end) for end in (hurry.wait(), self._without_streams(model))]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
         self._catalogue.retired.remove(model)
         await model.drain()
         del self._leaving[model]
+
+    async def _without_streams(self, model: Model) -> None:
+        """Waits until a model has had no stream for a while: one whose connection has aged comes back on another."""
+        while True:
+            await asyncio.sleep(self._linger_s)
+            if not model.streaming.count:
+                return
+            await model.streaming.ended()
 
     def _notify(self) -> None:
         self._changed.set()

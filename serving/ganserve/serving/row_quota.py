@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from ganserve.contract.errors import OverloadedError
 from ganserve.contract.text import counted
 
+from .tallies import Count
+
 
 class RowQuota:
     """So many rows a period, of which those of one period can be saved up. Belongs to one event loop.
@@ -19,7 +21,13 @@ class RowQuota:
     """
 
     def __init__(
-        self, holder: str, num_rows: int, period_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        holder: str,
+        num_rows: int,
+        period_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        refusals: Count | None = None,
     ) -> None:
         """
         Args:
@@ -27,7 +35,9 @@ class RowQuota:
             num_rows: rows a period, at least 1.
             period_s: seconds of a period.
             clock: monotonic seconds.
+            refusals: counts the requests that are refused.
         """
+        self._refusals = refusals or Count()
         self._holder = holder
         self._num_rows = num_rows
         self._period_s = period_s
@@ -45,6 +55,7 @@ class RowQuota:
         """
         wait_s = self._wait_s(num_rows)
         if wait_s > 0:
+            self._refusals.add()
             unit = "second" if self._period_s == 1 else "minute"
             raise OverloadedError(
                 f"the token {self._holder!r} has had its {counted(self._num_rows, 'sample')} a {unit}; "

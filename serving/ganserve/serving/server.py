@@ -53,14 +53,15 @@ class Server:
         """
         self.config = config
         _check_exposure(config)
-        access = None if config.tokens is None else Access(config.tokens)
+        self._metrics = Metrics()
+        refusals = self._metrics.refusals.child("quota")
+        access = None if config.tokens is None else Access(config.tokens, refusals=refusals)
         self._traces = None if config.otlp_endpoint is None else CallTraces(config.otlp_endpoint)
         observers = _observers(config, self._traces)
         self._ready_file = None if config.ready_file is None else ReadyFile(config.ready_file)
         self._stopping = asyncio.Event()
         self._hurrying = asyncio.Event()
         self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="worker")
-        self._metrics = Metrics()
         self._repository = Repository(
             device=config.device,
             num_lanes=config.lanes,
@@ -121,7 +122,7 @@ class Server:
         )
 
     async def serve(self) -> None:
-        """Runs until SIGTERM, SIGINT or `stop`.
+        """Runs until SIGTERM, SIGINT, SIGHUP or `stop`.
 
         Raises:
             ConfigError: the address or the device cannot be used.
@@ -129,7 +130,7 @@ class Server:
                 ready file not be written.
         """
         loop = asyncio.get_running_loop()
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in _stop_signals():
             loop.add_signal_handler(signum, self.stop)
         try:
             await self._startup()
@@ -149,7 +150,7 @@ class Server:
             await self._folder_watch.begin()  # before the folder is read, so that nothing comes unseen
         bundles = (list_bundles if may_come_later else find_bundles)(self.config.models)
         _warn_of_others(self.config.models)
-        await self._administration.read_aliases()
+        await self._administration.read_aliases(strict=self.config.strict)
         await self._endpoint.open()
         await self._http.open()
         await self._load(bundles, may_come_later=may_come_later)
@@ -226,6 +227,14 @@ def _observers(config: ServingConfig, traces: CallTraces | None) -> list[CallObs
     if config.log_calls != "none":
         observers.append(CallLog(every_call=config.log_calls == "all"))
     return observers
+
+
+def _stop_signals() -> list[signal.Signals]:
+    """Those that ask for an end. SIGHUP, of a terminal that is gone, counts unless `nohup` has it ignored."""
+    stopping = [signal.SIGTERM, signal.SIGINT]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        stopping.append(signal.SIGHUP)
+    return stopping
 
 
 def _warn_of_others(models_dir: Path) -> None:

@@ -85,8 +85,8 @@ def test_what_is_not_sent_before_the_turn_is_over_is_counted(monkeypatch: pytest
     channel = SlowChannel(Clock(monkeypatch), 2.0)
     outcomes = run_open_loop(channel, [0.0, 0.1, 0.2], 1.0, monkeypatch)
     assert (outcomes.num_calls, outcomes.num_unsent) == (3, 2)
-    assert outcomes.turn_s == 2.0  # until the last answer
-    assert outcomes.calls_per_s == 0.5
+    assert outcomes.turn_s == 1.0
+    assert outcomes.calls_per_s == 0.0  # the one answer came when the turn was over
     assert outcomes.told() == "1 OK, 2 not sent in time"
 
 
@@ -202,8 +202,13 @@ def test_of_requests_that_travel_together_only_those_answered_count(script: Scri
     with closing(LoadGenerator(server.address)) as generator:
         assert generator.closed_loop(kind, num_callers=1, turn_s=0.0).num_samples == 6
     assert script.many == [3]
-    outcomes = [Outcome(response=GenerateResponse()), Outcome(refusal=Refusal(code=8)), Outcome(refusal=Refusal())]
-    assert Requests(kind).num_answered(GenerateManyResponse(outcomes=outcomes).SerializeToString()) == 2
+    outcomes = [
+        Outcome(response=GenerateResponse()),
+        Outcome(refusal=Refusal(code=8, message="full")),
+        Outcome(refusal=Refusal()),
+    ]
+    answer = Requests(kind).read(GenerateManyResponse(outcomes=outcomes).SerializeToString())
+    assert answer == (2, ("RESOURCE_EXHAUSTED", "full"))
 
 
 def test_percentiles() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import TracebackType
 from typing import Any, Self
 
@@ -35,6 +36,7 @@ class Administrator:
         self._address = address
         self._access = access
         self._timeout_s = timeout_s
+        self._deadline_s = None if math.isinf(timeout_s) else timeout_s
         self._channel = open_channel(address, access.credentials(address))
         self._stub = ModelAdminServiceStub(self._channel)
 
@@ -64,7 +66,7 @@ class Administrator:
 
     def _ask(self, method: str, request: Any) -> Any:
         try:
-            return getattr(self._stub, method)(request, timeout=self._timeout_s, metadata=self._access.metadata())
+            return getattr(self._stub, method)(request, timeout=self._deadline_s, metadata=self._access.metadata())
         except grpc.RpcError as error:
             failure = request_error(error, self._address, self._timeout_s)
             if isinstance(failure, UnsupportedError):

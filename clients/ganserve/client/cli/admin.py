@@ -17,7 +17,7 @@ from ganserve.console import open_console
 from ganserve.contract.errors import ConfigError, RequestError
 from ganserve.contract.selectors import ALIAS, VERSIONS, title_of
 from ganserve.contract.text import printable
-from ganserve.flags import Seconds, within
+from ganserve.flags import Timeout, within
 
 from .access import AccessFlags, AccessOptions, access_arguments
 from .source import DEFAULT_SERVER, Servers
@@ -29,7 +29,7 @@ _OUTPUT: Final = Group("Output", sort_key=3)
 
 
 def load(
-    model: str, *, server: Servers = (DEFAULT_SERVER,), timeout: Seconds = _LOAD_TIMEOUT_S, access: AccessFlags = None
+    model: str, *, server: Servers = (DEFAULT_SERVER,), timeout: Timeout = _LOAD_TIMEOUT_S, access: AccessFlags = None
 ) -> None:
     """Have servers load a model of their folders, or load it again in place of the one that serves.
 
@@ -54,7 +54,7 @@ def load(
 
 
 def unload(
-    model: str, *, server: Servers = (DEFAULT_SERVER,), timeout: Seconds = _TIMEOUT_S, access: AccessFlags = None
+    model: str, *, server: Servers = (DEFAULT_SERVER,), timeout: Timeout = _TIMEOUT_S, access: AccessFlags = None
 ) -> None:
     """Have servers take no more requests for a model, and free it when its calls are done.
 
@@ -78,7 +78,7 @@ def alias(
     *,
     remove: Annotated[bool, Parameter(negative="", show_default=False)] = False,
     server: Servers = (DEFAULT_SERVER,),
-    timeout: Seconds = _TIMEOUT_S,
+    timeout: Timeout = _TIMEOUT_S,
     access: AccessFlags = None,
 ) -> None:
     """Point an alias to a version that serves, for all requests from then on, or remove it.
@@ -116,7 +116,7 @@ def status(
     *,
     server: Servers = (DEFAULT_SERVER,),
     json: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
-    timeout: Seconds = _TIMEOUT_S,
+    timeout: Timeout = _TIMEOUT_S,
     access: AccessFlags = None,
 ) -> None:
     """Show the models of servers: what serves, what was refused and why, what is leaving, and what is not loaded.

@@ -13,10 +13,11 @@ from rich.table import Table
 
 from ganserve.client.benchmark import BATCHES, LOADER, PLAIN, ClientSpeed, Measurement, Settings
 from ganserve.console import open_console
+from ganserve.contract.bounds import Bounds
 from ganserve.contract.extras import install_advice
 from ganserve.contract.measurements import Spread
 from ganserve.contract.text import counted
-from ganserve.flags import Count, Rounds, Seconds, Workers, check_output_files
+from ganserve.flags import Count, Rounds, Seconds, Timeout, Workers, check_output_files, within
 
 from .access import AccessFlags
 from .measuring import measure, open_only_server, tell_missing, write_figures
@@ -28,12 +29,12 @@ def bench_client(
     *,
     model: str,
     size: Count = 64,
-    prefetch: Count = 2,
+    prefetch: Annotated[int, within(Bounds(1, 256))] = 2,
     workers: Workers = 2,
     rounds: Rounds = 5,
     seconds: Seconds = 1.0,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-    timeout: Seconds = 30.0,
+    timeout: Timeout = 30.0,
     access: AccessFlags = None,
 ) -> None:
     """Measure how much of a server's speed arrives, by each way of asking.

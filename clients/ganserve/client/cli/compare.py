@@ -18,7 +18,7 @@ from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.extras import install_advice, missing_package
 from ganserve.contract.files import new_file
 from ganserve.contract.images import Images, encode, file_format_of, zoom_to_see
-from ganserve.flags import Seconds, check_output_files, within
+from ganserve.flags import Timeout, check_output_files, within
 from ganserve.v1.generator_pb2 import ImageEncoding
 
 from .access import AccessFlags, access_arguments
@@ -44,7 +44,7 @@ def compare(
     run: Annotated[Path | None, Parameter(group=_SAMPLES)] = None,
     out: Annotated[Path, Parameter(name=("--out", "-o"), group=_OUTPUT)] = Path("compare.png"),
     server: Servers = (DEFAULT_SERVER,),
-    timeout: Annotated[Seconds, Parameter(group=MODEL)] = 30.0,
+    timeout: Annotated[Timeout, Parameter(group=MODEL)] = 30.0,
     access: AccessFlags = None,
 ) -> None:
     """Show the samples of the same addresses by two models side by side, and how far apart they are.

@@ -17,7 +17,7 @@ from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import FileFormatName
 from ganserve.contract.text import counted
-from ganserve.flags import Seconds
+from ganserve.flags import Timeout
 
 from .access import AccessFlags
 from .classes import read_classes
@@ -53,7 +53,7 @@ def generate(
     quality: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     class_folders: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     overwrite: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
-    timeout: Annotated[Seconds, Parameter(group=MODEL)] = 30.0,
+    timeout: Annotated[Timeout, Parameter(group=MODEL)] = 30.0,
     access: AccessFlags = None,
 ) -> None:
     """Fetch samples from a server, or make them here from a bundle.

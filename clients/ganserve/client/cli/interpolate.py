@@ -15,7 +15,7 @@ from ganserve.client._samples.recipes import InterpolationRecipe
 from ganserve.client.formats.contents import Contents
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.interpolation import SeedAndIndex
-from ganserve.flags import Seconds
+from ganserve.flags import Timeout
 
 from .access import AccessFlags
 from .label_text import parse_labels
@@ -43,7 +43,7 @@ def interpolate(
     digest: Annotated[str, Parameter(group=MODEL, show_default=False)] = "",
     columns: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     quality: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
-    timeout: Annotated[Seconds, Parameter(group=MODEL)] = 30.0,
+    timeout: Annotated[Timeout, Parameter(group=MODEL)] = 30.0,
     access: AccessFlags = None,
 ) -> None:
     """Show the samples between two addresses in one image.

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToJson
 from ganserve.client._client import Client
 from ganserve.console import open_console
 from ganserve.contract.errors import ConfigError
-from ganserve.flags import Seconds
+from ganserve.flags import Timeout
 from ganserve.v1.generator_pb2 import ListModelsResponse
 
 from .access import AccessFlags, access_arguments
@@ -26,7 +26,7 @@ def models(
     model: Annotated[str | None, Parameter(group=MODEL)] = None,
     version: Annotated[int | None, Parameter(group=MODEL)] = None,
     json: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
-    timeout: Annotated[Seconds, Parameter(group=MODEL)] = 10.0,
+    timeout: Annotated[Timeout, Parameter(group=MODEL)] = 10.0,
     access: AccessFlags = None,
 ) -> None:
     """List the models of a server, or show one model's card.

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ganserve.client.benchmark.server import ClosedFigures, OpenFigures, ServerSpeed, median_of, spread_of
 from ganserve.contract.measurements import Spread
-from ganserve.contract.text import counted
+from ganserve.contract.text import counted, printable
 
 from .measuring import tell_missing
 
@@ -29,8 +29,8 @@ def print_tables(speed: ServerSpeed, console: Console) -> None:
     _say(console, "; ".join(_facts(speed)))
     if any(speed.closed.values()) or speed.stream:
         _print(console, "closed loops and streams; CPU in seconds for a thousand images", _rates(speed))
-        if num_overloaded := _num_overloaded(speed):
-            _say(console, f"Calls that were refused or took too long, and count as not answered: {num_overloaded:,}.")
+        if overload := _overload(speed):
+            _say(console, overload)
     if any(speed.opened.values()):
         _print(console, _open_title(speed), _open_loops(speed))
         _print(console, "what became of the requests of the open loop, in all rounds together", _accounts(speed))
@@ -70,8 +70,14 @@ def _rates(speed: ServerSpeed) -> Table:
     return table
 
 
-def _num_overloaded(speed: ServerSpeed) -> int:
-    return sum(turn.num_overloaded for turns in speed.closed.values() for turn in turns)
+def _overload(speed: ServerSpeed) -> str:
+    """How many calls were in vain, and what the first of them was told; empty where there were none."""
+    turns = [turn for turns in speed.closed.values() for turn in turns if turn.num_overloaded]
+    if not turns:
+        return ""
+    num_calls = sum(turn.num_overloaded for turn in turns)
+    told = printable(turns[0].overload)
+    return f"Calls that were refused or took too long, and count as not answered: {num_calls:,}, such as: {told}"
 
 
 def _open_title(speed: ServerSpeed) -> str:

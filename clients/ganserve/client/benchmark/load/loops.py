@@ -98,7 +98,7 @@ async def open_loop(
                 turn.outcomes.num_unsent += 1
             else:
                 calls.create_task(turn.call(due_s, deadline_s))
-    return turn.ended(at_least_s=turn_s)
+    return turn.ended(turn_s)
 
 
 async def streams(
@@ -166,7 +166,12 @@ class _Turn:
         except grpc.aio.AioRpcError as error:
             self._note_error(error, self.now_s() - sent_s)
             return error
-        self.note_answer(due_s, self.requests.num_answered(reply))
+        answer = self.requests.read(reply)
+        if answer.refusal is None:
+            self.note_answer(due_s, answer.num_samples)
+        else:
+            self.outcomes.num_samples += answer.num_samples
+            self._note_end(*answer.refusal)
         return None
 
     def note_answer(self, due_s: float, num_samples: int) -> None:
@@ -175,15 +180,19 @@ class _Turn:
         self.outcomes.codes["OK"] += 1
         self.outcomes.num_samples += num_samples
 
-    def ended(self, *, at_least_s: float = 0.0) -> Outcomes:
-        """What became of all. Rates count from the start to the last answer, but at least so many seconds."""
+    def ended(self, turn_s: float | None = None) -> Outcomes:
+        """What became of all. Rates count so many seconds, or those until the last answer."""
         last_s = max((due_s + wait_s for due_s, wait_s in self.outcomes.answered), default=0.0)
-        self.outcomes.turn_s = max(last_s, at_least_s) or self.now_s()
+        self.outcomes.turn_s = turn_s or last_s or self.now_s()
         self.outcomes.cpu_s = time.process_time() - self._start_cpu_s
         return self.outcomes
 
+    def _note_end(self, code: str, reason: str) -> None:
+        self.outcomes.codes[code] += 1
+        self.outcomes.reasons.setdefault(code, reason)
+
     def _note_error(self, error: grpc.aio.AioRpcError, wait_s: float) -> None:
-        self.outcomes.codes[error.code().name] += 1
+        self._note_end(error.code().name, error.details() or "")
         if error.code() is _REFUSED:
             self.outcomes.refused_s.append(wait_s)
             details = (value for key, value in error.trailing_metadata() or () if key == STATUS_DETAILS_KEY)

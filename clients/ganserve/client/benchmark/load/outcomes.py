@@ -16,8 +16,11 @@ class Outcomes:
     """What became of the requests of one turn. Times are in seconds from its start.
 
     Attributes:
-        turn_s: seconds from the start until the turn was over and all that was asked had ended.
-        codes: calls by the name of the gRPC status that they ended with.
+        turn_s: seconds that rates count: of an open loop those in which calls were due, of others those until the last
+            answer.
+        codes: calls by the name of the gRPC status that they ended with. Of a call in which requests travel together,
+            that is the first of theirs that is not OK.
+        reasons: what the first call of each such status said, but for OK.
         num_samples: samples that came.
         answered: of each call that was answered, when it was due and how long after that the answer had come.
         refused_s: of each call that was refused with RESOURCE_EXHAUSTED, how long that took from when it was sent.
@@ -29,6 +32,7 @@ class Outcomes:
 
     turn_s: float
     codes: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, str] = field(default_factory=dict)
     num_samples: int = 0
     answered: list[tuple[float, float]] = field(default_factory=list)
     refused_s: list[float] = field(default_factory=list)
@@ -43,6 +47,7 @@ class Outcomes:
         return cls(
             turn_s=max(part.turn_s for part in parts),
             codes=reduce(Counter.__add__, (part.codes for part in parts)),
+            reasons=reduce(lambda told, more: more | told, (part.reasons for part in parts)),
             num_samples=sum(part.num_samples for part in parts),
             answered=[each for part in parts for each in part.answered],
             refused_s=[each for part in parts for each in part.refused_s],
@@ -59,8 +64,8 @@ class Outcomes:
 
     @property
     def calls_per_s(self) -> float:
-        """Calls that were answered in a second."""
-        return self.codes["OK"] / self.turn_s
+        """Calls that were answered in a second of the turn."""
+        return sum(due_s + wait_s <= self.turn_s for due_s, wait_s in self.answered) / self.turn_s
 
     @property
     def samples_per_s(self) -> float:

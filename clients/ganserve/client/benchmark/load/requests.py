@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
+
+import grpc
 
 from ganserve.contract.images import FORMAT_NUMBERS, ImageFormatName
 from ganserve.v1 import generator_pb2
@@ -31,6 +33,7 @@ GENERATE_MANY: Final = f"/{_SERVICE}/GenerateMany"
 STREAM_SAMPLES: Final = f"/{_SERVICE}/StreamSamples"
 
 _SEED_BITS: Final = 53
+_STATUSES: Final = {status.value[0]: status.name for status in grpc.StatusCode}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,18 @@ class RequestKind:
         return GENERATE if self.num_together == 1 else GENERATE_MANY
 
 
+class Answer(NamedTuple):
+    """What came of a call.
+
+    Attributes:
+        num_samples: samples in it.
+        refusal: status and text of the first request in it that was refused; None where none was.
+    """
+
+    num_samples: int
+    refusal: tuple[str, str] | None = None
+
+
 class Requests:
     """The calls of one kind, one after the other. None asks for the same samples as another."""
 
@@ -87,12 +102,14 @@ class Requests:
         self._next_index += num_samples
         return request.SerializeToString()
 
-    def num_answered(self, reply: bytes) -> int:
-        """Samples in the reply to a call. Of several requests in one call, some may have been refused."""
+    def read(self, reply: bytes) -> Answer:
+        """What is in the reply to a call."""
         if self._kind.num_together == 1:
-            return self._kind.num_samples
+            return Answer(self._kind.num_samples)
         outcomes = GenerateManyResponse.FromString(reply).outcomes
-        return self._kind.num_samples * sum(outcome.HasField("response") for outcome in outcomes)
+        refusals = [outcome.refusal for outcome in outcomes if not outcome.HasField("response")]
+        num_samples = self._kind.num_samples * (len(outcomes) - len(refusals))
+        return Answer(num_samples, (_STATUSES[refusals[0].code], refusals[0].message) if refusals else None)
 
     def _take_one(self) -> GenerateRequest:
         self._request.query.address.first_index = self._next_index

@@ -5,13 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ganserve.client.benchmark.load import Outcomes, percentile_ms
 from ganserve.client.benchmark.rounds import TakenInRounds
 from ganserve.contract.measurements import Spread
 
 from .loads import Settings
+
+_OVERLOAD: Final = ("RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,7 @@ class ClosedFigures:
         p50_ms: median latency of a request; None where none was answered.
         p99_ms: what 99 of 100 requests stayed below.
         num_overloaded: calls that the server refused, or did not answer within the timeout.
+        overload: what the first of them ended with, for people; empty where there was none.
         client_cpu_s: CPU seconds of the load generator for a thousand images.
         server_cpu_s: the same of the server, where its process is known.
     """
@@ -31,6 +34,7 @@ class ClosedFigures:
     p50_ms: float | None
     p99_ms: float | None
     num_overloaded: int
+    overload: str
     client_cpu_s: float | None
     server_cpu_s: float | None
 
@@ -42,7 +46,8 @@ class ClosedFigures:
             images_per_s=outcomes.samples_per_s,
             p50_ms=outcomes.latency_ms(50),
             p99_ms=outcomes.latency_ms(99),
-            num_overloaded=outcomes.codes["RESOURCE_EXHAUSTED"] + outcomes.codes["DEADLINE_EXCEEDED"],
+            num_overloaded=sum(outcomes.codes[code] for code in _OVERLOAD),
+            overload=next((outcomes.reasons[code] for code in _OVERLOAD if outcomes.codes[code]), ""),
             client_cpu_s=outcomes.cpu_s / per_thousand if per_thousand else None,
             server_cpu_s=server_cpu_s / per_thousand if per_thousand and server_cpu_s is not None else None,
         )

@@ -138,12 +138,16 @@ class Measurement:
                 self.speed.left_out.append(f"{name} in one reply: it is more than the server makes for one request")
 
     def _take_closed_loops(self, loads: Sequence[ClosedLoad]) -> None:
-        peaks_per_s = []
+        peaks_per_s, overloads = [], []
         for load in loads:
             outcomes, server_cpu_s = self._take_turn(self._close_loop, load, self._settings.turn_s)
-            self.speed.closed[load.name].append(ClosedFigures.of(outcomes, server_cpu_s))
+            figures = ClosedFigures.of(outcomes, server_cpu_s)
+            self.speed.closed[load.name].append(figures)
+            overloads.append("" if figures.images_per_s else figures.overload)
             if load in peak_loads(self._settings):
                 peaks_per_s.append(outcomes.calls_per_s)
+        if loads and all(overloads):
+            raise OverloadedError(f"the server answered nothing: {overloads[0]}")
         if self.speed.opened:
             if not any(peaks_per_s):
                 raise OverloadedError("the server answered nothing in a closed loop, so there is no peak to hold it to")

@@ -315,11 +315,17 @@ function readState() {
   state.b = whole("b", 0, Number.MAX_SAFE_INTEGER);
 }
 
+// A server without TLS whose page came by https stands behind a proxy, which passes gRPC on by the same port.
+function addressOf(reply) {
+  if (location.protocol === "https:" && !reply.grpc_tls) return `grpcs://${location.hostname}:${location.port || 443}`;
+  return `${reply.grpc_tls ? "grpcs://" : ""}${location.hostname}:${reply.grpc_port}`;
+}
+
 async function start() {
   try {
     const reply = await (await ask("v1/models")).json();
     models = reply.models.filter((one) => one.identity.digest); // those that were loaded
-    if (reply.grpc_port) grpcServer = `${reply.grpc_tls ? "grpcs://" : ""}${location.hostname}:${reply.grpc_port}`;
+    if (reply.grpc_port) grpcServer = addressOf(reply);
   } catch (error) {
     tell(error.message);
     return;
