@@ -9,9 +9,12 @@ import grpc
 import pytest
 
 from ganserve.v1.generator_pb2 import (
+    ClassList,
+    ClassReference,
     ExplicitLatents,
     GenerateManyRequest,
     GenerateRequest,
+    LabelPolicy,
     ModelSelector,
     SampleAddress,
     SampleQuery,
@@ -35,6 +38,36 @@ def large_request(num_bytes: int) -> bytes:
     request.query.latents.values = bytes(2 * num_bytes - request.ByteSize())
     assert request.ByteSize() == num_bytes
     return request.SerializeToString()
+
+
+def swelling_request(num_bytes: int) -> bytes:
+    """A GenerateRequest that takes 25 times as much memory once it is decoded: labels that say nothing, without end."""
+    request = GenerateRequest(query=SampleQuery(model=ModelSelector(name="photos"), address=SampleAddress(count=1)))
+    labels = LabelPolicy(list=ClassList(classes=[ClassReference()] * 1000))
+    more = GenerateRequest(query=SampleQuery(labels=labels)).SerializeToString()
+    head = request.SerializeToString()
+    return head + more * ((num_bytes - len(head)) // len(more))  # of messages that follow one another, lists are joined
+
+
+def test_what_refused_requests_took_is_given_back(server: ServerProcess, size: Size, note: Note) -> None:
+    num_together, num_rounds = 8, size(2, 10)
+    data = swelling_request(8 * MIB)
+    channel: Any
+    grown_mib = []
+    with grpc.insecure_channel(server.address) as channel:
+        call = channel.unary_unary("/ganserve.v1.GeneratorService/Generate")
+        before_mib = resident_mib(server.process.pid)
+        for _ in range(num_rounds):
+            codes = {reply.code() for reply in [call.future(data, timeout=120) for _ in range(num_together)]}
+            assert codes == {grpc.StatusCode.INVALID_ARGUMENT}
+            grown_mib.append(resident_mib(server.process.pid) - before_mib)
+    note(
+        fault="requests of 8 MiB that take 200 MiB once they are decoded",
+        load=f"{num_rounds} times {num_together} at once, on one connection",
+        expected="INVALID_ARGUMENT; afterwards at most 200 MiB more are held than before",
+        seen=f"{max(grown_mib):+.0f} MiB at most, {grown_mib[-1]:+.0f} MiB at the end",
+    )
+    assert max(grown_mib) <= 200
 
 
 def test_a_request_of_8_mib_and_a_byte_is_refused(server: ServerProcess, size: Size, note: Note) -> None:

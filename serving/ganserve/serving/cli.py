@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from cyclopts import App, Group, Parameter
 
 from .config import ServingConfig
-from .log_lines import LINES
+from .log_lines import LINES, is_worth_a_line
 from .log_stream import LogStream
 from .process import forbid_core_files, raise_file_limit
 from .server import Server
@@ -67,6 +67,7 @@ def _write_log(log: LogStream, config: ServingConfig) -> None:
     """Has all that is logged written there, the warnings of Python included."""
     handler = logging.StreamHandler(log)
     handler.setFormatter(LINES[config.log_format]())
+    handler.addFilter(is_worth_a_line)
     logging.basicConfig(handlers=[handler], level=config.log_level.upper())
     logging.captureWarnings(True)
 

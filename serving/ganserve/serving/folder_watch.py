@@ -94,6 +94,8 @@ class FolderWatch:
         name, version = place_of(bundle)
         await self._repository.unload(name, version)
         _log.info("%s has left the folder, and is unloaded", title_of(name, version))
+        for alias in self._repository.aliases_of(name, version):
+            _log.warning("the alias %s:%s pointed to it, and nobody is answered by that now", name, alias)
 
     async def _follow_aliases(self) -> None:
         mark = await asyncio.to_thread(_mark, [self._models_dir / ALIASES_FILE])

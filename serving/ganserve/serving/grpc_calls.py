@@ -28,8 +28,10 @@ def counted(answer: Answer, metrics: Metrics, method: MethodMetrics, observers: 
     async def answer_call(request: Any, context: Context) -> Any:
         call = CountedCall(metrics, method, context, observers)
         current_call.set(call)
+        answering = answer(request, context)
+        del request  # of which gRPC would keep this frame's
         try:
-            reply = await answer(request, context)
+            reply = await answering
             call.code = call.code or OK
         except BaseException as error:
             call.code = call.code or code_of(error, deadline_of(context))

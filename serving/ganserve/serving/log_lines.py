@@ -48,6 +48,12 @@ class JsonLines(logging.Formatter):
         return json.dumps(content, default=str)
 
 
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Whether a record is another than gRPC's, with a traceback, that a caller left before its reply was written."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (record.name.startswith("grpc.") and type(error).__name__ == "ExecuteBatchError")
+
+
 LINES: Final[Mapping[LogFormat, type[logging.Formatter]]] = {"text": TextLines, "json": JsonLines}
 
 

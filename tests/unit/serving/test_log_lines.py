@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ganserve.serving.counted_call import CountedCall, current_call
-from ganserve.serving.log_lines import JsonLines, TextLines
+from ganserve.serving.log_lines import JsonLines, TextLines, is_worth_a_line
 from ganserve.serving.metrics import Metrics
 
 HOSTILE = 'a model\nERROR forged "line"\x1b[31m\u2028\x00'
@@ -83,3 +83,22 @@ def test_a_line_of_json_holds_all_that_is_known() -> None:
         "code": "INTERNAL",
         "duration_ms": 1.5,
     }
+
+
+class ExecuteBatchError(Exception):
+    """Called as gRPC's own, which is told where a caller leaves before a reply is written."""
+
+
+@pytest.mark.parametrize(
+    ("logger", "error", "is_told"),
+    [
+        ("grpc._cython.cygrpc", ExecuteBatchError(), False),
+        ("grpc._cython.cygrpc", RuntimeError(), True),
+        ("grpc._cython.cygrpc", None, True),
+        ("ganserve.serving.call_gate", ExecuteBatchError(), True),
+    ],
+)
+def test_that_a_caller_has_left_is_no_fault(logger: str, error: Exception | None, is_told: bool) -> None:
+    info = None if error is None else (type(error), error, None)
+    told = logging.LogRecord(logger, logging.ERROR, __file__, 1, "a servicer method failed", (), info)
+    assert is_worth_a_line(told) == is_told
