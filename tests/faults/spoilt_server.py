@@ -4,17 +4,21 @@ KIND is one of these:
 
     leaking    keeps every reply for ever
     failing    fails in every run of a model
+    stalling   loads no model to its end
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ganserve import cli
+from ganserve.runtime import loader
 from ganserve.runtime.runners import CpuRunner
+from ganserve.serving import opening
 from ganserve.serving.service import GeneratorService
 
 
@@ -41,7 +45,19 @@ def fail(file: Path) -> None:
     CpuRunner.run = run_or_fail  # type: ignore[method-assign]
 
 
-SPOILERS: dict[str, Callable[[Path], None]] = {"leaking": leak, "failing": fail}
+def stall(file: Path) -> None:
+    load = loader.load_model
+
+    def load_or_stall(folder: Path, **settings: Any) -> Any:
+        if file.exists():
+            print("loading without end", file=sys.stderr, flush=True)
+            time.sleep(3600)
+        return load(folder, **settings)
+
+    opening.load_model = load_or_stall  # type: ignore[attr-defined]
+
+
+SPOILERS: dict[str, Callable[[Path], None]] = {"leaking": leak, "failing": fail, "stalling": stall}
 
 if __name__ == "__main__":
     SPOILERS[sys.argv[1]](Path(sys.argv[2]))

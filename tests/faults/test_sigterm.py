@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 import time
 from collections import Counter
@@ -14,7 +16,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from ganserve.client import Client, UnavailableError
+from ganserve.client import Client, DeadlineError, UnavailableError
+from ganserve.client._transport.access import NO_ACCESS
+from ganserve.client._transport.administrator import Administrator
 from ganserve.v1.generator_pb2 import (
     GenerateRequest,
     ListModelsRequest,
@@ -25,9 +29,10 @@ from ganserve.v1.generator_pb2 import (
 )
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
-from ..servers import StartServer
+from ..servers import ServerProcess, StartServer
 from .conftest import Note, Size
 
+SPOILT_SERVER = str(Path(__file__).with_name("spoilt_server.py"))
 NUM_CALLERS = 32
 NUM_REFUSALS = 8
 
@@ -142,3 +147,36 @@ def test_open_health_watches_do_not_hold_a_stop_up(models: Path, start_server: S
         stub: Any = health_pb2_grpc.HealthStub(channel)
         next(stub.Watch(health_pb2.HealthCheckRequest()))
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("moment", ["at the start", "beside serving"])
+def test_a_load_without_end_does_not_hold_a_stop_up(models: Path, tmp_path: Path, moment: str) -> None:
+    stalls = tmp_path / "stalls"
+    program = (sys.executable, SPOILT_SERVER, "stalling", str(stalls))
+    if moment == "at the start":
+        stalls.touch()
+    server = ServerProcess(models, "--allow-admin", program=program)
+    try:
+        if moment == "beside serving":
+            address = server.wait_for(r"serving on (\S+)")
+            stalls.touch()
+            with Administrator(address, NO_ACCESS, 0.1) as administrator, pytest.raises(DeadlineError):
+                administrator.load("digits", None)
+        server.wait_for("loading without end")
+        assert server.stop() == 0
+        assert not [line for line in server.log if "Traceback" in line]
+    finally:
+        server.close()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is none")
+def test_a_terminal_that_is_gone_stops_a_server_as_sigterm_does(models: Path, tmp_path: Path) -> None:
+    ready = tmp_path / "address"
+    server = ServerProcess(models, "--ready-file", str(ready))
+    try:
+        server.wait_for("serving on")
+        server.process.send_signal(signal.SIGHUP)
+        assert server.process.wait(60) == 0
+        assert not ready.exists()
+    finally:
+        server.close()

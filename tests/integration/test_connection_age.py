@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import cast
@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from ganserve.client import AsyncClient, Client, RetryEvent, Samples
+from ganserve.client._transport.access import NO_ACCESS
+from ganserve.client._transport.administrator import Administrator
 
 from ..servers import StartServer
 
@@ -97,6 +99,31 @@ def test_a_stream_goes_on_over_several_connections_as_if_nothing_were(models: Pa
                 assert np.array_equal(samples.numpy(), client.generate(indices=samples.indices, seed=3).numpy())
                 break
     assert all("samples of tiny, seed 3, from index" in event.asked for event in resumed)
+
+
+def test_a_stream_goes_on_though_its_model_has_been_replaced(
+    tmp_path: Path, make_bundle: Callable[..., Path], start_server: StartServer
+) -> None:
+    """Long after the model lingers no more, which it does for a second."""
+    make_bundle(tmp_path / "models")
+    resumed: list[RetryEvent] = []
+    flags = (*CUT_OFF, "--allow-admin", "--linger-s", "1")
+    with (
+        start_server(tmp_path / "models", *flags) as server,
+        Client(server.address, model="tiny", on_retry=resumed.append) as client,
+        Administrator(server.address, NO_ACCESS, 60) as administrator,
+    ):
+        stream = cast("Generator[Samples]", client.stream(seed=3, batch_size=1000))
+        digest = next(stream).model.digest
+        administrator.unload("tiny", None)
+        next_index = 1000
+        for samples in stream:
+            assert (samples.indices[0], samples.model.digest) == (next_index, digest)
+            next_index += len(samples)
+            if len(resumed) == 3:
+                break
+        assert [one.identity.digest for one in administrator.status().models if one.state] == [digest]
+        stream.close()
 
 
 def test_streams_on_an_event_loop_do_too(models: Path, start_server: StartServer) -> None:

@@ -136,8 +136,7 @@ class Administration:
 
     async def status(self) -> list[ModelStatus]:
         """All versions, by name: those that serve, were refused, leave, or lie in the folder and are not loaded."""
-        bundles = await asyncio.to_thread(list_bundles, self._models_dir)
-        in_folder = {place_of(bundle) for bundle in bundles}
+        in_folder = await asyncio.to_thread(self._places)
         entries = {(entry.name, entry.version): entry for entry in self._repository.entries}
         statuses = [self._status_of_entry(entry, place in in_folder) for place, entry in entries.items()]
         statuses += [
@@ -149,6 +148,14 @@ class Administration:
             for name, version in (in_folder | pointed_to) - entries.keys()
         ]
         return sorted(statuses, key=lambda status: (status.identity.name, status.identity.version, status.state))
+
+    def _places(self) -> set[tuple[str, int]]:
+        """Names and versions of the bundles in the folder; none where it cannot be read, which the log tells."""
+        try:
+            return set(map(place_of, list_bundles(self._models_dir)))
+        except (ArtifactError, OSError) as error:
+            _log.warning("the folder of models cannot be read: %s", error)
+            return set()
 
     async def close(self) -> None:
         """Waits no longer for what is being loaded."""

@@ -60,7 +60,9 @@ def changed_aliases(former: Aliases, aliases: Aliases) -> list[str]:
 
 
 def write_aliases(models_dir: Path, aliases: Aliases) -> None:
-    """Replaces the file, whole or not at all. Raises ArtifactError where it cannot be written."""
+    """Replaces the file, whole or not at all. Raises ArtifactError where there is no folder or it cannot be written."""
+    if not models_dir.is_dir():
+        raise ArtifactError(f"{models_dir} is not a folder; is the disk of the models mounted?")
     text = json.dumps({name: own for name, own in aliases.items() if own}, indent=2, sort_keys=True)
     with new_file(models_dir / ALIASES_FILE) as path:
         path.write_text(text + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -33,11 +33,14 @@ from .slow_readers import SlowReaders
 from .status import as_request_error, status_code, status_details, status_text
 from .throttled_log import ThrottledLog
 
+Decode: TypeAlias = Callable[[bytes], Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _RETRY_S: Final = 1.0
 _END: Final = object()  # of a stream of requests
 _MAX_OTHER_STREAMS: Final = 1_000
+_LARGE_BYTES: Final = 1024**2
+_LARGE_AT_ONCE: Final = 2
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +86,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         self._metrics.calls_in_progress.show(lambda: self.num_calls, "grpc")
         self._metrics.calls_limit.show(lambda: self._max_calls, "grpc")
         self._refused = self._metrics.refusals.child("calls")
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._guarded: dict[str, Handler] = {}
         self._open_calls: set[Context] = set()
         self._other_streams: set[Context] = set()
@@ -139,24 +143,43 @@ class CallGate(grpc.aio.ServerInterceptor):
 
     def _guard(self, handler: Any, method: str) -> Handler:
         counts = self._metrics.of_method(method.removeprefix("/"))
-        codec = (
-            counted_decoder(_decoder(handler.request_deserializer), counts),
-            counted_encoder(handler.response_serializer, counts),
-        )
+        decode = self._decoder(counted_decoder(handler.request_deserializer, counts), method)
+        codec = (None, counted_encoder(handler.response_serializer, counts))
         if not handler.response_streaming:
-            answer = counted(self._unary(handler.unary_unary, method), self._metrics, counts, self._observers)
+            answer = counted(self._unary(handler.unary_unary, decode, method), self._metrics, counts, self._observers)
             return grpc.unary_unary_rpc_method_handler(answer, *codec)
         if not handler.request_streaming:
-            answer = counted(self._stream(handler.unary_stream, method), self._metrics, counts, self._observers)
+            answer = counted(self._stream(handler.unary_stream, decode, method), self._metrics, counts, self._observers)
             return grpc.unary_stream_rpc_method_handler(answer, *codec)
-        answer = counted(self._stream(handler.stream_stream, method), self._metrics, counts, self._observers)
+        answer = counted(self._stream(handler.stream_stream, decode, method), self._metrics, counts, self._observers)
         return grpc.stream_stream_rpc_method_handler(answer, *codec)
 
-    def _unary(self, answer: Any, method: str) -> Any:
-        async def answer_call(request: Any, context: Context) -> Any:
+    def _decoder(self, decode: Decode, method: str) -> Decode:
+        """Decodes the requests of a method, when they have been let in. Raises InvalidRequestError.
+
+        Decoded by gRPC, they would all be there before the first of them is refused, and one may take 25 times the
+        memory that it took on the wire.
+        """
+
+        def decode_request(data: bytes) -> Any:
+            try:
+                return decode(data)
+            except DecodeError:
+                self._undecodable.warning(
+                    f"a request was refused: its {len(data)} bytes are no message that {method} takes"
+                )
+                raise InvalidRequestError(
+                    f"the request is no message that {method} takes; is the caller made for another version?"
+                ) from None
+
+        return decode_request
+
+    def _unary(self, answer: Any, decode: Decode, method: str) -> Any:
+        async def answer_call(request: bytes, context: Context) -> Any:
             try:
                 await self._enter(method, context)
-                reply = await answer(self._decoded(request, method), context)
+                async with self._large if len(request) > _LARGE_BYTES else nullcontext():
+                    reply = await answer(decode(request), context)
                 await self._passed()
             except Exception as error:  # noqa: BLE001 - the last resort
                 del request
@@ -166,13 +189,12 @@ class CallGate(grpc.aio.ServerInterceptor):
 
         return answer_call
 
-    def _stream(self, answer: Any, method: str) -> Any:
+    def _stream(self, answer: Any, decode: Decode, method: str) -> Any:
         async def answer_call(request: Any, context: Context) -> None:
             try:
                 await self._enter(method, context, is_stream=True)
                 is_stream = hasattr(request, "__anext__")
-                request = self._all_decoded(request, method) if is_stream else self._decoded(request, method)
-                replies = answer(request, context)
+                replies = answer(self._all_decoded(request, decode) if is_stream else decode(request), context)
                 if inspect.isawaitable(replies):  # it writes by itself
                     await replies
                 else:
@@ -270,17 +292,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         if not self._awaited_calls:
             self._emptied.set()
 
-    def _decoded(self, request: Any, method: str) -> Any:
-        if isinstance(request, _Undecodable):
-            self._undecodable.warning(
-                f"a request was refused: its {request.num_bytes} bytes are no message that {method} takes"
-            )
-            raise InvalidRequestError(
-                f"the request is no message that {method} takes; is the caller made for another version?"
-            )
-        return request
-
-    async def _all_decoded(self, requests: AsyncIterator[Any], method: str) -> AsyncIterator[Any]:
+    async def _all_decoded(self, requests: AsyncIterator[bytes], decode: Decode) -> AsyncIterator[Any]:
         """The requests of a stream, until the gate is closed: who keeps one open may never end it."""
         closed = asyncio.create_task(self._closed.wait())
         arriving: asyncio.Task[Any] | None = None
@@ -293,7 +305,7 @@ class CallGate(grpc.aio.ServerInterceptor):
                 request = arriving.result()
                 if request is _END:
                     return
-                yield self._decoded(request, method)
+                yield decode(request)
         finally:
             closed.cancel()
             if arriving is not None:
@@ -329,20 +341,3 @@ async def _next(requests: AsyncIterator[Any]) -> Any:
 def _authorization(context: Context) -> str | None:
     """What a caller says of who it is."""
     return ", ".join(str(value) for key, value in context.invocation_metadata() or () if key == "authorization") or None
-
-
-class _Undecodable:
-    """A request that is no message of its method. A decoder that raises would have gRPC answer UNKNOWN."""
-
-    def __init__(self, num_bytes: int) -> None:
-        self.num_bytes = num_bytes
-
-
-def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    def decode_request(data: bytes) -> Any:
-        try:
-            return decode(data)
-        except DecodeError:
-            return _Undecodable(len(data))
-
-    return decode_request

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -56,11 +57,15 @@ def serve(
         raise_file_limit()
         with LogStream(_STDERR) as log, asyncio.Runner(loop_factory=_new_event_loop) as runner:
             _write_log(log, settings)
-            runner.run(_serve(settings))
+            runner.run(_serve(settings, log))
 
 
-async def _serve(config: ServingConfig) -> None:
-    await Server(config).serve()
+async def _serve(config: ServingConfig, log: LogStream) -> None:
+    server = Server(config)
+    await server.serve()
+    if server.is_loading:  # in a thread that Python would wait for, perhaps for minutes
+        log.close()
+        os._exit(0)
 
 
 def _write_log(log: LogStream, config: ServingConfig) -> None:

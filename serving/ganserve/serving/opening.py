@@ -45,6 +45,12 @@ class ModelOpener:
         self._max_wait_s = max_wait_s
         self._metrics = metrics
         self._lanes: dict[Device, tuple[Lanes, Dispatcher]] = {}
+        self._num_loading = 0
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a thread loads a model, also where nobody waits for it any more."""
+        return self._num_loading > 0
 
     async def open(self, folder: Path, *, beside_serving: bool) -> Model:
         """Verifies, loads and warms up the bundle in `folder`.
@@ -60,9 +66,7 @@ class ModelOpener:
         lanes, dispatcher = self._lanes_of(self._device)
         try:
             with counted_load(self._metrics, folder):
-                loaded = await asyncio.to_thread(
-                    load_model, folder, lanes=lanes, max_batch=self._max_batch, beside_serving=beside_serving
-                )
+                loaded = await asyncio.to_thread(self._load, folder, lanes, beside_serving)
         except ConfigError as error:
             if not self._may_fall_back or self._device == "cpu":
                 raise
@@ -80,6 +84,13 @@ class ModelOpener:
         )
         show_model(self._metrics, metrics, loaded, batcher, self._has_fallen_back)
         return Model(loaded=loaded, batcher=batcher, limits=self._limits_of(loaded, lanes), metrics=metrics)
+
+    def _load(self, folder: Path, lanes: Lanes, beside_serving: bool) -> LoadedModel:
+        self._num_loading += 1
+        try:
+            return load_model(folder, lanes=lanes, max_batch=self._max_batch, beside_serving=beside_serving)
+        finally:
+            self._num_loading -= 1
 
     async def close(self) -> None:
         """Frees the lanes, on which nothing runs any more."""

@@ -89,6 +89,11 @@ class Repository:
         """Models that serve no more and are not freed yet."""
         return tuple(self._leaving)
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether a thread loads a model, also where nobody waits for it any more."""
+        return self._opener.is_loading
+
     def entry(self, name: str, version: int) -> Entry | None:
         """A version, where there is one."""
         return self._catalogue.get(name, version)

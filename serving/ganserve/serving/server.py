@@ -133,10 +133,16 @@ class Server:
         for signum in _stop_signals():
             loop.add_signal_handler(signum, self.stop)
         try:
-            await self._startup()
-            await self._main_loop()
+            await self._until(self._stopping, self._startup())
+            if not self._stopping.is_set():
+                await self._main_loop()
         finally:
             await self._shutdown()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a thread still loads a model, which nothing can end."""
+        return self._repository.is_loading
 
     def stop(self) -> None:
         """Asks the server to stop gracefully; a second time, at once."""
@@ -154,8 +160,6 @@ class Server:
         await self._endpoint.open()
         await self._http.open()
         await self._load(bundles, may_come_later=may_come_later)
-        if self._stopping.is_set():
-            return
         self._answers.state = ModelState.MODEL_STATE_SERVING
         self._watch.start()
         if self._ready_file is not None:
@@ -172,8 +176,6 @@ class Server:
                 if self.config.strict:
                     raise
                 refusals.append(error)
-            if self._stopping.is_set():
-                return
         if refusals and len(refusals) == len(bundles) and not may_come_later:
             raise refusals[0]
 
@@ -197,10 +199,10 @@ class Server:
         if self._answers.state == ModelState.MODEL_STATE_SERVING:
             self._answers.state = ModelState.MODEL_STATE_DRAINING
             _log.info("stopping: calls under way have %g s to finish", self.config.grace_s)
-            await self._unless_hurried(asyncio.sleep(self.config.drain_delay_s))
+            await self._until(self._hurrying, asyncio.sleep(self.config.drain_delay_s))
         await self._endpoint.refuse(grace_s=self.config.grace_s)
         self._http.refuse()
-        await self._unless_hurried(self._emptied(timeout_s=self.config.grace_s))
+        await self._until(self._hurrying, self._emptied(timeout_s=self.config.grace_s))
         await self._endpoint.cut()
         await self._http.close()
         await self._administration.close()
@@ -214,11 +216,16 @@ class Server:
     async def _emptied(self, *, timeout_s: float) -> None:
         await asyncio.gather(self._gate.emptied(timeout_s=timeout_s), self._http.emptied(timeout_s=timeout_s))
 
-    async def _unless_hurried(self, work: Coroutine[Any, Any, Any]) -> None:
-        tasks = [asyncio.create_task(work), asyncio.create_task(self._hurrying.wait())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
+    async def _until(self, event: asyncio.Event, work: Coroutine[Any, Any, Any]) -> None:
+        """Does work to its end, or until an event. Raises what the work does."""
+        working, waiting = asyncio.create_task(work), asyncio.create_task(event.wait())
+        await asyncio.wait((working, waiting), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+        else:
+            working.result()
 
 
 def _observers(config: ServingConfig, traces: CallTraces | None) -> list[CallObserver]:

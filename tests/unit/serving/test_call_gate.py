@@ -113,6 +113,12 @@ def access(tmp_path: Path) -> Access:
     return Access(tmp_path / "tokens.toml")
 
 
+async def spoken(stage: Stage, num_calls: int) -> None:
+    """Waits until so many calls have reached the parrot."""
+    while len(stage.parrot.callers) < num_calls:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
 async def read_all(call: Any) -> None:
     while await call.read():
         pass
@@ -164,6 +170,22 @@ def test_a_call_too_many_is_told_when_to_come_back(caplog: pytest.LogCaptureFixt
 
     play(story, max_calls=3)
     assert len([record for record in caplog.records if "--max-calls 3" in record.getMessage()]) == 1
+
+
+def test_few_large_requests_are_there_at_once() -> None:
+    async def story(stage: Stage) -> None:
+        stage.parrot.may_speak.clear()
+        large = [asyncio.ensure_future(stage.say(bytes(MIB + 1))) for _ in range(5)]
+        await spoken(stage, 2)
+        small = asyncio.ensure_future(stage.say(b"a"))
+        await spoken(stage, 3)
+        await asyncio.sleep(0.1)
+        assert len(stage.parrot.callers) == 3
+        stage.parrot.may_speak.set()
+        assert await small == b"a"
+        assert [len(reply) for reply in await asyncio.gather(*large)] == [MIB + 1] * 5
+
+    play(story)
 
 
 def test_a_stream_that_nobody_reads_is_ended() -> None:
