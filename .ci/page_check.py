@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from browser import Browser
-from local_server import WAIT_S, http_address, make_digits, run, serving
+from local_server import WAIT_S, ganserve, http_address, make_digits, run, serving
 from PIL import Image
 
 from ganserve.contract.images import Images, cut_grid, zoom_to_see
@@ -44,17 +44,18 @@ def main(pictures: Path) -> None:
     pictures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        with serving(make_digits(work), work, "--http", "127.0.0.1:0"):
+        with serving(make_digits(work), work, "--http", "127.0.0.1:0", "--allow-admin", "--linger-s", "0") as address:
             browser = Browser(work)
             try:
                 url = f"http://{http_address(work)}/"
                 use(browser, url)
                 check_addresses(browser, work)
                 look(browser, url, pictures)
+                if browser.troubles:
+                    sys.exit("the browser complains:\n" + "\n".join(browser.troubles))
+                replace(browser, work, address)
             finally:
                 browser.close()
-            if browser.troubles:
-                sys.exit("the browser complains:\n" + "\n".join(browser.troubles))
     print(f"the page works; its pictures are in {pictures}")
 
 
@@ -134,6 +135,19 @@ def look(browser: Browser, url: str, pictures: Path) -> None:
         width = browser.run("document.documentElement.scrollWidth")
         if width > screen["width"]:
             sys.exit(f"on {name} the page is {width} pixels wide, and the screen {screen['width']}")
+
+
+def replace(browser: Browser, work: Path, address: str) -> None:
+    """A page that is open goes on with the model that takes the place of the one it shows."""
+    ganserve("export", "run", "--onnx", "--models", "models", "--name", "digits", "--dtype", "fp16", cwd=work)
+    for words in (("load", "digits:2"), ("unload", "digits:1")):
+        ganserve("admin", *words, "--server", address, cwd=work)
+    expect(browser, "document.getElementById('model').value", "digits:1")
+    browser.run(f"{SET}('seed', 8)")
+    browser.wait("document.getElementById('model').value === 'digits:2'")
+    browser.wait(LOADED)
+    expect(browser, "document.getElementById('grid-image').src.includes('/samples/8/')", True)
+    expect(browser, "document.getElementById('trouble').hidden", True)
 
 
 def expect(browser: Browser, expression: str, expected: object) -> None:

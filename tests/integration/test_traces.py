@@ -31,9 +31,11 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
     def __init__(self) -> None:
         self.spans: queue.Queue[Any] = queue.Queue()
+        self.services: set[str] = set()
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
         for resource in request.resource_spans:
+            self.services.add(attributes(resource.resource)["service.name"])
             for scope in resource.scope_spans:
                 for span in scope.spans:
                     self.spans.put(span)
@@ -77,6 +79,7 @@ def test_every_call_is_a_span_however_it_ends(models: Path, start_server: StartS
             next(iter(stream))
             stream.cancel()
         assert server.stop() == 0
+    assert collecting.collector.services == {"ganserve"}
     spans = [collecting.collector.spans.get_nowait() for _ in range(collecting.collector.spans.qsize())]
     calls = {attributes(span).get("error.type", "OK"): span for span in spans if attributes(span)}
     assert calls.keys() == {"OK", "NOT_FOUND", "CANCELLED"}
@@ -109,6 +112,7 @@ def test_a_request_of_http_is_a_span_of_its_route(
             assert connection.getresponse().status == 404
             connection.close()
         assert server.stop() == 0
+    assert collecting.collector.services == {"ganserve"}
     spans = [collecting.collector.spans.get_nowait() for _ in range(collecting.collector.spans.qsize())]
     assert {span.name: attributes(span).get("http.route") for span in spans} == {
         "GET /v1/models/{model}": "/v1/models/{model}",

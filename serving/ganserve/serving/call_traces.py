@@ -6,6 +6,7 @@ Spans are made when a call has ended, in whatever way, with the times at which i
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any, Final
 
@@ -45,7 +46,12 @@ class CallTraces:
                 f"--otlp-endpoint needs {error.name}, which is not installed; {install_advice('otel')}"
             ) from error
         exporter = OTLPSpanExporter(endpoint, insecure=endpoint.startswith("http:"), timeout=_EXPORT_TIMEOUT_S)
-        resource = Resource({SERVICE_NAME: "ganserve"}).merge(Resource.create())
+        resource = Resource.create()
+        if (
+            "service.name" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+            and "OTEL_SERVICE_NAME" not in os.environ
+        ):
+            resource = resource.merge(Resource({SERVICE_NAME: "ganserve"}))
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("ganserve")

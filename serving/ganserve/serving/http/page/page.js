@@ -70,7 +70,9 @@ async function show(image, url) {
     if (loads.get(image) === load) tell("");
     return reply;
   } catch (error) {
-    if (loads.get(image) === load && error.name !== "AbortError") tell(error.message);
+    if (loads.get(image) !== load || error.name === "AbortError") return null;
+    tell(error.message);
+    if (error.status === 404) followModels();
     return null;
   }
 }
@@ -84,7 +86,8 @@ async function ask(url, signal) {
     return ask(url, signal);
   }
   const problem = await reply.json().catch(() => ({}));
-  throw new Error(problem.detail ?? `${reply.status} ${reply.statusText}`);
+  const error = new Error(problem.detail ?? `${reply.status} ${reply.statusText}`);
+  throw Object.assign(error, { status: reply.status });
 }
 
 function pause(ms, signal) {
@@ -304,7 +307,7 @@ function readState() {
     return Number.isInteger(value) && value >= low && value <= high ? value : state[key];
   };
   const known = models.find((one) => name(one) === given.get("model"));
-  const shown = known ?? models.findLast((one) => one.identity.name === models[0].identity.name);
+  const shown = known ?? standing(models[0].identity.name);
   state.model = name(shown);
   state.seed = checkedSeed(given.get("seed") ?? "", state.seed);
   state.label = whole("label", -1, shown.card.class_names.length - 1);
@@ -321,21 +324,39 @@ function addressOf(reply) {
   return `${reply.grpc_tls ? "grpcs://" : ""}${location.hostname}:${reply.grpc_port}`;
 }
 
-async function start() {
+// The version that answers who names none.
+function standing(modelName) {
+  const versions = models.filter((one) => one.identity.name === modelName);
+  return versions.find((one) => one.aliases?.includes("stable")) ?? versions.at(-1);
+}
+
+// Whether the server has models; says what is wrong where it has none.
+async function readModels() {
   try {
     const reply = await (await ask("v1/models")).json();
     models = reply.models.filter((one) => one.identity.digest); // those that were loaded
     if (reply.grpc_port) grpcServer = addressOf(reply);
   } catch (error) {
     tell(error.message);
-    return;
-  }
-  if (!models.length) {
-    tell("This server has no models.");
-    return;
+    return false;
   }
   $("model").replaceChildren(...models.map((one) => new Option(name(one), name(one))));
-  tell("");
+  tell(models.length ? "" : "This server has no models.");
+  return models.length > 0;
+}
+
+// The model that is shown was replaced or unloaded: shows what there is in its place.
+async function followModels() {
+  const [formerName, former] = [state.model.split(":")[0], model()?.identity.digest];
+  if (!(await readModels())) return;
+  const shown = model() ?? standing(formerName) ?? models[0];
+  if (shown.identity.digest === former) return;
+  state = { ...state, model: name(shown), label: Math.min(state.label, shown.card.class_names.length - 1) };
+  refresh();
+}
+
+async function start() {
+  if (!(await readModels())) return;
   readState();
   listen();
   refresh();
