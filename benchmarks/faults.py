@@ -3,8 +3,9 @@
     python benchmarks/faults.py
     python benchmarks/faults.py --write      # puts it into docs/reliability.md
 
-Overload is measured by `overload.py`; all else is done to servers by the tests of `tests/faults`, here in their long
-form. The clock steps need Debian's `faketime`. Takes about a quarter of an hour; server and load share the machine.
+Overload is measured by `overload.py`, and what callers notice of loads by `loading.py`; all else is done to servers by the
+tests of `tests/faults`, here in their long form. The clock steps need Debian's `faketime`. Takes about a quarter of an
+hour; server and load share the machine.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from command import run
 from findings import Finding, print_findings, raise_unmet, read_findings, replace_table
 from ganserve.contract.errors import GanserveError
 from ganserve.flags import Seconds
+from loading import loading
 from overload import overload
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,7 +35,7 @@ def main(*, seconds: Seconds = 5.0, write: bool = False) -> None:
         seconds: Length of each phase of overload.
         write: Put the table into docs/reliability.md.
     """
-    findings = print_findings(chain(overload(seconds), tested()))
+    findings = print_findings(chain(overload(seconds), loading(), tested()))
     if write:
         replace_table(DOCUMENT, findings)
     raise_unmet(findings)

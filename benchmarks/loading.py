@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import statistics
 import tempfile
 import threading
 import time
@@ -20,11 +21,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
 from command import run
+from findings import Finding
 from ganserve.client import Client
 from ganserve.client._transport.access import NO_ACCESS
 from ganserve.client._transport.administrator import Administrator
@@ -49,6 +52,13 @@ class Round:
     load_s: float
 
 
+class Measured(NamedTuple):
+    """All rounds, and the size of the model that was loaded."""
+
+    size_mb: float
+    rounds: list[Round]
+
+
 def main(*, rounds: Rounds = 5, callers: Count = 4, seconds: Seconds = 3.0) -> None:
     """Load a large model again and again beside callers, and print a table.
 
@@ -57,6 +67,26 @@ def main(*, rounds: Rounds = 5, callers: Count = 4, seconds: Seconds = 3.0) -> N
         callers: Callers at once.
         seconds: Length of what is measured without a load, each round.
     """
+    measured = measure(rounds, callers, seconds)
+    show(measured, callers)
+
+
+def loading() -> Iterator[Finding]:
+    """What callers notice of loads, for `faults.py`."""
+    callers = 4
+    measured = measure(rounds=5, callers=callers, seconds=3.0)
+    gaps_ms = [longest_gap_ms(one.loading) for one in measured.rounds]
+    yield Finding(
+        fault=f"a model of {measured.size_mb:.0f} MB is loaded, {len(gaps_ms)} times",
+        load=f"{callers} callers of single samples of a small one",
+        expected="the longest time without any reply is at most 100 ms",
+        seen=f"{max(gaps_ms):.0f} ms; {statistics.median(gaps_ms):.0f} ms in the median load",
+        shown_by="python benchmarks/loading.py",
+        is_met=max(gaps_ms) <= 100,
+    )
+
+
+def measure(rounds: int, callers: int, seconds: float) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         models, aside = Path(folder) / "models", Path(folder) / "aside"
         export_untrained(models, "small", SMALL_SHAPE, width=SMALL_WIDTH)
@@ -65,8 +95,8 @@ def main(*, rounds: Rounds = 5, callers: Count = 4, seconds: Seconds = 3.0) -> N
         with serving(models, "--allow-admin", "--device", "cpu", "--linger-s", "0") as server:
             (aside / "large").rename(models / "large")
             with Administrator(server.address, NO_ACCESS, LOAD_TIMEOUT_S) as administrator:
-                measured = [measure_round(server.address, administrator, callers, seconds) for _ in range(rounds)]
-    show(measured, size_mb, callers)
+                taken = [measure_round(server.address, administrator, callers, seconds) for _ in range(rounds)]
+    return Measured(size_mb, taken)
 
 
 def measure_round(address: str, administrator: Administrator, callers: int, seconds: float) -> Round:
@@ -139,12 +169,14 @@ def longest_gap_ms(calls: Calls) -> float:
     return max(after_s - before_s for before_s, after_s in itertools.pairwise(ends_s)) * 1e3
 
 
-def show(measured: list[Round], size_mb: float, callers: int) -> None:
-    loads = ", ".join(f"{one.load_s:.1f}" for one in measured)
-    table = Table(title=f"{callers} callers beside loads of {size_mb:.0f} MB, which took {loads} s; ms", box=None)
+def show(measured: Measured, callers: int) -> None:
+    loads = ", ".join(f"{one.load_s:.1f}" for one in measured.rounds)
+    table = Table(
+        title=f"{callers} callers beside loads of {measured.size_mb:.0f} MB, which took {loads} s; ms", box=None
+    )
     for title in ("round", "longest call", "longest gap", "longest call, loading", "longest gap, loading"):
         table.add_column(title, justify="right")
-    for number, one in enumerate(measured, 1):
+    for number, one in enumerate(measured.rounds, 1):
         figures = [
             longest(calls) for calls in (one.quiet, one.loading) for longest in (longest_call_ms, longest_gap_ms)
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,8 @@ from ganserve.exporter import Target, export
 from ganserve.runtime.device import Device
 from ganserve.training.networks import ImageShape, build_generator
 from ganserve.v1.model_pb2 import ModelCard
+
+GANSERVE = (sys.executable, "-m", "ganserve.cli")
 
 
 def export_untrained(
@@ -51,9 +53,9 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def serving(models: Path, *flags: str) -> Iterator[Server]:
-    """A server on a free port. Raises GanserveError where it does not start."""
-    command = [sys.executable, "-m", "ganserve.cli", "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
+def serving(models: Path, *flags: str, program: Sequence[str] = GANSERVE) -> Iterator[Server]:
+    """A server on a free port, of `ganserve` or a program that is called like it. Raises GanserveError without one."""
+    command = [*program, "serve", "--models", str(models), "--listen", "127.0.0.1:0"]
     server = subprocess.Popen([*command, *flags], stderr=subprocess.PIPE, text=True)
     try:
         yield Server(_address(server), server.pid)

@@ -12,6 +12,7 @@ import pytest
 
 from ganserve.client import ConfigError, OverloadedError, RetryEvent, UnavailableError
 from ganserve.client._calls.backoff import draw_pause_s, refused
+from ganserve.client._calls.servers import Servers
 from ganserve.v1.generator_pb2 import GenerateRequest, GetModelRequest, StreamSamplesRequest
 
 from .conftest import Connect
@@ -200,3 +201,11 @@ def test_a_hook_that_cannot_be_called(connect: Connect) -> None:
     for hook in ("log", told):
         with pytest.raises(ConfigError, match="on_retry is"):
             connect("127.0.0.1:1", on_retry=hook)
+
+
+def test_people_are_told_once_a_second_however_many_calls_wait() -> None:
+    now_s = 10.0
+    servers = Servers(["127.0.0.1:1"], clock=lambda: now_s)
+    assert [servers.may_tell() for _ in range(3)] == [True, False, False]
+    now_s = 11.0
+    assert [servers.may_tell() for _ in range(2)] == [True, False]

@@ -162,7 +162,7 @@ class Attempts:
         pause_s = min(refusal.wait_s(passed_s, left_s) for refusal in able)
         if left_s <= _LAST_CHANCE_S or math.isinf(pause_s):
             raise self._after_all(joined) from None
-        if passed_s - self._refused_since_s >= _SILENT_S and not self._told:
+        if passed_s - self._refused_since_s >= _SILENT_S and not self._told and self._servers.may_tell():
             self._told = True
             within = "" if math.isinf(left_s) else f" for {math.ceil(left_s)} s more"
             _log.warning("%s; the call will be tried again%s", joined, within)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 _REST_S: Final = 2.0
+_TELL_EVERY_S: Final = 1.0
 
 
 @dataclass(eq=False)
@@ -39,6 +41,7 @@ class Servers:
         self._servers = [Server(address) for address in addresses]
         self._clock = clock
         self._turn = 0
+        self._told_s = -math.inf
 
     def __len__(self) -> int:
         return len(self._servers)
@@ -54,6 +57,14 @@ class Servers:
         now_s = self._clock()
         rotated = self._servers[turn:] + self._servers[:turn]
         return sorted(rotated, key=lambda server: (server.lacks_model(digest), server.rests_until_s > now_s))
+
+    def may_tell(self) -> bool:
+        """Whether people may be told now that calls wait, which they are once a second, however many calls do."""
+        now_s = self._clock()
+        if now_s < self._told_s + _TELL_EVERY_S:
+            return False
+        self._told_s = now_s
+        return True
 
     def rest(self, server: Server, rest_s: float = _REST_S) -> None:
         """It cannot answer for now, so that others are asked first."""
