@@ -3,9 +3,9 @@
     python benchmarks/faults.py
     python benchmarks/faults.py --write      # puts it into docs/reliability.md
 
-Overload is measured by `overload.py`, and what callers notice of loads by `loading.py`; all else is done to servers by the
-tests of `tests/faults`, here in their long form. The clock steps need Debian's `faketime`. Takes about a quarter of an
-hour; server and load share the machine.
+Overload is measured by `overload.py`, and what callers notice of loads by `loading.py`; all else is done to servers by
+the tests of `tests/faults`, here in their long form. The clock steps need Debian's `faketime`. Takes about a quarter of
+an hour; server and load share the machine.
 """
 
 from __future__ import annotations
