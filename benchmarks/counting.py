@@ -1,18 +1,20 @@
-"""What metrics cost: the server as it is, against one that counts nothing.
+"""What metrics cost: a server as it is, against itself while it counts nothing.
 
     python benchmarks/counting.py
 
-Callers ask both for single samples of a tiny model, in turns of a closed loop, since counting costs most where a call
-does little else. What counts is the CPU time of the server for a call: on a machine that the load shares it varies less
-than the rate does, which is shown too.
+Callers ask for single samples of a tiny model, in a closed loop, since counting costs most where a call does little
+else. Every fraction of a second the server is told to count or not to, so that what else the machine does meets both
+alike. What counts is the CPU time of the server for a call; the medians of so many turns tell a hundredth part.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from rich.progress import track
@@ -21,71 +23,92 @@ from rich.table import Table
 from command import run
 from ganserve import cli
 from ganserve.client.benchmark.load import LoadGenerator, RequestKind
-from ganserve.client.benchmark.server.process import ServerProcess
 from ganserve.console import open_console
 from ganserve.contract.measurements import Spread
 from ganserve.flags import Count, Rounds, Seconds
 from ganserve.serving import metrics, tallies
 from ganserve.v1.generator_pb2 import ModelSelector
-from servers import Server, export_untrained, serving
+from servers import export_untrained, serving
 
 SHAPE, WIDTH = (32, 32, 1), 8
-UNCOUNTED = "--uncounted"
+TOGGLED = "--toggled"
+WARM_UP_TURNS = 6
 
 
-def main(*, rounds: Rounds = 15, callers: Count = 64, seconds: Seconds = 1.5) -> None:
+def main(*, rounds: Rounds = 150, callers: Count = 64, seconds: Seconds = 0.3) -> None:
     """Measure a server with and without metrics, and print a table.
 
     Args:
-        rounds: Turns of each server.
+        rounds: Turns with metrics, and as many without.
         callers: Callers at once.
         seconds: Length of a turn.
     """
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    program = (sys.executable, __file__, TOGGLED)
+    with tempfile.TemporaryDirectory() as folder:
         export_untrained(Path(folder), "tiny", SHAPE, width=WIDTH)
-        uncounted = stack.enter_context(serving(Path(folder), program=(sys.executable, __file__, UNCOUNTED)))
-        counted = stack.enter_context(serving(Path(folder)))
-        turns = [stack.enter_context(taking_turns(server, callers, seconds)) for server in (uncounted, counted)]
-        for turn in turns:
-            next(turn)  # warms up
-        measured = [[next(turn) for turn in turns] for _ in track(range(rounds), "measuring", transient=True)]
+        with serving(Path(folder), program=program) as server, closing(LoadGenerator(server.address)) as generator:
+
+            def turn() -> float:
+                before_s = cpu_s(server.pid)
+                kind = RequestKind(model=ModelSelector(name="tiny"), num_samples=1)
+                outcomes = generator.closed_loop(kind, num_callers=callers, turn_s=seconds)
+                took_s = cpu_s(server.pid) - before_s
+                os.kill(server.pid, signal.SIGUSR1)  # from now on the other way
+                return took_s / outcomes.num_calls * 1e6
+
+            for _ in range(WARM_UP_TURNS):
+                turn()
+            pairs = [(turn(), turn()) for _ in track(range(rounds), "measuring", transient=True)]
+    counting, not_counting = map(list, zip(*pairs, strict=True))
+    ratios = [one / other for one, other in pairs]
+    low, middle, high = statistics.quantiles(ratios, n=4)
     table = Table("", "without metrics", "with", "ratio", title=f"{callers} callers of single samples", box=None)
-    for name, place in (("calls/s", 0), ("CPU of the server, µs a call", 1)):
-        without, with_metrics = ([of_round[server][place] for of_round in measured] for server in (0, 1))
-        ratio = Spread.of_ratios(with_metrics, without)
-        table.add_row(name, f"{Spread.of(without):,.0f}", f"{Spread.of(with_metrics):,.0f}", f"{ratio:.3f}")
+    told = f"{middle:.3f} (half of the pairs {low:.3f} to {high:.3f}; its own error {error_of(ratios):.3f})"
+    table.add_row(
+        "CPU of the server, µs a call", f"{Spread.of(not_counting):,.0f}", f"{Spread.of(counting):,.0f}", told
+    )
     open_console().print(table)
 
 
-@contextmanager
-def taking_turns(server: Server, callers: int, seconds: float) -> Iterator[Iterator[tuple[float, float]]]:
-    """Turns of a closed loop: calls a second, and CPU microseconds of the server for each."""
-    generator, process = LoadGenerator(server.address), ServerProcess(server.pid)
-    kind = RequestKind(model=ModelSelector(name="tiny"), num_samples=1)
-
-    def turns() -> Iterator[tuple[float, float]]:
-        while True:
-            before_s = process.cpu_s()
-            outcomes = generator.closed_loop(kind, num_callers=callers, turn_s=seconds)
-            yield outcomes.calls_per_s, (process.cpu_s() - before_s) / outcomes.num_calls * 1e6
-
-    try:
-        yield turns()
-    finally:
-        generator.close()
+def cpu_s(pid: int) -> float:
+    """CPU seconds of all threads of a process, to the nanosecond; see proc_pid_schedstat(5)."""
+    tasks = Path("/proc", str(pid), "task").glob("*/schedstat")
+    nanoseconds: int = sum(int(task.read_text().split()[0]) for task in tasks)
+    return nanoseconds / 1e9
 
 
-def serve_uncounted(words: list[str]) -> int:
-    """`ganserve serve` whose numbers never change, and are looked up by nobody."""
+def error_of(values: list[float]) -> float:
+    """Standard error of their median, from the spread of the middle half (for a normal distribution)."""
+    low, _, high = statistics.quantiles(values, n=4)
+    return 1.2533 * (high - low) / 1.349 / len(values) ** 0.5
+
+
+def serve_toggled(words: list[str]) -> int:
+    """`ganserve serve` that begins or ceases to count with every SIGUSR1."""
     nothing = tallies.Count()
-    tallies.Count.add = lambda *_: None  # type: ignore[method-assign]
-    tallies.Histogram.observe = lambda *_: None  # type: ignore[method-assign]
-    tallies.CountFamily.child = lambda *_: nothing  # type: ignore[method-assign]
-    metrics.ModelMetrics.count_rows = lambda *_: None  # type: ignore[method-assign]
+    silent = {
+        (tallies.Count, "add"): lambda *_: None,
+        (tallies.Histogram, "observe"): lambda *_: None,
+        (tallies.CountFamily, "child"): lambda *_: nothing,
+        (metrics.ModelMetrics, "count_rows"): lambda *_: None,
+    }
+    as_it_is = {(kind, name): vars(kind).get(name) for kind, name in silent}
+    counts = True
+
+    def toggle(*_: object) -> None:
+        nonlocal counts
+        counts = not counts
+        for (kind, name), method in (as_it_is if counts else silent).items():
+            if method is None:
+                delattr(kind, name)  # which it inherits
+            else:
+                setattr(kind, name, method)
+
+    signal.signal(signal.SIGUSR1, toggle)
     return cli.main(words)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == [UNCOUNTED]:
-        sys.exit(serve_uncounted(sys.argv[2:]))
+    if sys.argv[1:2] == [TOGGLED]:
+        sys.exit(serve_toggled(sys.argv[2:]))
     run(main)

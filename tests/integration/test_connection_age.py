@@ -104,10 +104,10 @@ def test_a_stream_goes_on_over_several_connections_as_if_nothing_were(models: Pa
 def test_a_stream_goes_on_though_its_model_has_been_replaced(
     tmp_path: Path, make_bundle: Callable[..., Path], start_server: StartServer
 ) -> None:
-    """Long after the model lingers no more, which it does for a second."""
+    """Also when the model would linger no more, which it does for two seconds."""
     make_bundle(tmp_path / "models")
     resumed: list[RetryEvent] = []
-    flags = (*CUT_OFF, "--allow-admin", "--linger-s", "1")
+    flags = (*CUT_OFF, "--allow-admin", "--linger-s", "2")
     with (
         start_server(tmp_path / "models", *flags) as server,
         Client(server.address, model="tiny", on_retry=resumed.append) as client,
@@ -120,7 +120,7 @@ def test_a_stream_goes_on_though_its_model_has_been_replaced(
         for samples in stream:
             assert (samples.indices[0], samples.model.digest) == (next_index, digest)
             next_index += len(samples)
-            if len(resumed) == 3:
+            if len(resumed) == 4:
                 break
         assert [one.identity.digest for one in administrator.status().models if one.state] == [digest]
         stream.close()

@@ -13,7 +13,7 @@ import pytest
 
 from ..servers import ServerProcess
 
-NUM_TIMES = {"fork": 6, "forkserver": 4, "spawn": 1}
+NUM_TIMES = {"fork": 3, "forkserver": 2, "spawn": 1}
 
 PROGRAM = """
 import itertools, multiprocessing, pickle, sys, threading

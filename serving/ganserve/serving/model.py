@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -19,9 +21,15 @@ from .statistics import Statistics
 
 
 class InUse:
-    """Counts the bodies that run in it at once."""
+    """Counts the bodies that run in it at once.
+
+    Attributes:
+        count: how many run now.
+        ended_s: monotonic time at which the last of them ended.
+    """
 
     def __init__(self) -> None:
+        self.ended_s = -math.inf
         self._ended = asyncio.Event()
         self._ended.set()
         self.count = 0
@@ -35,6 +43,7 @@ class InUse:
     ) -> None:
         self.count -= 1
         if not self.count:
+            self.ended_s = time.monotonic()
             self._ended.set()
 
     async def ended(self) -> None:

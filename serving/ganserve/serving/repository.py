@@ -7,6 +7,7 @@ it found to its end, and calls of several requests, which are pinned to a digest
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -223,11 +224,13 @@ class Repository:
 
     async def _without_streams(self, model: Model) -> None:
         """Waits until a model has had no stream for a while: one whose connection has aged comes back on another."""
+        replaced_s = time.monotonic()
         while True:
-            await asyncio.sleep(self._linger_s)
-            if not model.streaming.count:
-                return
             await model.streaming.ended()
+            left_s = max(replaced_s, model.streaming.ended_s) + self._linger_s - time.monotonic()
+            if left_s <= 0:
+                return
+            await asyncio.sleep(left_s)
 
     def _notify(self) -> None:
         self._changed.set()

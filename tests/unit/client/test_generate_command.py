@@ -399,7 +399,7 @@ def test_a_server_that_falls_silent(generate: Any, script: Script, capsys: pytes
         (["--out", "a.png", "--digest", "00" * 32], 5, "another digest"),
         (["--out", "a.png", "--digest", "00"], 2, "digest '00' is no SHA-256; give all 64 digits"),
         (["--out", "a.png", "--version", "0"], 2, "version is 0"),
-        (["--out", "a.png", "--timeout", "0"], 2, "--timeout. Give more than 0 and at most 3,600"),
+        (["--out", "a.png", "--timeout", "0"], 2, "--timeout. Give more than 0 and at most 86,400, or inf"),
         (["--out", "a.png", "--class-folders"], 2, "--class-folders goes with a folder"),
         (["--out", "a.npz", "--captions"], 2, "--captions goes with a grid"),
         (["--out", "a.png", "--counts", "two"], 2, "is no class with its number"),

@@ -277,7 +277,7 @@ def test_a_failing_export_leaves_no_half_written_bundle(
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "message"), [("Bad Name", None, "is no model name"), ("pets", 0, "from 1 to")]
+    ("name", "version", "message"), [("Bad Name", None, "is no model name"), ("pets", 0, "give 1 to")]
 )
 def test_bad_names_and_versions_are_refused(
     export_again: ExportAgain, tmp_path: Path, name: str, version: int | None, message: str

@@ -17,7 +17,7 @@ from ganserve.contract.bounds import Bounds
 from ganserve.contract.extras import install_advice
 from ganserve.contract.measurements import Spread
 from ganserve.contract.text import counted
-from ganserve.flags import Count, Rounds, Seconds, Timeout, Workers, check_output_files, within
+from ganserve.flags import Count, Rounds, Seconds, Workers, check_output_files, within
 
 from .access import AccessFlags
 from .measuring import measure, open_only_server, tell_missing, write_figures
@@ -34,7 +34,7 @@ def bench_client(
     rounds: Rounds = 5,
     seconds: Seconds = 1.0,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
-    timeout: Timeout = 30.0,
+    timeout: Seconds = 30.0,
     access: AccessFlags = None,
 ) -> None:
     """Measure how much of a server's speed arrives, by each way of asking.

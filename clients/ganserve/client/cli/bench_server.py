@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from ganserve.client.benchmark.server import LoadName, Measurement, ServerSpeed, Settings, check_plot, write_plot
 from ganserve.console import open_console
-from ganserve.flags import Count, Processes, Rounds, Seconds, Timeout, check_output_files
+from ganserve.flags import Count, Processes, Rounds, Seconds, check_output_files
 
 from .access import AccessFlags
 from .measuring import measure, open_only_server, write_figures
@@ -35,7 +35,7 @@ def bench_server(
     server_pid: int | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
     plot: Path | None = None,
-    timeout: Timeout = 30.0,
+    timeout: Seconds = 30.0,
     access: AccessFlags = None,
 ) -> None:
     """Measure what a server reaches, with any of its models.

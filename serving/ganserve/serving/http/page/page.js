@@ -320,7 +320,7 @@ function readState() {
 
 // A server without TLS whose page came by https stands behind a proxy, which passes gRPC on by the same port.
 function addressOf(reply) {
-  if (location.protocol === "https:" && !reply.grpc_tls) return `grpcs://${location.hostname}:${location.port || 443}`;
+  if (location.protocol.startsWith("https") && !reply.grpc_tls) return `grpcs://${location.hostname}:${location.port || 443}`;
   return `${reply.grpc_tls ? "grpcs://" : ""}${location.hostname}:${reply.grpc_port}`;
 }
 
