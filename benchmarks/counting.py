@@ -9,6 +9,7 @@ alike. What counts is the CPU time of the server for a call; the medians of so m
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import statistics
@@ -73,14 +74,13 @@ def main(*, rounds: Rounds = 150, callers: Count = 64, seconds: Seconds = 0.3) -
 def cpu_s(pid: int) -> float:
     """CPU seconds of all threads of a process, to the nanosecond; see proc_pid_schedstat(5)."""
     tasks = Path("/proc", str(pid), "task").glob("*/schedstat")
-    nanoseconds: int = sum(int(task.read_text().split()[0]) for task in tasks)
-    return nanoseconds / 1e9
+    return float(sum(int(task.read_text().split()[0]) for task in tasks)) / 1e9
 
 
 def error_of(values: list[float]) -> float:
     """Standard error of their median, from the spread of the middle half (for a normal distribution)."""
     low, _, high = statistics.quantiles(values, n=4)
-    return 1.2533 * (high - low) / 1.349 / len(values) ** 0.5
+    return 1.2533 * (high - low) / 1.349 / math.sqrt(len(values))
 
 
 def serve_toggled(words: list[str]) -> int:
