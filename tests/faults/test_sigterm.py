@@ -162,6 +162,9 @@ def test_a_load_without_end_does_not_hold_a_stop_up(models: Path, tmp_path: Path
             stalls.touch()
             with Administrator(address, NO_ACCESS, 0.1) as administrator, pytest.raises(DeadlineError):
                 administrator.load("digits", None)
+            with Administrator(address, NO_ACCESS, 60) as administrator:
+                reasons = [model.reason for model in administrator.status().models]
+            assert "a new bundle is being loaded" in reasons
         server.wait_for("loading without end")
         assert server.stop() == 0
         assert not [line for line in server.log if "Traceback" in line]

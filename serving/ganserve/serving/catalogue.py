@@ -55,10 +55,12 @@ class Entry:
 
     @property
     def reason(self) -> str:
-        """Why it does not serve, or why the bundle that was to take its place was refused; empty where all is well."""
-        fault = self.model.fault if self.model else ""
-        refusal = f"a new bundle was refused: {self.refusal}" if self.model and self.refusal else self.refusal
-        return "; ".join(filter(None, (fault, refusal)))
+        """Why it does not serve, or what became of the bundle that is to take its place; empty where all is well."""
+        if self.model is None:
+            return self.refusal
+        refusal = f"a new bundle was refused: {self.refusal}" if self.refusal else ""
+        loading = "a new bundle is being loaded" if self.is_loading else ""
+        return "; ".join(filter(None, (self.model.fault, loading or refusal)))
 
     def describe(self, server: ModelState.ValueType, aliases: Iterable[str] = ()) -> ServedModel:
         """What clients are told of it, by a server in such a state."""

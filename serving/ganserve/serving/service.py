@@ -86,7 +86,9 @@ class GeneratorService:
         async def answer(one: GenerateRequest, deadline_s: float | None) -> bytes:
             priority = _priority(one.priority)
             caller = replace(of_call, priority=priority, deadline_s=deadline_s, stopwatch=Stopwatch())
-            return await self._serialise(await self._answers.samples(one.query, caller, when_sent(context), room=room))
+            reply = await self._serialise(await self._answers.samples(one.query, caller, when_sent(context), room=room))
+            caller.stopwatch.mark_encoded()
+            return reply
 
         return frame_outcomes(await answer_jointly(request.requests, of_call.deadline_s, answer))
 

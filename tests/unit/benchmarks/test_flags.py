@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import time
@@ -62,6 +63,11 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         ("peers.py", ["--width", "0"], '"0" for --width. Give 1 to 1,024.'),
         ("peers.py", ["--shape", "0", "32", "3"], "for --shape. Give 1 to 16,384."),
         ("peers.py", ["--shape", "32", "32", "2"], "--shape 32 32 2: give 1 channel or 3"),
+        (
+            "peers.py",
+            ["--peers", "threads,grpc"],
+            "--peers has grpc; there are threads, pytriton, mlserver, litserve, ray",
+        ),
         ("peers.py", ["--empty-shape"], "Unknown option: --empty-shape."),
         ("threads.py", ["--steps", "0"], '"0" for --steps.'),
         ("threads.py", ["--preset", "nothing"], "nothing"),
@@ -81,6 +87,14 @@ def test_numbers_that_cannot_be_used_are_refused(script: Script, name: str, flag
 def test_a_file_that_cannot_be_written_is_told_before_anything_is_measured(script: Script, tmp_path: Path) -> None:
     told = f"peers.py: error: --json {tmp_path} is a folder; give the name of a file\n"
     assert script("peers.py", "--json", str(tmp_path)) == (3, told)
+
+
+def test_a_preset_that_is_none_is_told(script: Script, tmp_path: Path) -> None:
+    preset = tmp_path / "mine.toml"
+    preset.write_text("depth = 3\n")
+    code, said = script("training.py", "--preset", str(preset))
+    assert code == 2
+    assert re.fullmatch(r"training\.py: error: .*mine\.toml: cannot be read as settings \(.*'depth'.*\)\n", said)
 
 
 def test_a_server_that_does_not_start_is_told(script: Script, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import json
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +28,6 @@ from peer_loads.load import Load, call
 from peer_loads.processes import running
 from servers import export_untrained
 
-SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "peers.py"
 SHAPE = (8, 8, 1)
 ROWS = Rows(first_index=3, count=2, dim=5)
 
@@ -121,14 +119,6 @@ def test_ours_and_another_take_turns(contest: Contest) -> None:
     assert len(found.limits) == 2
     assert seen[-1] == (13, 14)
     assert json.loads(json.dumps(found.to_dict()))["ratios"][singles.name]["by address / threads"]["median"] > 0
-
-
-def test_the_script_refuses_what_it_does_not_know() -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--peers", "threads,grpc"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr == "peers.py: error: --peers has grpc; there are threads, pytriton, mlserver, litserve, ray\n"
 
 
 def test_a_server_that_does_not_start_is_told(contest: Contest, monkeypatch: pytest.MonkeyPatch) -> None:

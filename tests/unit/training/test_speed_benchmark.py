@@ -187,10 +187,3 @@ def test_the_script_prints_a_table() -> None:
     for name in (PLAIN, OURS):
         assert re.search(rf"^{name} +[\d,]+ \([\d,]+ to [\d,]+\) +\d+\.\d\d \(\d+\.\d\d to \d+\.\d\d\)$", shown, re.M)
     assert "Unlike the plain loop, ours averages the generator's weights (EMA)" in shown
-
-
-def test_the_script_refuses_a_preset_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text("depth = 3\n")
-    done = run_script("--preset", tmp_path / "mine.toml")
-    assert done.returncode == 2
-    assert re.fullmatch(r"training\.py: error: .*mine\.toml: cannot be read as settings \(.*'depth'.*\)\n", done.stderr)

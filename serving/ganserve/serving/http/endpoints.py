@@ -69,7 +69,9 @@ class Pictures:
         try:
             async with asyncio.timeout(left_s):
                 answer = await self._answers.samples(picture.query, caller, when_sent(request.scope))
-                return answer, await self._answers.draw(answer, picture.layout.columns, picture.layout.gap)
+                data = await self._answers.draw(answer, picture.layout.columns, picture.layout.gap)
+                caller.stopwatch.mark_encoded()
+                return answer, data
         except TimeoutError:
             raise DeadlineError("the time allowed passed before the samples were made; allow more") from None
 
