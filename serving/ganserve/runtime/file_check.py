@@ -53,6 +53,11 @@ def checked_aside(model: bytes, *, source: str) -> Iterator[CheckedFile]:
         said = done.stderr.decode(errors="replace").strip()
         if done.returncode == ArtifactError.exit_code:
             raise ArtifactError(said)
+        if done.returncode < 0:
+            raise ArtifactError(
+                f"{source}: the process that checks it was killed by signal {-done.returncode}, perhaps for lack of "
+                "memory; load it again, or touch it where its folder is watched"
+            )
         if done.returncode:
             last = said.splitlines()[-1] if said else "nothing was said"
             raise ArtifactError(f"{source}: the process that checks it ended with {done.returncode} ({last})")

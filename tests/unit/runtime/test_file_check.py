@@ -58,10 +58,16 @@ def test_what_is_wrong_with_a_large_file_is_told_as_ever(large_model: onnx.Model
         pass
 
 
-def test_a_checker_that_dies_is_told(large_model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.executable", "/bin/false")
+@pytest.mark.parametrize(("script", "told"), [("exit 1", "ended with 1"), ("kill -9 $$", "was killed by signal 9")])
+def test_a_checker_that_dies_is_told(
+    large_model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str
+) -> None:
+    checker = tmp_path / "checker"
+    checker.write_text(f"#!/bin/sh\n{script}\n")
+    checker.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(checker))
     with (
-        pytest.raises(ArtifactError, match="the process that checks it ended with 1"),
+        pytest.raises(ArtifactError, match=f"the process that checks it {told}"),
         checked_aside(large_model.SerializeToString(), source=SOURCE),
     ):
         pass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ganserve.console import open_console
+from ganserve.contract.measurements import Spread
 from ganserve.exporter.benchmark import Figure, ModelSpeed, measure
 from ganserve.flags import Rounds, Seconds, within
 from ganserve.runtime.device import DeviceChoice, choose_device, count_physical_cores
@@ -55,8 +55,8 @@ def bench_model(
         speed = measure(
             bundle,
             device=choose_device(device),
-            batch_sizes=batch_size,
-            lane_counts=lanes or sorted({1, count_physical_cores()}),
+            batch_sizes=list(dict.fromkeys(batch_size)),
+            lane_counts=list(dict.fromkeys(lanes)) or sorted({1, count_physical_cores()}),
             num_rounds=rounds,
             turn_s=seconds,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total, refresh=True),
@@ -75,7 +75,8 @@ def _print_table(speed: ModelSpeed, console: Console) -> None:
     facts.append(f"a wide convolution in fp32: {', '.join(peaks)}")
     console.print("; ".join(facts), soft_wrap=True, highlight=False, markup=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("lanes", "batch", "images/s", "PyTorch", "over PyTorch", "of the peak"):
+    beside = () if speed.flops_per_image is None else ("PyTorch", "over PyTorch", "of the peak")
+    for heading in ("lanes", "batch", "images/s", *beside):
         table.add_column(heading, justify="right")
     for figure in speed.figures:
         table.add_row(str(figure.num_lanes), str(figure.batch_size), *_cells(figure, speed.flops_per_image))
@@ -87,10 +88,12 @@ def _print_table(speed: ModelSpeed, console: Console) -> None:
 
 
 def _cells(figure: Figure, flops_per_image: int | None) -> list[str]:
-    ratio = figure.ratio()
-    return [
-        f"{statistics.median(figure.bundle):,.0f}",
-        "" if figure.eager is None else f"{statistics.median(figure.eager):,.0f}",
-        "" if ratio is None else f"{ratio:.2f}",
-        "" if flops_per_image is None else f"{figure.peak_share(flops_per_image).median:.0%}",
-    ]
+    cells = [f"{Spread.of(figure.bundle):,.0f}"]
+    if flops_per_image is not None:
+        ratio = figure.ratio()
+        cells += [
+            "" if figure.eager is None else f"{Spread.of(figure.eager):,.0f}",
+            "" if ratio is None else f"{ratio:.2f}",
+            f"{figure.peak_share(flops_per_image).median:.0%}",
+        ]
+    return cells
