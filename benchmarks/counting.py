@@ -4,7 +4,8 @@
 
 Callers ask for single samples of a tiny model, in a closed loop, since counting costs most where a call does little
 else. Every fraction of a second the server is told to count or not to, so that what else the machine does meets both
-alike. What counts is the CPU time of the server for a call; the medians of so many turns tell a hundredth part.
+alike. What counts is the CPU time of the server for a call. The table tells how far the median ratio may be off, which
+falls with the root of the rounds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import Annotated
 
 from rich.progress import track
 from rich.table import Table
@@ -25,8 +27,9 @@ from command import run
 from ganserve import cli
 from ganserve.client.benchmark.load import LoadGenerator, RequestKind
 from ganserve.console import open_console
+from ganserve.contract.bounds import Bounds
 from ganserve.contract.measurements import Spread
-from ganserve.flags import Count, Rounds, Seconds
+from ganserve.flags import Count, Seconds, within
 from ganserve.serving import metrics, tallies
 from ganserve.v1.generator_pb2 import ModelSelector
 from servers import export_untrained, serving
@@ -36,7 +39,9 @@ TOGGLED = "--toggled"
 WARM_UP_TURNS = 6
 
 
-def main(*, rounds: Rounds = 150, callers: Count = 64, seconds: Seconds = 0.3) -> None:
+def main(
+    *, rounds: Annotated[int, within(Bounds(2, 10_000))] = 150, callers: Count = 64, seconds: Seconds = 0.3
+) -> None:
     """Measure a server with and without metrics, and print a table.
 
     Args:

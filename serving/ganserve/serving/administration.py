@@ -29,7 +29,7 @@ from .aliases import (
     with_alias,
     write_aliases,
 )
-from .bundles import bundle_at, list_bundles, place_of, told_without_folder
+from .bundles import bundle_at, list_places, place_of, told_without_folder
 from .catalogue import Aliases, Entry
 from .model import Model
 from .repository import Repository
@@ -152,7 +152,7 @@ class Administration:
     def _places(self) -> set[tuple[str, int]]:
         """Names and versions of the bundles in the folder; none where it cannot be read, which the log tells."""
         try:
-            return set(map(place_of, list_bundles(self._models_dir)))
+            return list_places(self._models_dir)
         except (ArtifactError, OSError) as error:
             _log.warning("the folder of models cannot be read: %s", error)
             return set()
@@ -173,7 +173,7 @@ class Administration:
         """The folder of a version, or of the highest. Raises NotFoundError."""
         try:
             if version is None:
-                versions = [found for other, found in map(place_of, list_bundles(self._models_dir)) if other == name]
+                versions = [found for other, found in list_places(self._models_dir) if other == name]
                 if not versions:
                     raise NotFoundError(f"there is no bundle of {name[:80]!r} in the server's folder of models")
                 version = max(versions)

@@ -14,7 +14,7 @@ from ganserve.contract.errors import ArtifactError
 from ganserve.contract.files import new_file, read_regular_file
 from ganserve.contract.selectors import ALIAS, VERSIONS
 
-from .bundles import list_bundles, place_of
+from .bundles import list_places
 from .catalogue import Aliases
 
 ALIASES_FILE: Final = "aliases.json"
@@ -38,7 +38,9 @@ def read_aliases(models_dir: Path) -> Aliases:
 
 def find_lost_aliases(models_dir: Path, aliases: Aliases) -> list[str]:
     """Those that point to a version of which there is no bundle in a folder, and to which one, for people."""
-    there = set(map(place_of, list_bundles(models_dir)))
+    if not aliases:
+        return []
+    there = list_places(models_dir)
     return [
         f"the alias {name}:{alias} points to version {version}, of which there is no bundle"
         for name, own in sorted(aliases.items())

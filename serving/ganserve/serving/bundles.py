@@ -49,6 +49,11 @@ def place_of(bundle: Path) -> tuple[str, int]:
     return place.parent.name, int(place.name)
 
 
+def list_places(models_dir: Path) -> set[tuple[str, int]]:
+    """Names and versions of the bundles in a models folder. Raises ArtifactError where the folder does not exist."""
+    return set(map(place_of, list_bundles(models_dir)))
+
+
 def bundle_at(models_dir: Path, name: str, version: int) -> Path:
     """The folder of a version, which must be there. No other path can come of a name.
 

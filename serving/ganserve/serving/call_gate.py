@@ -228,7 +228,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         """Ends a call with the status of an error.
 
         gRPC keeps the error, and so all variables of whoever raised it or waits for it, until garbage is collected. A
-        request may be one of them, and take twenty times the memory that it took on the wire.
+        request may be one of them, and take 25 times the memory that it took on the wire.
         """
         if isinstance(error, grpc.aio.AbortError):
             raise error

@@ -6,7 +6,6 @@ Spans are made when a call has ended, in whatever way, with the times at which i
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any, Final
 
@@ -47,10 +46,7 @@ class CallTraces:
             ) from error
         exporter = OTLPSpanExporter(endpoint, insecure=endpoint.startswith("http:"), timeout=_EXPORT_TIMEOUT_S)
         resource = Resource.create()
-        if (
-            "service.name" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-            and "OTEL_SERVICE_NAME" not in os.environ
-        ):
+        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # the environment names none
             resource = resource.merge(Resource({SERVICE_NAME: "ganserve"}))
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))

@@ -53,6 +53,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         ("startup.py", ["--seconds", "nan"], '"nan" for --seconds. Give more than 0 and at most 3,600.'),
         ("serving.py", ["--rounds", "0"], '"0" for --rounds.'),
         ("loading.py", ["--callers", "0"], '"0" for --callers.'),
+        ("counting.py", ["--rounds", "1"], '"1" for --rounds. Give 2 to 10,000.'),
         ("overload.py", ["--seconds", "0"], '"0.0" for --seconds.'),
         ("faults.py", ["--seconds", "nan"], '"nan" for --seconds.'),
         ("rewrites.py", ["--seconds", "0"], '"0.0" for --seconds.'),
