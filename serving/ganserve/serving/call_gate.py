@@ -10,7 +10,7 @@ import inspect
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, nullcontext, suppress
+from contextlib import aclosing, suppress
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -27,6 +27,7 @@ from ganserve.contract.errors import (
 from .access import Access
 from .counted_call import CallObserver, current_call
 from .grpc_calls import Context, counted, counted_decoder, counted_encoder
+from .large_requests import LargeRequests
 from .metrics import Metrics
 from .scopes import scopes_of
 from .slow_readers import SlowReaders
@@ -39,8 +40,6 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _RETRY_S: Final = 1.0
 _END: Final = object()  # of a stream of requests
 _MAX_OTHER_STREAMS: Final = 1_000
-_LARGE_BYTES: Final = 1024**2
-_LARGE_AT_ONCE: Final = 2
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         self._metrics.calls_in_progress.show(lambda: self.num_calls, "grpc")
         self._metrics.calls_limit.show(lambda: self._max_calls, "grpc")
         self._refused = self._metrics.refusals.child("calls")
-        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._large_requests = LargeRequests()
         self._guarded: dict[str, Handler] = {}
         self._open_calls: set[Context] = set()
         self._other_streams: set[Context] = set()
@@ -178,7 +177,7 @@ class CallGate(grpc.aio.ServerInterceptor):
         async def answer_call(request: bytes, context: Context) -> Any:
             try:
                 await self._enter(method, context)
-                async with self._large if len(request) > _LARGE_BYTES else nullcontext():
+                async with self._large_requests.place_for(request):
                     reply = await answer(decode(request), context)
                 await self._passed()
             except Exception as error:  # noqa: BLE001 - the last resort
