@@ -22,8 +22,9 @@ from ganserve.runtime.lanes import Lanes
 from ganserve.v1.bundle_pb2 import Parity
 from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
 
+from . import warm
 from .inference_stub import InferenceStub
-from .servers import GANSERVE, TIMEOUT_S, RunCommand, ServerProcess, StartServer
+from .servers import TIMEOUT_S, RunCommand, ServerProcess, StartServer
 from .snippets import run_document as run_whole_document
 from .torchlib import table_kept
 
@@ -63,7 +64,7 @@ def start_server() -> StartServer:
     """Starts servers that end with the `with` statement."""
 
     @contextmanager
-    def start(models: Path | None, *flags: str, program: Sequence[str] = GANSERVE) -> Iterator[ServerProcess]:
+    def start(models: Path | None, *flags: str, program: Sequence[str] | None = None) -> Iterator[ServerProcess]:
         server = ServerProcess(models, *flags, program=program)
         try:
             server.address = server.wait_for(r"serving on ([^\s\"]+)")
@@ -79,8 +80,7 @@ def run_command() -> RunCommand:
     """Runs `ganserve` with some arguments to its end."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        command = [*GANSERVE, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        return warm.run_command(list(map(str, arguments)), TIMEOUT_S)
 
     return run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import signal
@@ -12,6 +13,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from .warm import WarmProcess, start_command
+
 TIMEOUT_S = 60
 GANSERVE = (sys.executable, "-m", "ganserve.cli")
 
@@ -21,20 +24,27 @@ RunCommand = Callable[..., "subprocess.CompletedProcess[str]"]
 class ServerProcess:
     """`ganserve serve`, on a free port unless the flags say where; without `models`, of those in the folder `models`.
 
-    Another `program` is called as `ganserve` would be: with `serve` and its flags.
+    A `program` is called as `ganserve` would be: with `serve` and its flags.
 
     Attributes:
         address: where it listens.
         log: the lines it has written so far.
     """
 
-    def __init__(self, models: Path | None, *flags: str, program: Sequence[str] = GANSERVE) -> None:
-        command = [*program, "serve"]
+    def __init__(self, models: Path | None, *flags: str, program: Sequence[str] | None = None) -> None:
+        command = ["serve"]
         command += [] if models is None else ["--models", str(models)]
         command += [] if "--listen" in flags else ["--listen", "127.0.0.1:0"]
         # On the CPU, where samples are promised to be the same bytes that plain ONNX Runtime makes.
         command += ["--device", "cpu", *flags]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        stderr, written = os.pipe()
+        self._stderr = os.fdopen(stderr)
+        self.process: WarmProcess | subprocess.Popen[bytes]
+        if program is None:
+            self.process = start_command(command, stderr=written)
+        else:
+            self.process = subprocess.Popen([*program, *command], stderr=written)
+        os.close(written)
         self.address = ""
         self.log: list[str] = []
         self._lines: queue.Queue[str | None] = queue.Queue()
@@ -57,18 +67,15 @@ class ServerProcess:
 
     def close(self) -> None:
         """Ends the process in any case."""
-        if self.process.poll() is None:
+        with self.process:
             self.process.kill()
-        self.process.wait(TIMEOUT_S)
         self._reader.join(TIMEOUT_S)
-        if self.process.stderr is not None:
-            self.process.stderr.close()
+        self._stderr.close()
 
     def _read(self) -> None:
-        if self.process.stderr is not None:
-            for line in self.process.stderr:
-                self.log.append(line.rstrip())
-                self._lines.put(line)
+        for line in self._stderr:
+            self.log.append(line.rstrip())
+            self._lines.put(line)
         self._lines.put(None)
 
 

@@ -5,13 +5,13 @@ Each program runs in a process of its own, which is ended when it hangs.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from ..servers import ServerProcess
+from ..warm import run_python, start_python
 
 NUM_TIMES = {"fork": 3, "forkserver": 2, "spawn": 1}
 
@@ -125,47 +125,34 @@ if __name__ == "__main__":
 """
 
 
-def run(tmp_path: Path, program: str, *arguments: str) -> None:
-    script = tmp_path / "program.py"
-    script.write_text(program)
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", script, *arguments], capture_output=True, text=True, timeout=200, check=False
-    )
+def run(program: str, *arguments: str) -> None:
+    ended = run_python("-c", program, *arguments, timeout_s=200)
     assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize("context", NUM_TIMES)
 @pytest.mark.parametrize("state", ["open", "unopened", "busy"])
-def test_workers_and_their_parent_share_a_client(
-    server: ServerProcess, tmp_path: Path, context: str, state: str
-) -> None:
-    run(tmp_path, PROGRAM, server.address, context, state, str(NUM_TIMES[context]))
+def test_workers_and_their_parent_share_a_client(server: ServerProcess, context: str, state: str) -> None:
+    run(PROGRAM, server.address, context, state, str(NUM_TIMES[context]))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize("context", NUM_TIMES)
-def test_workers_that_run_a_bundle_each(models: Path, tmp_path: Path, context: str) -> None:
-    run(tmp_path, PROGRAM, str(models / "digits" / "2"), context, "local", str(-(-NUM_TIMES[context] // 2)))
+def test_workers_that_run_a_bundle_each(models: Path, context: str) -> None:
+    run(PROGRAM, str(models / "digits" / "2"), context, "local", str(-(-NUM_TIMES[context] // 2)))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize("context", NUM_TIMES)
-def test_workers_of_a_closed_client_say_so(server: ServerProcess, tmp_path: Path, context: str) -> None:
-    run(tmp_path, CLOSED, server.address, context, "1" if context == "spawn" else "2")
+def test_workers_of_a_closed_client_say_so(server: ServerProcess, context: str) -> None:
+    run(CLOSED, server.address, context, "1" if context == "spawn" else "2")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize("context", ["fork", "forkserver"])
 def test_workers_of_ranks_that_train_together(models: Path, tmp_path: Path, context: str) -> None:
-    script = tmp_path / "rank.py"
-    script.write_text(RANK)
-    words = [sys.executable, str(script), str(models / "digits" / "2"), context, str(tmp_path / "store")]
-    ranks = [subprocess.Popen([*words, rank], stderr=subprocess.PIPE, text=True) for rank in ("0", "1")]
-    try:
-        told = [rank.communicate(timeout=120)[1] for rank in ranks]
-        assert [rank.returncode for rank in ranks] == [0, 0], told
-    finally:
-        for rank in ranks:
-            rank.kill()
-            rank.wait()
+    words = ("-c", RANK, models / "digits" / "2", context, tmp_path / "store")
+    with start_python(*words, "0") as first, start_python(*words, "1") as second:
+        told = [rank.communicate(timeout=120)[1] for rank in (first, second)]
+        assert [rank.returncode for rank in (first, second)] == [0, 0], told

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ from ganserve.client import Client, LocalGenerator
 from ganserve.dump import make_plan, read_dump, write_dump
 
 from ..servers import RunCommand, ServerProcess, StartServer
+from ..warm import run_command, start_command
 
 FORMATS = ("folder", "zip", "webdataset", "parquet", "npz")
 TIMEOUT_S = 120
@@ -97,16 +96,16 @@ class KillsAfter:
 def test_killed_over_and_over_at_random(bundle: Path, tmp_path: Path) -> None:
     expected = dump_here(bundle, tmp_path / "here", 4000, "webdataset", 8)
     words = ["dump", "--bundle", str(bundle), "-n", "4000", "--format", "webdataset", "--shards", "8"]
-    command = [sys.executable, "-m", "ganserve.cli", *words, "--out", str(tmp_path / "more")]
+    command = [*words, "--out", str(tmp_path / "more")]
     pauses = random.Random(0)  # noqa: S311
     for _ in range(4):
         before = set(tmp_path.glob("more/**/*"))
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        with start_command(command) as process:
             while set(tmp_path.glob("more/**/*")) == before and process.poll() is None:
                 time.sleep(0.01)
             time.sleep(pauses.uniform(0, 0.3))
             process.kill()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    done = run_command(command, TIMEOUT_S)
     assert (done.returncode, done.stderr) == (0, "")
     assert content(tmp_path / "more") == expected
 
@@ -123,8 +122,7 @@ def heard_by_children() -> Iterator[None]:
 @pytest.mark.usefixtures("heard_by_children")
 def test_an_interruption_by_hand_leaves_what_is_done(bundle: Path, tmp_path: Path, format: str) -> None:  # noqa: A002
     words = ["dump", "--bundle", str(bundle), "-n", "1000000", "--format", format, "--shards", "5000"]
-    command = [sys.executable, "-m", "ganserve.cli", *words, "--out", str(tmp_path / "more")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with start_command([*words, "--out", str(tmp_path / "more")]) as process:
         while len(list((tmp_path / "more").glob("samples-*.json"))) < 2:
             assert process.poll() is None
             time.sleep(0.02)
@@ -139,15 +137,17 @@ def test_an_interruption_by_hand_leaves_what_is_done(bundle: Path, tmp_path: Pat
 
 def test_lost_servers_are_told_in_a_line(models: Path, start_server: StartServer, tmp_path: Path) -> None:
     words = ["--model", "digits:2", "-n", "20000", "--format", "parquet", "--shards", "40", "--timeout", "2"]
-    with start_server(models) as server:
-        command = [sys.executable, "-m", "ganserve.cli", "dump", "--server", server.address, *words]
-        with subprocess.Popen([*command, "--out", tmp_path / "more"], stderr=subprocess.PIPE, text=True) as process:
-            while len(list((tmp_path / "more").glob("samples-*.json"))) < 2:
-                assert process.poll() is None
-                time.sleep(0.02)
-            server.process.kill()
-            errors = process.communicate(timeout=TIMEOUT_S)[1].splitlines()
-    assert process.returncode == 5
+    more = str(tmp_path / "more")
+    with (
+        start_server(models) as server,
+        start_command(["dump", "--server", server.address, *words, "--out", more]) as process,
+    ):
+        while len(list((tmp_path / "more").glob("samples-*.json"))) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        server.process.kill()
+        errors = process.communicate(timeout=TIMEOUT_S)[1].splitlines()
+        assert process.returncode == 5
     assert errors[-1].startswith("ganserve: error: ")
     assert errors[-1].endswith("; shards that are done stay, and the same command goes on from there")
     assert all(line.startswith("ganserve: ") for line in errors)

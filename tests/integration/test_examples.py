@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import signal
+import os
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,18 +14,14 @@ import pytest
 from PIL import Image
 
 from ..servers import ServerProcess
+from ..warm import run_python, start_python
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TIMEOUT_S = 60
 
 
-def command(script: str, *flags: str) -> list[str]:
-    return [sys.executable, "-W", "error", str(EXAMPLES / script), *flags]
-
-
 def run(script: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    words = command(script, *flags)
-    return subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    return run_python(EXAMPLES / script, *flags)
 
 
 def test_training_with_mix(models: Path) -> None:
@@ -45,17 +40,13 @@ def test_training_without_a_bundle_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.fixture
 def service(server: ServerProcess) -> Iterator[str]:
-    words = command("service.py", "--server", server.address, "--model", "digits", "--port", "0")
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().removeprefix("listening on ").strip()
-        process.send_signal(signal.SIGTERM)
+    flags = ("--server", server.address, "--model", "digits", "--port", "0")
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as said, start_python(EXAMPLES / "service.py", *flags, stdout=writer) as process:
+        os.close(writer)
+        yield said.readline().removeprefix("listening on ").strip()
+        process.terminate()
         assert process.wait(TIMEOUT_S) == 0
-    finally:
-        process.kill()
-        process.wait(TIMEOUT_S)
-        process.stdout.close()
 
 
 def get(url: str) -> tuple[int, bytes]:

@@ -8,8 +8,6 @@ import json
 import re
 import resource
 import ssl
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +31,7 @@ from ganserve.client import (
 from ganserve.serving.tokens import read_grants
 
 from ..servers import RunCommand, ServerProcess, StartServer
+from ..warm import run_python
 
 TOKENS = {
     "trainer": ("--rows-per-minute", "1000"),
@@ -411,7 +410,7 @@ if __name__ == "__main__":
 """
     script = site.folder / "workers.py"
     script.write_text(code)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    done = run_python(script)
     assert done.returncode == 0, done.stderr
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ganserve.client.benchmark.load import LoadGenerator, Outcomes
 from ganserve.client.benchmark.server import process
 from ganserve.v1.generator_pb2 import StreamSamplesRequest
 
-from ...servers import GANSERVE
+from ...warm import start_command
 from .scripted import UNAVAILABLE, Script, ScriptedServer
 
 QUICK = {"--rounds": "2", "--seconds": "0.02"}
@@ -183,8 +182,8 @@ def test_it_can_be_ended_at_any_time_and_leaves_no_process(
 ) -> None:
     file = tmp_path / "speed.json"
     flags = ("--loads", "streams", "--rounds", "1000", "--seconds", "0.02", "--processes", str(num_processes))
-    command = [*GANSERVE, "bench", "server", server.address, "--model", "digits", *flags, "--json", str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
+    command = ["bench", "server", server.address, "--model", "digits", *flags, "--json", str(file)]
+    with start_command(command) as bench:
         while len(script.asked(StreamSamplesRequest)) < 6:  # of which two are the warm-up
             assert bench.poll() is None
             time.sleep(0.01)

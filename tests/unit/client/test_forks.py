@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 from multiprocessing.reduction import ForkingPickler
@@ -11,6 +10,7 @@ import pytest
 
 from ganserve.client import CallCancelledError, Client
 
+from ...warm import run_python
 from .scripted import Script, ScriptedServer, image_values
 
 START = """
@@ -200,13 +200,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 @pytest.mark.parametrize("calls", ["single", "coalesce"])
 def test_a_fork(script: Script, server: ScriptedServer, program: str, calls: str) -> None:
     script.max_samples = 20  # so that calls for one sample are small ones
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", START + program, server.address, calls],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = run_python("-c", START + program, server.address, calls)
     assert ended.returncode == 0, ended.stderr
 
 

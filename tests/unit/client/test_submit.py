@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import threading
 from concurrent.futures import CancelledError, Future, as_completed, wait
@@ -14,6 +13,7 @@ from ganserve.client import CallCancelledError, Client, InvalidRequestError, Sam
 from ganserve.client._calls.submissions import CALLS_AT_ONCE
 from ganserve.v1.generator_pb2 import GenerateRequest
 
+from ...warm import run_python
 from .scripted import UNAVAILABLE, Script, ScriptedServer, image_values
 from .test_forks import START
 
@@ -174,24 +174,12 @@ assert [value for batch in begun + list(batches) for value in values(batch)] == 
 
 def test_a_script_ends_when_its_futures_have(server: ScriptedServer) -> None:
     program = "client.submit(3, seed=5).add_done_callback(lambda future: print(values(future.result())))"
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", START + program, server.address],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+    ended = run_python("-c", START + program, server.address)
     assert ended.stdout == "[5, 6, 7]\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
 @pytest.mark.parametrize("program", [FUTURES, BATCHES], ids=["futures", "batches"])
 def test_a_fork(server: ScriptedServer, program: str) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-W", "error", "-c", START + program, server.address],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = run_python("-c", START + program, server.address)
     assert ended.returncode == 0, ended.stderr

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from ganserve.client import LocalGenerator
 from ganserve.contract.errors import ArtifactError
 from ganserve.dump import make_plan, write_dump, write_shard
 
+from ...warm import start_command
 from .conftest import content
 
 FORMATS = ("folder", "zip", "webdataset", "parquet", "npz")
@@ -82,10 +84,10 @@ def test_any_number_of_processes_gives_the_same_bytes(
     """Three at once that all write everything, as a job array that was started twice does."""
     expected = reference(source, tmp_path / "reference", 40, format, 5)
     words = ["dump", "--bundle", bundle, "-n", "40", "--format", format, "--shards", "5", "--out", tmp_path / "more"]
-    command = [sys.executable, "-m", "ganserve.cli", *map(str, words)]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    ended = [(*process.communicate(timeout=120), process.returncode) for process in running]
-    assert [(error, code) for _, error, code in ended] == [("", 0)] * 3
+    with ExitStack() as ends:
+        running = [ends.enter_context(start_command(list(map(str, words)))) for _ in range(3)]
+        ended = [(process.communicate(timeout=120)[1], process.returncode) for process in running]
+    assert ended == [("", 0)] * 3
     assert content(tmp_path / "more") == expected
 
 

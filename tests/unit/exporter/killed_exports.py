@@ -12,13 +12,15 @@ import random
 import signal
 import sys
 import time
+import traceback
+import warnings
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from ganserve.contract.card import LATENT_SCHEME
-from ganserve.exporter import Target, export, pipeline
+from ganserve.exporter import ExportWarning, Target, export, pipeline
 from ganserve.exporter.onnx_graph import to_onnx
 from ganserve.training.networks import ImageShape, build_generator
 from ganserve.v1.model_pb2 import ImageShape as CardImageShape
@@ -28,6 +30,7 @@ CARD = ModelCard(latent_dim=7, image=CardImageShape(height=12, width=10, channel
 
 
 def main(models: Path, number: int) -> None:
+    warnings.simplefilter("ignore", ExportWarning)
     torch.set_num_threads(1)  # a forked process has no other threads
     generator = build_generator("dcgan", ImageShape(12, 10, 3), latent_dim=7, num_classes=0, base_width=4).eval()
     graph = to_onnx(generator, CARD)
@@ -56,11 +59,15 @@ def is_killed(generator: nn.Module, models: Path, after_s: float) -> bool:
         try:
             export(generator, CARD, Target(models=models, name="tiny", version=1, force=True))
             export(generator, CARD, Target(models=models, name="tiny"))
-        finally:
-            os._exit(0)
+        except BaseException:  # noqa: BLE001 - nothing is below
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
     deadline_s = time.monotonic() + after_s
     while time.monotonic() < deadline_s:
-        if os.waitpid(pid, os.WNOHANG)[0]:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            assert status == 0
             return False
         time.sleep(0.0002)
     os.kill(pid, signal.SIGKILL)

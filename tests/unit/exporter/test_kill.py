@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 from ganserve.runtime.inspection import inspect_bundle
 from ganserve.serving.bundles import find_bundles
 
+from ...warm import run_python
+
 
 def test_exports_killed_at_any_moment_leave_no_torn_bundle(tmp_path: Path) -> None:
     script = Path(__file__).with_name("killed_exports.py")
-    done = subprocess.run(
-        [sys.executable, script, tmp_path, "100"], capture_output=True, text=True, check=False, timeout=250
-    )
+    done = run_python(script, tmp_path, "100", timeout_s=250)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) == 100
     bundles = find_bundles(tmp_path)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,8 @@ import torch
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.training import TrainingConfig, load_generator, resume_training, training_from_config
 from ganserve.training import checkpoint as checkpoints
+
+from ...warm import file_limit, run_command
 
 MakeConfig = Callable[..., TrainingConfig]
 
@@ -103,9 +104,8 @@ def test_missing_things_are_named(tmp_path: Path, trained: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
 def test_a_full_disk_is_one_line_and_leaves_the_old_checkpoint(trained: Path) -> None:
     before = last(trained).read_bytes()
-    num_blocks = len(before) // 2048
-    limited = f"ulimit -f {num_blocks}; exec {sys.executable} -m ganserve.cli train --resume {trained} --steps 4"
-    done = subprocess.run(["/bin/bash", "-c", limited], capture_output=True, text=True, check=False)
+    train = ["train", "--resume", str(trained), "--steps", "4"]
+    done = run_command(train, 60, preexec_fn=file_limit(len(before) // 2))
     assert done.returncode == 3, done.stderr
     assert re.fullmatch(r"ganserve: error: .*last\.safetensors cannot be written: .*\n", done.stderr)
     assert last(trained).read_bytes() == before

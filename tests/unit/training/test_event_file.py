@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from ganserve.training.event_file import EventFile
+
+from ...warm import file_limit, run_command
 
 
 def shown(folder: Path) -> EventAccumulator:
@@ -48,9 +49,8 @@ def test_steps_that_are_taken_again_are_shown_once(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
 def test_a_disk_that_fills_up_while_training_is_one_line(tmp_path: Path) -> None:
     tiny = "--batch-size 4 --latent-dim 4 --base-width 1 --device cpu --evaluate-every 0 --steps 400 --sample-every 1"
-    train = [sys.executable, "-m", "ganserve.cli", "train", "--data", "digits", "--out", str(tmp_path / "run")]
-    limited = f"ulimit -f 100; exec {shlex.join([*train, *shlex.split(tiny)])}"
-    done = subprocess.run(["/bin/bash", "-c", limited], capture_output=True, text=True, check=False)
+    train = ["train", "--data", "digits", "--out", str(tmp_path / "run"), *shlex.split(tiny)]
+    done = run_command(train, 60, preexec_fn=file_limit(100 * 1024))
     assert done.returncode == 3, done.stderr
     assert re.fullmatch(r"ganserve: error: .*run: cannot be written \(File too large\)\n", done.stderr)
     assert (tmp_path / "run" / "checkpoints" / "last.safetensors").is_file()

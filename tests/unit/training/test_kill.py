@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +14,8 @@ import pytest
 import torch
 
 from ganserve.training import TrainingConfig, checkpoint, resume_training, training_from_config
+
+from ...warm import start_python
 
 NUM_KILLS = 4
 CHILD = """
@@ -39,15 +40,11 @@ def kill_in_the_middle(config: TrainingConfig, chance: random.Random) -> None:
     """Goes on with the run in a process of its own, and kills that at some moment while it trains and saves."""
     saved = config.out / "checkpoints" / "last.safetensors"
     before = time_of(saved)
-    process = subprocess.Popen([sys.executable, "-c", CHILD, config.to_json()])
-    try:
+    with start_python("-c", CHILD, config.to_json()) as process:
         deadline_s = time.monotonic() + 60
         while time_of(saved) == before and process.poll() is None and time.monotonic() < deadline_s:
             time.sleep(0.005)
         time.sleep(chance.uniform(0, 0.3))
-    finally:
-        process.kill()
-        process.wait()
 
 
 def time_of(path: Path) -> int:

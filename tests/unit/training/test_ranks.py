@@ -6,8 +6,7 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,8 @@ from ganserve.training import checkpoint, resume_training
 from ganserve.training.device import choose_device
 from ganserve.training.ranks import ALONE, Ranks
 
+from ...warm import start_python
+
 SCRIPT = Path(__file__).with_name("rank_process.py")
 TIMEOUT_S = 120
 
@@ -28,19 +29,12 @@ def run_ranks(case: str, folder: Path, *, num_ranks: int) -> list[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(num_ranks)}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), case, str(folder)],
-            env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "GLOO_SOCKET_IFNAME": "lo", **meeting},
-        )
-        for rank in range(num_ranks)
-    ]
-    try:
+    with ExitStack() as ends:
+        processes = []
+        for rank in range(num_ranks):
+            env = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "GLOO_SOCKET_IFNAME": "lo", **meeting}
+            processes.append(ends.enter_context(start_python(SCRIPT, case, folder, env=env)))
         return [process.wait(TIMEOUT_S) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")

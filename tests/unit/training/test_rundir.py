@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,30 +18,27 @@ from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.training import TrainingConfig, resume_training, training_from_config
 from ganserve.training.rundir import RunDir
 
+from ...warm import WarmProcess, file_limit, run_command
+
 MakeConfig = Callable[..., TrainingConfig]
 
 TINY = shlex.split("--batch-size 4 --latent-dim 8 --base-width 4 --device cpu --evaluate-every 0 --steps 2")
-HOLD = """
-import sys
-from pathlib import Path
-from ganserve.training.rundir import RunDir
-with RunDir(Path(sys.argv[1])).locked():
-    print("held", flush=True)
-    sys.stdin.read()
-"""
+
+
+def hold(run: Path) -> None:
+    with RunDir(run).locked():
+        print("held", flush=True)
+        signal.pause()
 
 
 @contextmanager
-def holder_of(run: Path) -> Iterator[subprocess.Popen[str]]:
+def holder_of(run: Path) -> Iterator[WarmProcess]:
     """Another process that holds the lock of a run's folder."""
-    arguments = [sys.executable, "-c", HOLD, str(run)]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as said, WarmProcess(hold, run, stdout=writer) as process:
+        os.close(writer)
+        assert said.readline() == "held\n"
+        yield process
 
 
 @pytest.fixture
@@ -85,12 +81,11 @@ def test_a_run_that_trains_can_be_read(run: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize("num_blocks", [1, 2], ids=["at the config", "at the first checkpoint"])
 def test_a_disk_that_is_full_at_the_start_leaves_a_folder_to_start_in(tmp_path: Path, num_blocks: int) -> None:
     run = tmp_path / "My Photos"
-    train = [sys.executable, "-m", "ganserve.cli", "train", "--data", "digits", "--out", str(run), *TINY]
-    limited = f"ulimit -f {num_blocks}; exec {shlex.join(train)}"
-    failed = subprocess.run(["/bin/bash", "-c", limited], capture_output=True, text=True, check=False)
+    train = ["train", "--data", "digits", "--out", str(run), *TINY]
+    failed = run_command(train, 60, preexec_fn=file_limit(num_blocks * 1024))
     assert failed.returncode == 3, failed.stderr
     assert re.fullmatch(r"ganserve: error: .*My Photos.* cannot be written.*\n", failed.stderr)
-    assert main(train[3:]) == 0
+    assert main(train) == 0
     assert RunDir(run).checkpoint().is_file()
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +28,8 @@ from training_loops.contestants import (
     unfuse,
 )
 from training_loops.plain_loop import PlainFigures, PlainTraining, loaded_batches, train_plainly
+
+from ...warm import run_python
 
 CPU = torch.device("cpu")
 SCRIPT = Path(__file__).resolve().parents[3] / "benchmarks" / "training.py"
@@ -175,7 +176,7 @@ def test_what_cannot_be_measured_is_refused(
 
 
 def run_script(*flags: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *map(str, flags)], capture_output=True, text=True, check=False)
+    return run_python(SCRIPT, *map(str, flags))
 
 
 def test_the_script_prints_a_table() -> None:
