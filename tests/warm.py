@@ -15,6 +15,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.reduction import DupFd
@@ -104,7 +105,8 @@ class WarmProcess:
     def send_signal(self, number: int) -> None:
         """Sends a signal, unless it has ended."""
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it may have ended just now
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """SIGTERM."""
