@@ -140,7 +140,7 @@ def run_command(words: Sequence[str], timeout_s: float, **options: Any) -> subpr
 
 
 def start_python(*words: str | Path, **options: Any) -> WarmProcess:
-    """`python -W error` with these words, of which the first is a script or `-c`."""
+    """`python -W error` with these words, of which the first is a script, `-c` or `-m`."""
     return WarmProcess(_python, [str(word) for word in words], **options)
 
 
@@ -167,6 +167,9 @@ def _python(words: Sequence[str]) -> None:
         sys.argv = ["-c", *words[2:]]
         sys.modules["__main__"] = program = ModuleType("__main__")
         exec(compile(words[1], "<program>", "exec"), vars(program))  # noqa: S102
+    elif words[0] == "-m":
+        sys.argv = [*words[1:]]
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
         sys.argv = [*words]
         sys.path.insert(0, str(Path(words[0]).parent))

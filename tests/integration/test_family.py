@@ -1,4 +1,7 @@
-"""Every loss with every kind of network, conditional or not: trained for two steps, exported, served and fetched."""
+"""Every loss with every kind of network, conditional and not, is trained for two steps.
+
+Half of the runs are exported, served and fetched: every loss once with every kind of network, in turns conditional.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ def test_a_family_goes_all_the_way_with_every_loss(
     torch.set_num_threads(1)
     models = tmp_path / "models"
     names = []
-    for loss, conditional in itertools.product(get_args(LossName), (True, False)):
+    turn = get_args(Architecture).index(arch)
+    for number, (loss, conditional) in enumerate(itertools.product(get_args(LossName), (True, False))):
         name = f"{loss}-{'conditional' if conditional else 'plain'}"
         config = TrainingConfig(
             data="digits",
@@ -46,6 +50,8 @@ def test_a_family_goes_all_the_way_with_every_loss(
             device="cpu",
         )
         training_from_config(config)
+        if (number // 2 + turn) % 2 == conditional:
+            continue
         export_run(config.out, Target(models=models, name=name))
         names.append(name)
     with start_server(models) as server:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from command import run
+
+from ...warm import start_python
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "benchmarks"
 
@@ -108,14 +109,12 @@ def test_a_server_that_does_not_start_is_told(script: Script, tmp_path: Path) ->
 
 def test_a_script_that_is_stopped_leaves_no_server(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, str(SCRIPTS / "serving.py"), "--rounds", "10000"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as running:
+    with start_python(SCRIPTS / "serving.py", "--rounds", "10000", env=environment) as running:
         while len(servers := _children(running.pid)) < 2:
             assert running.poll() is None
             time.sleep(0.05)
         running.terminate()
-        running.communicate()
-    assert running.returncode == 130
+        assert running.wait(60) == 130
     assert not any(Path(f"/proc/{pid}/exe").exists() for pid in servers)
 
 

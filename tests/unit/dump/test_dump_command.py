@@ -7,8 +7,6 @@ import hashlib
 import os
 import pty
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from ganserve.cli import main
 from ganserve.client import LocalGenerator
 from ganserve.dump import make_plan, write_dump
 
+from ...warm import start_command
 from .conftest import content
 
 Dump = Callable[..., int]
@@ -131,16 +130,15 @@ def test_people_see_how_far_it_is(bundle: Path, tmp_path: Path) -> None:
     """On a terminal: samples, rate, size and time left."""
     words = ["dump", "--bundle", str(bundle), "-n", "30000", "--format", "zip", "--out", str(tmp_path / "more")]
     controller, terminal = pty.openpty()
-    command = [sys.executable, "-m", "ganserve.cli", *words]
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120"}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal, env=environment) as process:
+    with start_command(words, stderr=terminal, env=environment) as process:
         os.close(terminal)
         seen = b""
         with contextlib.suppress(OSError):  # which is how a terminal's end is told
             while part := os.read(controller, 4096):
                 seen += part
-    os.close(controller)
-    assert process.returncode == 0
+        os.close(controller)
+        assert process.wait(60) == 0
     assert re.search(
         rb"\d+/30000 .*samples .*[\d,]+/s .*\d+ MB .*\d:\d\d:\d\d", re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", seen)
     )

@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,16 +18,11 @@ from ganserve.training import checkpoint, load_generator
 from ganserve.training.cli.train import app as train_app
 from ganserve.training.evaluation import FeatureExtractor, feature_extractor_for
 
+from ...warm import start_command
+
 TINY = [*["--batch-size", "4", "--latent-dim", "8", "--base-width", "4", "--device", "cpu", "--evaluate-every", "0"]]
 EVALUATING = [*TINY[:-1], "2", "--evaluate-images", "20"]
 OTHERS = ["--steps", "2", "--betas", "0", "0.9", "--n-critic", "1", "--seed", "7"]
-MAIN = """
-import sys
-import cyclopts
-app = cyclopts.App()
-app.command("ganserve.training.cli.train:app", name="train")
-app(sys.argv[1:])
-"""
 
 
 def run(*arguments: object) -> None:
@@ -78,19 +72,13 @@ def test_bad_values_name_the_flag(tmp_path: Path) -> None:
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals, exit_code: int) -> None:
     out = tmp_path / "run"
     arguments = ["train", "--data", "digits", "--out", str(out), *TINY, "--steps", "1000000", "--report-every", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
+    with start_command(arguments) as process:
         stats = out / "stats.jsonl"
         deadline_s = time.monotonic() + 60
         while not (stats.is_file() and stats.stat().st_size) and time.monotonic() < deadline_s:
             time.sleep(0.05)
         process.send_signal(number)
         printed, errors = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
     assert (process.returncode, errors) == (exit_code, "")
     assert f"ganserve train --resume {out}" in printed
     done = re.search(r"trained +([\d,]+) of 1,000,000 steps, stopped by " + number.name, printed)
