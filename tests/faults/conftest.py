@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from findings import Finding, write_findings
 from ganserve.contract.card import LATENT_SCHEME
 from ganserve.v1.model_pb2 import ImageShape, ModelCard
 
-from ..servers import ServerProcess, StartServer
+from ..servers import GANSERVE, ServerProcess, StartServer
 from .slow_model import slow_down
 
 MakeBundle = Callable[..., Path]
@@ -71,6 +72,12 @@ def size(request: pytest.FixtureRequest) -> Size:
     """Chooses between the size of the short form and that of the long one."""
     is_long = bool(request.config.getoption("--long", False))
     return lambda short, long: long if is_long else short
+
+
+@pytest.fixture(scope="session")
+def start_server(start_server: StartServer, size: Size) -> StartServer:
+    """Starts servers; in the long form as users do, so that they hold no more memory than theirs."""
+    return partial(start_server, program=size(None, GANSERVE))
 
 
 @pytest.fixture
