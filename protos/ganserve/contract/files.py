@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from zipfile import ZIP_STORED, ZipFile
 
 from ganserve.contract.errors import ArtifactError
 
@@ -42,6 +43,25 @@ def new_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+@contextmanager
+def uncompressed_zip(path: Path) -> Iterator[ZipFile]:
+    """A zip to be written, which is ended when the body ends well.
+
+    Otherwise it is torn and the body's own error is raised: `ZipFile` would first try to end what was begun, and raise
+    another where that was interrupted within an entry.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("wb") as file:
+        archive = ZipFile(file, "w", ZIP_STORED)
+        try:
+            yield archive
+            archive.close()
+        finally:
+            archive.fp = None  # nothing is ended later, when it is let go of
 
 
 def check_new_file(path: Path) -> None:

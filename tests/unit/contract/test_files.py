@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import os
 import time
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from ganserve.contract.errors import ArtifactError
-from ganserve.contract.files import check_new_file, new_file, new_folder
+from ganserve.contract.files import check_new_file, new_file, new_folder, uncompressed_zip
 
 New = Callable[[Path], AbstractContextManager[Path]]
 
@@ -176,3 +178,23 @@ def test_what_cannot_be_a_file_is_told_in_a_line(tmp_path: Path, name: str, text
         write()
     assert text in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_interruption_within_an_entry_of_a_zip_is_told_as_itself(tmp_path: Path) -> None:
+    begun: list[IO[bytes]] = []
+
+    def begin_and_break_off() -> None:
+        with uncompressed_zip(tmp_path / "a.zip") as archive:
+            begun.append(archive.open("half", "w"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin_and_break_off()
+    assert not zipfile.is_zipfile(tmp_path / "a.zip")
+
+
+def test_a_zip_that_ends_well_can_be_read(tmp_path: Path) -> None:
+    with uncompressed_zip(tmp_path / "a.zip") as archive:
+        archive.writestr("one", b"1")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.read("one") == b"1"

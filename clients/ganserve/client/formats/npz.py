@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ganserve.contract.files import uncompressed_zip
 
 from .contents import Contents
 from .zip import fixed_entry
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @contextmanager
 def writing_npz(path: Path, contents: Contents) -> Iterator[NpzWriter]:
     """Writes a file with images uint8 (N, height, width, channels). Raises OSError."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    with uncompressed_zip(path) as archive:
         with archive.open(fixed_entry("images.npy"), "w", force_zip64=True) as images:
             np.lib.format.write_array_header_1_0(
                 images, {"descr": "|u1", "fortran_order": False, "shape": (contents.count, *contents.shape)}

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from ganserve.contract.files import uncompressed_zip
+
 from .contents import Contents
 from .tree import TreeWriter
 
@@ -18,7 +20,7 @@ _UNIX: Final = 3
 @contextmanager
 def writing_zip(path: Path, contents: Contents) -> Iterator[TreeWriter]:
     """Writes a file. Raises OSError."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    with uncompressed_zip(path) as archive:
         writer = TreeWriter(contents, lambda name, data: archive.writestr(fixed_entry(name), data))
         yield writer
         writer.put_labels()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ganserve.contract.errors import ConfigError, DatasetError
-from ganserve.contract.files import new_file
+from ganserve.contract.files import new_file, uncompressed_zip
 
 from .cache import cache_folder
 from .dataset import ImageDataset, OnProgress, Split
@@ -37,7 +37,7 @@ def pack_dataset(dataset: ImageDataset, path: Path, *, split: Split, on_progress
     check_target(path)
     _refuse_altered(dataset)
     paths = [_path(index) for index in range(len(dataset.images))]
-    with new_file(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:
+    with new_file(path) as partial, uncompressed_zip(partial) as archive:
         for index, image in enumerate(dataset.images):
             archive.writestr(_entry(paths[index]), _png(image))
             if on_progress is not None:
