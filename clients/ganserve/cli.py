@@ -61,6 +61,9 @@ COMMANDS: Final = {
     "interpolate": _Command(
         "ganserve.client.cli.interpolate:interpolate", "Show the samples between two addresses in one image."
     ),
+    "transform": _Command(
+        "ganserve.client.cli.transform:transform", "Make images of images, with a server or here from a bundle."
+    ),
     "dump": _Command("ganserve.dump.cli:dump", "Write a data set of samples to disk, in shards."),
     "models": _Command("ganserve.client.cli.models:models", "List the models of a server, or show one model's card."),
 }

@@ -64,6 +64,7 @@ METHODS = (
     "profile",
     "resume",
     "stream",
+    "transform",
     "wait_until_ready",
 )
 OPTIONS_OF_OTHERS = {"self", "n", "timeout_s"}

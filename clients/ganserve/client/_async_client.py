@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Self, Unpack
 
 from numpy.typing import ArrayLike
 
 from ganserve.contract.errors import RequestError, UnavailableError
-from ganserve.contract.images import ImageFormatName
+from ganserve.contract.images import ImageFormatName, Images
 from ganserve.contract.interpolation import SeedAndIndex
 
 from ._calls.async_calls import AsyncCalls
@@ -22,6 +22,7 @@ from ._queries.interpolation import interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
 from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName
+from ._queries.transforms import ImageLike
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
 from ._transport.access import Access, PathLike, Token
@@ -93,6 +94,24 @@ class AsyncClient:
             quality=quality,
         )
         return await self._calls.samples(query, self._core.deadline(timeout_s))
+
+    async def transform(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        model: str | None = None,
+        masks: Iterable[ImageLike] | None = None,
+        label: int | str | None = None,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Images]:
+        """As `Client.transform`."""
+        core = self._core if model is None else self._core.for_model(model)
+        calls = AsyncCalls(core, self._connections)
+        card = (await calls.model(core.deadline(timeout_s))).card
+        for batch in core.transforms(card, images, masks, label):
+            samples = await calls.samples(batch.query, core.deadline(timeout_s))
+            for image in batch.images(samples.numpy()):
+                yield image
 
     async def resume(self, error: RequestError, *, timeout_s: float | None = None) -> Samples:
         """As `Client.resume`."""

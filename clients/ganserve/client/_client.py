@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, Unpack
@@ -11,7 +11,7 @@ from typing import Self, Unpack
 from numpy.typing import ArrayLike
 
 from ganserve.contract.errors import RequestError, UnavailableError
-from ganserve.contract.images import ImageFormatName
+from ganserve.contract.images import ImageFormatName, Images
 from ganserve.contract.interpolation import SeedAndIndex
 
 from ._calls.batches import BatchPlan, read_ahead
@@ -24,6 +24,7 @@ from ._queries.interpolation import interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
 from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName
+from ._queries.transforms import ImageLike
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
 from ._transport.access import Access, PathLike, Token
@@ -251,6 +252,39 @@ class Client:
         return self._calls.samples(
             self._core.explicit(latents, labels=labels, format=format, quality=quality), deadline
         )
+
+    def transform(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        model: str | None = None,
+        masks: Iterable[ImageLike] | None = None,
+        label: int | str | None = None,
+        timeout_s: float | None = None,
+    ) -> Iterator[Images]:
+        """Images made of images by a translator, such as one for super-resolution, in their order.
+
+        Of any size: where the model allows it, an image is cut into tiles, and what is made of them is put together; of
+        another one, only images of its own size are taken. A greyscale image stays one, also where the model takes
+        colours, and the channels of a coloured one are transformed one by one where it takes none.
+
+        Args:
+            images: uint8 arrays (height, width) or (height, width, 1 or 3), PIL images, or names of PNG, JPEG and WebP
+                files; any number of them, which are read as they are needed.
+            model: the translator, as in `Client`; without it, the client's own model.
+            masks: one an image, of its size and in greyscale, for an inpainting model: pixels above 127 are made anew,
+                and all others are kept byte for byte.
+            label: the class of all, for a conditional translator.
+            timeout_s: most seconds for some 256 tiles; without it, the client's own.
+
+        Yields:
+            uint8 (height, width, 1 or 3) times the model's scale.
+        """
+        core = self._core if model is None else self._core.for_model(model)
+        calls = Calls(core, self._connections)
+        card = calls.model(core.deadline(timeout_s)).card
+        for batch in core.transforms(card, images, masks, label):
+            yield from batch.images(calls.samples(batch.query, core.deadline(timeout_s)).numpy())
 
     def stream(
         self,

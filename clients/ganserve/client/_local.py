@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from ganserve.contract.errors import ArtifactError, CallCancelledError, ConfigError
 from ganserve.contract.extras import install_advice
-from ganserve.contract.images import ImageFormatName
+from ganserve.contract.images import ImageFormatName, Images
 from ganserve.contract.interpolation import SeedAndIndex
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
@@ -22,10 +22,11 @@ from ._calls.batches import BatchPlan, read_ahead
 from ._calls.submissions import CALLS_AT_ONCE, Submissions, SubmittedCall
 from ._queries.checks import whole_number
 from ._queries.interpolation import interpolated_latents
-from ._queries.labels import CountsLike, LabelsLike
+from ._queries.labels import CountsLike, LabelsLike, label_policy
 from ._queries.options import SampleOptions, check_options, sample_query
 from ._queries.parts import num_samples, part
 from ._queries.requests import IndicesLike, image_encoding, latents_query
+from ._queries.transforms import ImageLike, batches
 from ._samples.memory import check_fits
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
@@ -130,6 +131,18 @@ class LocalGenerator:
         card = self.get_model().card
         latents = interpolated_latents(card, start, stop, n, labels=labels, truncation=truncation, spread=spread)
         return self.generate_from(latents, labels=labels, format=format, quality=quality)
+
+    def transform(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        masks: Iterable[ImageLike] | None = None,
+        label: int | str | None = None,
+    ) -> Iterator[Images]:
+        """As `Client.transform`."""
+        card = self.get_model().card
+        for batch in batches(self._selector(), card, images, masks, label_policy(label)):
+            yield from batch.images(self._answer(batch.query).numpy())
 
     def stream(
         self,

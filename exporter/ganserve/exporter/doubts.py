@@ -8,9 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, generator_rows, signature_of
+from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, golden_rows, signature_of
 from ganserve.contract.card import is_conditional
-from ganserve.contract.latents import sample_latents
 from ganserve.runtime.runners import CpuRunner
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -46,7 +45,7 @@ def doubts_of(model: bytes, card: ModelCard, comparisons: list[Comparison]) -> l
 
 def _some_images(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
     """Images of the same latents for every label, of very many labels some: (labels, latents, H, W, C)."""
-    latents = sample_latents(_SEED, 0, _NUM_LATENTS, card.latent_dim)
+    inputs = golden_rows(card, _SEED, _NUM_LATENTS)
     runner = CpuRunner(model, signature_of(card))
     labels: list[int | None] = [None]
     if is_conditional(card):
@@ -56,7 +55,7 @@ def _some_images(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
     return np.stack(
         [
             runner.run(
-                generator_rows(latents, None if label is None else np.full(len(latents), label, np.int64))
+                inputs if label is None else inputs.with_columns({LABELS_INPUT: np.full(_NUM_LATENTS, label, np.int64)})
             ).columns[IMAGES_OUTPUT]
             for label in labels
         ]

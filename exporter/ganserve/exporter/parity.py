@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype, generator_rows, signature_of
-from ganserve.contract.card import is_conditional
+from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, Dtype, golden_rows, signature_of
+from ganserve.contract.card import is_translator
 from ganserve.contract.errors import ConfigError, ParityError
-from ganserve.contract.latents import sample_latents
 from ganserve.contract.rows import Rows
 from ganserve.contract.text import first_line, one_line
 from ganserve.runtime import runners
@@ -32,8 +31,16 @@ BATCH_SIZES: Final = (1, 2, 7, 64)
 
 _SEED: Final = 0
 _MOST_LABELS_ALONE: Final = 100
+_MOST_PIXELS: Final = 4 * 1024**2
 
 Inputs = dict[str, NDArray[Any]]
+
+
+def num_rows_of(inputs: Inputs) -> int:
+    """Rows of all inputs, which have as many each."""
+    return len(next(iter(inputs.values())))
+
+
 Reference = Callable[[Inputs], tuple[NDArray[np.uint8], NDArray[np.float32]]]
 """From inputs to images uint8 (N, H, W, C) and the floats that they come from, of any shape."""
 OnProgress = Callable[[int, int], None]
@@ -229,17 +236,24 @@ def _batches(card: ModelCard) -> Iterator[tuple[int | None, Inputs]]:
     alone = np.unique(
         np.linspace(0, num_classes - 1, min(num_classes, _MOST_LABELS_ALONE)).round().astype(int)
     ).tolist()
-    for batch_size in BATCH_SIZES:
-        latents = sample_latents(_SEED, 0, batch_size, card.latent_dim)
-        if not is_conditional(card):
-            yield None, dict(generator_rows(latents, None).columns)
-            continue
+    for batch_size in batch_sizes(card):
+        inputs = dict(golden_rows(card, _SEED, batch_size).columns)
         for label in alone:
-            yield label, dict(generator_rows(latents, np.full(batch_size, label, np.int64)).columns)
-        yield None, dict(generator_rows(latents, np.arange(batch_size, dtype=np.int64) % num_classes).columns)
+            yield label, {**inputs, LABELS_INPUT: np.full(batch_size, label, np.int64)}
+        if alone:
+            inputs[LABELS_INPUT] = np.arange(batch_size, dtype=np.int64) % num_classes
+        yield None, inputs
+
+
+def batch_sizes(card: ModelCard) -> list[int]:
+    """Batches that are compared; of a translator, whose images may be large, at least two."""
+    if not is_translator(card):
+        return list(BATCH_SIZES)
+    most = max(2, _MOST_PIXELS // (card.image.height * card.image.width))
+    return [batch_size for batch_size in BATCH_SIZES if batch_size <= most]
 
 
 def _describe(inputs: Inputs) -> str:
     labels = inputs.get(LABELS_INPUT)
-    text = f"batch of {len(inputs[LATENTS_INPUT])}"
+    text = f"batch of {num_rows_of(inputs)}"
     return text if labels is None else f"{text} with labels {sorted(set(labels.tolist()))}"

@@ -25,11 +25,12 @@ from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import read_regular_file
 from ganserve.contract.labels import Labels, sample_labels
 from ganserve.contract.latents import Latents, sample_latents
-from ganserve.contract.rows import Rows
+from ganserve.contract.rows import Column, Rows
 from ganserve.contract.selectors import VERSIONS
+from ganserve.contract.textures import sample_textures
 from ganserve.v1.bundle_pb2 import Manifest, Signature, TensorSpec
 from ganserve.v1.generator_pb2 import LabelPolicy
-from ganserve.v1.model_pb2 import ModelCard
+from ganserve.v1.model_pb2 import ImageShape, ModelCard
 
 MODEL_FILE: Final = "model.onnx"
 MANIFEST_FILE: Final = "manifest.json"
@@ -40,8 +41,13 @@ TRITON_FILE: Final = "config.pbtxt"
 CARD_KEY: Final = "ganserve.card"
 LATENTS_INPUT: Final = "latents"
 LABELS_INPUT: Final = "labels"
+IMAGE_INPUT: Final = "image"
+MASK_INPUT: Final = "mask"
 IMAGES_OUTPUT: Final = "images"
 BATCH_AXIS: Final = "batch"
+
+MASK_ABOVE: Final = 127
+"""Pixels of a mask above it are made anew."""
 
 Dtype = Literal["fp32", "fp16"]
 """What a model computes in; latents are float32 and images uint8 either way."""
@@ -56,12 +62,19 @@ _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9._-]+")
 
 
 def signature_of(card: ModelCard) -> Signature:
-    """The signature that a generator with this card must have."""
-    inputs = [TensorSpec(name=LATENTS_INPUT, dtype="float32", row_shape=[card.latent_dim])]
+    """The signature that a model with this card must have."""
+    inputs = []
+    if card.latent_dim:
+        inputs.append(TensorSpec(name=LATENTS_INPUT, dtype="float32", row_shape=[card.latent_dim]))
     if is_conditional(card):
         inputs.append(TensorSpec(name=LABELS_INPUT, dtype="int64"))
+    inputs += [TensorSpec(name=entry.name, dtype="uint8", row_shape=_axes(entry.shape)) for entry in card.inputs]
     images = TensorSpec(name=IMAGES_OUTPUT, dtype="uint8", row_shape=image_shape(card))
     return Signature(inputs=inputs, outputs=[images])
+
+
+def _axes(shape: ImageShape) -> tuple[int, int, int]:
+    return shape.height, shape.width, shape.channels
 
 
 def axes_of(tensor: TensorSpec) -> Axes:
@@ -80,10 +93,15 @@ def generator_rows(latents: Latents, labels: Labels | None) -> Rows:
 
 
 def golden_rows(card: ModelCard, seed: int, count: int) -> Rows:
-    """What a generator is fed for its first `count` golden samples."""
-    latents = sample_latents(seed, 0, count, card.latent_dim)
-    labels = sample_labels(LabelPolicy(), card.class_names, seed, 0, count) if is_conditional(card) else None
-    return generator_rows(latents, labels)
+    """What a model is fed for its first `count` golden samples."""
+    columns: dict[str, Column] = {}
+    if card.latent_dim:
+        columns[LATENTS_INPUT] = sample_latents(seed, 0, count, card.latent_dim)
+    if is_conditional(card):
+        columns[LABELS_INPUT] = sample_labels(LabelPolicy(), card.class_names, seed, 0, count)
+    for number, entry in enumerate(card.inputs):
+        columns[entry.name] = sample_textures(seed, 0, count, _axes(entry.shape), number=number)
+    return Rows(columns)
 
 
 def misplacement(manifest: Manifest, folder: Path) -> str:

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from ganserve.contract.errors import ArtifactError
 from ganserve.contract.text import counted
-from ganserve.v1.model_pb2 import ModelCard
+from ganserve.v1.model_pb2 import ImageRole, ModelCard, ModelKind
 
 LATENT_SCHEME = "philox4x64-as241-v1"
 UNKNOWN = "unknown"
@@ -39,40 +39,86 @@ def from_json(text: str, *, source: str) -> ModelCard:
 
 
 def check(card: ModelCard, *, source: str) -> None:
-    """Raises ArtifactError where the card cannot describe a generator."""
+    """Raises ArtifactError where the card cannot describe a model."""
 
     def require(condition: bool, fault: str) -> None:
         if not condition:
             raise ArtifactError(f"{source}: the model card is not usable: {fault}")
 
-    height, width, channels = image_shape(card)
-    require(1 <= card.latent_dim <= MAX_LATENT_DIM, f"latent_dim is {card.latent_dim}, not 1 to {MAX_LATENT_DIM}")
+    require(card.kind in ModelKind.values(), f"it is of kind {card.kind}, which this ganserve does not know")
+    least = 0 if is_translator(card) else 1
     require(
-        1 <= height <= MAX_IMAGE_SIDE and 1 <= width <= MAX_IMAGE_SIDE,
-        f"the image is {height}×{width}, not 1 to {MAX_IMAGE_SIDE} a side",
+        least <= card.latent_dim <= MAX_LATENT_DIM,
+        f"latent_dim is {card.latent_dim}, not {least} to {MAX_LATENT_DIM}",
     )
-    require(channels in (1, 3), f"the image has {channels} channels, not 1 or 3")
+    for name, shape in (("image", card.image), *((entry.name, entry.shape) for entry in card.inputs)):
+        require(
+            1 <= shape.height <= MAX_IMAGE_SIDE and 1 <= shape.width <= MAX_IMAGE_SIDE,
+            f"the {name} is {shape.height}×{shape.width}, not 1 to {MAX_IMAGE_SIDE} a side",
+        )
+        require(shape.channels in (1, 3), f"the {name} has {shape.channels} channels, not 1 or 3")
     require(len(set(card.class_names)) == len(card.class_names), "two classes have the same name")
     require(
-        card.latent_scheme == LATENT_SCHEME,
+        card.latent_dim == 0 or card.latent_scheme == LATENT_SCHEME,
         f"its latent scheme is {card.latent_scheme!r}, and this ganserve knows {LATENT_SCHEME!r}",
     )
+    if fault := _translator_fault(card):
+        require(False, fault)
+
+
+def _translator_fault(card: ModelCard) -> str:
+    """What is wrong with the images that a model takes; empty where nothing is."""
+    if not is_translator(card):
+        return "a generator takes no images" if card.inputs or card.HasField("halo") else ""
+    roles = [entry.role for entry in card.inputs]
+    if roles not in ([ImageRole.IMAGE_ROLE_IMAGE], [ImageRole.IMAGE_ROLE_IMAGE, ImageRole.IMAGE_ROLE_MASK]):
+        return "a translator takes an image, and perhaps a mask"
+    image, mask = card.inputs[0].shape, card.inputs[-1].shape
+    if (card.image.height % image.height, card.image.width % image.width) != (0, 0):
+        return "its images are not whole multiples of those that it takes"
+    if card.image.height // image.height != card.image.width // image.width:
+        return "it stretches images"
+    if len(roles) > 1 and (mask.height, mask.width, mask.channels) != (image.height, image.width, 1):
+        return "its mask has another shape than its image, in one channel"
+    if 2 * card.halo >= min(image.height, image.width):
+        return f"its halo is {card.halo}, and nothing is left of an image of {image.height}×{image.width}"
+    return ""
+
+
+def is_translator(card: ModelCard) -> bool:
+    """Whether it makes images of images."""
+    return card.kind == ModelKind.MODEL_KIND_TRANSLATOR
+
+
+def kind_of(card: ModelCard) -> str:
+    """What it is, for people."""
+    return "translator" if is_translator(card) else "generator"
+
+
+def scale_of(card: ModelCard) -> int:
+    """Pixels of a side that a translator makes of each pixel."""
+    return card.image.height // card.inputs[0].shape.height
 
 
 def is_conditional(card: ModelCard) -> bool:
-    """Whether the generator takes a label."""
+    """Whether the model takes a label."""
     return len(card.class_names) > 0
 
 
 def image_shape(card: ModelCard) -> tuple[int, int, int]:
-    """Height, width and channels of one image."""
+    """Height, width and channels of one image that it makes."""
     return card.image.height, card.image.width, card.image.channels
 
 
 def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     """What the card says, line by line, for people: a short name and a text."""
     yield "image", "×".join(map(str, image_shape(card)))
-    yield "latent_dim", f"{card.latent_dim}, addressed by {card.latent_scheme}"
+    for entry in card.inputs:
+        yield f"takes {entry.name}", f"{entry.shape.height}×{entry.shape.width}×{entry.shape.channels}"
+    if is_translator(card):
+        yield "larger images", f"in tiles, with a halo of {card.halo}" if card.HasField("halo") else "are not taken"
+    if card.latent_dim:
+        yield "latent_dim", f"{card.latent_dim}, addressed by {card.latent_scheme}"
     yield "classes", _classes(card)
     yield "network", card.architecture if card.loss == UNKNOWN else f"{card.architecture}, trained with {card.loss}"
     dataset = card.dataset

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ganserve.contract.errors import ArtifactError, InvalidRequestError
 from ganserve.contract.image_metadata import without_metadata
@@ -80,6 +82,7 @@ FORMAT_NUMBERS: Final[Mapping[str, ImageFormat.ValueType]] = {
 _FILE_FORMATS_BY_NUMBER: Final = {form.number: form for form in FILE_FORMATS}
 _PILLOW_NAMES: Final = tuple(form.pillow_name for form in FILE_FORMATS)
 _SMALLEST_TO_SEE: Final = 48  # pixels
+_GREY_MODES: Final = frozenset({"1", "L", "LA", "I;16"})
 
 
 def file_format(name: FileFormatName) -> FileFormat:
@@ -130,14 +133,64 @@ def decode(data: bytes, channels: int) -> Images:
     Raises:
         ArtifactError: the bytes are not such a file, or it is torn.
     """
+    with _opened(without_metadata(data), len(data)) as picture:
+        return _pixels(picture, channels)
+
+
+def decode_input(data: bytes, channels: int, size: tuple[int, int]) -> Images:
+    """As `decode`, of an image that a caller sends: turned as its EXIF says, and of a height and width.
+
+    One of another size is refused by its header, whatever it would take to decode it.
+
+    Raises:
+        ArtifactError: as `decode`, or it has another size.
+    """
+    with _opened(data, len(data)) as picture:
+        found = picture.size[::-1]
+        pixels = None
+        if found in (size, size[::-1]):  # else its EXIF, which may lie behind the pixels, need not be looked for
+            pixels = _pixels(ImageOps.exif_transpose(picture), channels)
+            found = pixels.shape[:2]
+        if pixels is None or found != size:
+            raise ArtifactError(
+                f"the image is {found[0]}×{found[1]}, and this model takes {size[0]}×{size[1]}; the client's "
+                "`transform` cuts others into tiles"
+            )
+        return pixels
+
+
+def read_image(path: Path) -> Images:
+    """uint8 (height, width, 1 or 3) from a PNG, JPEG or WebP file, turned as its EXIF says. Transparency is left out.
+
+    Raises:
+        InvalidRequestError: it cannot be read, or is not such a file.
+    """
     try:
-        with Image.open(io.BytesIO(without_metadata(data)), formats=_PILLOW_NAMES) as picture:
-            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+        data = path.read_bytes()
+    except OSError as error:
+        raise InvalidRequestError(f"{path} cannot be read ({error.strerror})") from error
+    try:
+        with _opened(data, len(data)) as picture:
+            return _pixels(ImageOps.exif_transpose(picture), 1 if picture.mode in _GREY_MODES else 3)
+    except ArtifactError as error:
+        raise InvalidRequestError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _opened(data: bytes, num_bytes: int) -> Iterator[Image.Image]:
+    """A file of `num_bytes` as Pillow reads it. Raises ArtifactError, in its body too."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_PILLOW_NAMES) as picture:
+            yield picture
     except UnidentifiedImageError:
         kinds = ", ".join(_PILLOW_NAMES)
-        raise ArtifactError(f"these {len(data)} bytes are not a readable image: none of {kinds}") from None
+        raise ArtifactError(f"these {num_bytes} bytes are not a readable image: none of {kinds}") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ArtifactError(f"these {len(data)} bytes are not a readable image: {one_line(error)}") from error
+        raise ArtifactError(f"these {num_bytes} bytes are not a readable image: {one_line(error)}") from error
+
+
+def _pixels(picture: Image.Image, channels: int) -> Images:
+    pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], channels)
 
 

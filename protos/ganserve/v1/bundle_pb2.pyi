@@ -185,7 +185,9 @@ class TensorSpec(message.Message):
 
 @typing.final
 class GoldenSamples(message.Message):
-    """Samples `0, 1, …` of a seed, without truncation or spread, balanced over the classes where there are any."""
+    """Samples `0, 1, …` of a seed, without truncation or spread, balanced over the classes where there are any, of textures
+    of the same seed and indices where the model takes images.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 

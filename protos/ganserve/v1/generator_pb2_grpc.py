@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GeneratorServiceStub(object):
-    """Makes images with the generators that a server holds.
+    """Makes images with the models that a server holds.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class GeneratorServiceStub(object):
 
 
 class GeneratorServiceServicer(object):
-    """Makes images with the generators that a server holds.
+    """Makes images with the models that a server holds.
     """
 
     def Generate(self, request, context):
@@ -140,7 +140,7 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GeneratorService(object):
-    """Makes images with the generators that a server holds.
+    """Makes images with the models that a server holds.
     """
 
     @staticmethod

@@ -1,6 +1,6 @@
 """Sources: checked queries, of which any rows can be drawn; rows of many sources in one draw.
 
-Another input of a model, such as an image, is another kind of column here.
+Another input of a model is another kind of column here.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import itertools
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT
-from ganserve.contract.card import is_conditional
+from ganserve.contract.card import is_conditional, kind_of
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.labels import LabelSampler, draw_labels, open_policy
 from ganserve.contract.latents import (
@@ -32,6 +32,8 @@ from ganserve.contract.rows import Column, Rows
 from ganserve.contract.tensors import unpack_latents
 from ganserve.v1.generator_pb2 import SampleAddress, SampleQuery
 from ganserve.v1.model_pb2 import ModelCard
+
+from .input_images import read_images
 
 
 class InputColumn(Protocol):
@@ -91,6 +93,7 @@ class Source:
     Attributes:
         columns: by name of the model's input.
         count: number of rows.
+        count_field: the field of the query that says how many there are.
         seed: where the rows have one.
         first_index: index of row 0.
         scattered: index of every row, uint64 (count,), where they need not follow one another.
@@ -99,17 +102,11 @@ class Source:
 
     columns: Mapping[str, InputColumn]
     count: int
+    count_field: str
     seed: int | None = None
     first_index: int = 0
     scattered: NDArray[np.uint64] | None = None
     spread: float | None = None
-
-    @property
-    def count_field(self) -> str:
-        """The field of the query that says how many rows there are."""
-        if self.seed is None:
-            return "query.latents.values"
-        return "query.address.count" if self.scattered is None else "query.address.indices"
 
     @property
     def reported(self) -> Sequence[str]:
@@ -142,31 +139,50 @@ def open_source(query: SampleQuery, card: ModelCard) -> Source:
     Raises:
         InvalidRequestError: naming the field at fault and how to mend it.
     """
+    images = {name: GivenColumn(values) for name, values in read_images(query, card).items()}
     sampler = _open_labels(query, card)
     kind = query.WhichOneof("source")
     if kind == "address":
-        return _open_address(query.address, sampler, card)
-    if kind == "latents":
-        latents = unpack_latents(query.latents, card.latent_dim)
-        if sampler is not None:
-            sampler.check_seedless()
-        indices = IndexRange(0, 0, len(latents))
-        return Source(columns=_generator_columns(GivenColumn(latents), sampler, indices), count=len(latents))
-    raise InvalidRequestError("give a sample address or latents", field="query")
+        source = _open_address(query.address, sampler, card)
+    elif kind == "latents":
+        latents = GivenColumn(unpack_latents(query.latents, card.latent_dim))
+        source = _without_seed(latents, len(latents.values), "query.latents.values", sampler)
+    elif images and not card.latent_dim:
+        source = _without_seed(None, len(next(iter(images.values())).values), "query.images", sampler)
+    else:
+        raise InvalidRequestError("give a sample address or latents", field="query")
+    for column in images.values():
+        if len(column.values) != source.count:
+            raise InvalidRequestError(
+                f"there are {len(column.values)} images and {source.count} samples; give one image a sample",
+                field="query.images",
+            )
+    return replace(source, columns={**source.columns, **images})
 
 
-def _generator_columns(
-    latents: InputColumn, sampler: LabelSampler | None, indices: Indices
-) -> Mapping[str, InputColumn]:
-    if sampler is None:
-        return {LATENTS_INPUT: latents}
-    return {LATENTS_INPUT: latents, LABELS_INPUT: PolicyLabels(sampler=sampler, indices=indices)}
+def _without_seed(latents: InputColumn | None, count: int, count_field: str, sampler: LabelSampler | None) -> Source:
+    """Rows that have no address: what is not given cannot be drawn."""
+    if sampler is not None:
+        sampler.check_seedless()
+    columns = _columns(latents, sampler, IndexRange(0, 0, count))
+    return Source(columns=columns, count=count, count_field=count_field)
+
+
+def _columns(latents: InputColumn | None, sampler: LabelSampler | None, indices: Indices) -> Mapping[str, InputColumn]:
+    columns: dict[str, InputColumn] = {}
+    if latents is not None:
+        columns[LATENTS_INPUT] = latents
+    if sampler is not None:
+        columns[LABELS_INPUT] = PolicyLabels(sampler=sampler, indices=indices)
+    return columns
 
 
 def _open_labels(query: SampleQuery, card: ModelCard) -> LabelSampler | None:
     if not is_conditional(card):
         if query.HasField("labels"):
-            raise InvalidRequestError("this generator is unconditional: it takes no labels", field="query.labels")
+            raise InvalidRequestError(
+                f"this {kind_of(card)} is unconditional: it takes no labels", field="query.labels"
+            )
         return None
     if query.HasField("labels") and query.labels.WhichOneof("policy") is None:
         raise InvalidRequestError(
@@ -184,10 +200,13 @@ def _open_address(address: SampleAddress, sampler: LabelSampler | None, card: Mo
     spread = address.spread if address.HasField("spread") else None
     if spread is not None:
         check_spread(spread)
-    latents = AddressedLatents(indices=indices, dim=card.latent_dim, truncation=truncation, spread=spread)
+    latents = None
+    if card.latent_dim:
+        latents = AddressedLatents(indices=indices, dim=card.latent_dim, truncation=truncation, spread=spread)
     return Source(
-        columns=_generator_columns(latents, sampler, indices),
+        columns=_columns(latents, sampler, indices),
         count=indices.num_indices,
+        count_field="query.address.indices" if address.indices else "query.address.count",
         seed=seed,
         first_index=indices.first_index,
         scattered=indices.values if isinstance(indices, IndexList) else None,

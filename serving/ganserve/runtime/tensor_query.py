@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT, signature_of
-from ganserve.contract.card import is_conditional
+from ganserve.contract.card import is_conditional, kind_of
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.labels import list_names, open_policy
 from ganserve.contract.latents import IndexRange
@@ -50,11 +50,14 @@ def open_tensors(query: TensorQuery, card: ModelCard) -> Source:
             raise InvalidRequestError(
                 f"the model has no input {name[:80]!r}; it takes {_listed(specs)}", field=f"inputs.{name[:80]}"
             )
-    if LATENTS_INPUT not in query.inputs:
-        raise _missing(specs[LATENTS_INPUT])
+    needed = next(name for name in specs if name != LABELS_INPUT)
+    if needed not in query.inputs:
+        raise _missing(specs[needed])
     given = {name: _check_tensor(values, specs[name]) for name, values in query.inputs.items()}
-    count = len(given[LATENTS_INPUT])
-    _check_latents(given[LATENTS_INPUT])
+    count = len(given[needed])
+    _check_counts(given, needed)
+    if LATENTS_INPUT in given:
+        _check_latents(given[LATENTS_INPUT])
     columns: dict[str, InputColumn] = {name: GivenColumn(values) for name, values in given.items()}
     if LABELS_INPUT in given:
         _check_labels(given[LABELS_INPUT], count, card)
@@ -66,12 +69,12 @@ def open_tensors(query: TensorQuery, card: ModelCard) -> Source:
         columns |= _policy_labels(query.labels, count, card)
     if missing := [spec for name, spec in specs.items() if name not in columns]:
         raise _missing(missing[0])
-    return Source(columns=columns, count=count)
+    return Source(columns=columns, count=count, count_field=f"inputs.{needed}")
 
 
 def _policy_labels(labels: LabelPolicy, count: int, card: ModelCard) -> Mapping[str, InputColumn]:
     if not is_conditional(card):
-        raise InvalidRequestError("this generator is unconditional: it takes no labels", field="query.labels")
+        raise InvalidRequestError(f"this {kind_of(card)} is unconditional: it takes no labels", field="query.labels")
     sampler = open_policy(labels, card.class_names)
     sampler.check_seedless()
     return {LABELS_INPUT: PolicyLabels(sampler=sampler, indices=IndexRange(0, 0, count))}
@@ -89,6 +92,15 @@ def _check_tensor(values: Column, spec: TensorSpec) -> Column:
     if not len(values):
         raise InvalidRequestError(f"{spec.name} have no row; give at least one", field=f"inputs.{spec.name}")
     return values
+
+
+def _check_counts(given: Mapping[str, Column], first: str) -> None:
+    """Raises InvalidRequestError where another input than the labels has not as many rows as the first."""
+    for name, values in given.items():
+        if name != LABELS_INPUT and len(values) != len(given[first]):
+            raise InvalidRequestError(
+                f"there are {len(values)} rows of {name} for {len(given[first])} of {first}", field=f"inputs.{name}"
+            )
 
 
 def _check_latents(latents: Column) -> None:

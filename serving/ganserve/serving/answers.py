@@ -83,7 +83,7 @@ class Answers:
         """
         Args:
             repository: the models.
-            workers: encode images and read long requests, off the event loop.
+            workers: encode and decode images and read long requests, off the event loop.
             max_reply_bytes: most bytes of replies under way at once.
             check_model: raises a RequestError where a model cannot run.
             metrics: what is counted.
@@ -203,7 +203,7 @@ class Answers:
         return model
 
     async def _read(self, query: Query, model: Model) -> Source:
-        """The query as a source. A list of millions of classes or indices must not hold up the other calls."""
+        """The query as a source. Image files and lists of millions of classes must not hold up the other calls."""
         if isinstance(query, TensorQuery):
             return open_tensors(query, model.card)
         labels = query.labels
@@ -214,7 +214,7 @@ class Answers:
             query.address.indices,
         )
         num_entries = sum(len(entries) for entries in lists)
-        if num_entries <= _ENTRIES_READ_AT_ONCE:
+        if num_entries <= _ENTRIES_READ_AT_ONCE and not query.images.files and not query.images.mask_files:
             return open_source(query, model.card)
         return await asyncio.get_running_loop().run_in_executor(self._workers, open_source, query, model.card)
 

@@ -50,6 +50,7 @@ def test_help_lists_the_commands_and_imports_none() -> None:
         "token",
         "generate",
         "interpolate",
+        "transform",
         "dump",
         "models",
     ]

@@ -6,7 +6,7 @@ import pytest
 
 from ganserve.contract import card as model_card
 from ganserve.contract.errors import ArtifactError
-from ganserve.v1.model_pb2 import DatasetFingerprint, ImageShape, ModelCard
+from ganserve.v1.model_pb2 import DatasetFingerprint, ImageInput, ImageRole, ImageShape, ModelCard, ModelKind
 
 
 def make_card(**changes: Any) -> ModelCard:
@@ -88,3 +88,58 @@ def test_impossible_cards_are_refused(changes: dict[str, Any], message: str) -> 
 def test_what_is_no_card_is_refused(text: str) -> None:
     with pytest.raises(ArtifactError, match="here: the model card"):
         model_card.from_json(text, source="here")
+
+
+def make_translator_card(**changes: Any) -> ModelCard:
+    shape = ImageShape(height=32, width=48, channels=3)
+    image = ImageInput(name="image", role=ImageRole.IMAGE_ROLE_IMAGE, shape=shape)
+    fields: dict[str, Any] = {
+        "kind": ModelKind.MODEL_KIND_TRANSLATOR,
+        "image": ImageShape(height=64, width=96, channels=3),
+        "inputs": [image],
+        "halo": 6,
+    }
+    return ModelCard(**fields | changes)
+
+
+def test_a_translator_takes_images_and_need_not_take_latents() -> None:
+    card = make_translator_card()
+    model_card.check(card, source="here")
+    assert model_card.is_translator(card)
+    assert not model_card.is_translator(make_card())
+    assert model_card.scale_of(card) == 2
+    assert dict(model_card.facts(card))["larger images"] == "in tiles, with a halo of 6"
+    card.ClearField("halo")
+    assert dict(model_card.facts(card))["larger images"] == "are not taken"
+
+
+def test_cards_of_generators_say_nothing_of_kinds() -> None:
+    assert "kind" not in model_card.to_json(make_card())
+    assert "halo" not in model_card.to_json(make_card())
+
+
+def mask(height: int, width: int) -> ImageInput:
+    shape = ImageShape(height=height, width=width, channels=1)
+    return ImageInput(name="mask", role=ImageRole.IMAGE_ROLE_MASK, shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("card", "fault"),
+    [
+        (make_card(halo=1), "a generator takes no images"),
+        (make_card(kind=9), "it is of kind 9, which this ganserve does not know"),
+        (make_translator_card(inputs=[]), "a translator takes an image, and perhaps a mask"),
+        (make_translator_card(inputs=[mask(32, 48)]), "a translator takes an image, and perhaps a mask"),
+        (
+            make_translator_card(inputs=[*make_translator_card().inputs, mask(32, 32)]),
+            "its mask has another shape than its image",
+        ),
+        (make_translator_card(image=ImageShape(height=65, width=96, channels=3)), "its images are not whole multiples"),
+        (make_translator_card(image=ImageShape(height=64, width=48, channels=3)), "it stretches images"),
+        (make_translator_card(halo=16), "its halo is 16, and nothing is left of an image of 32×48"),
+        (make_translator_card(latent_dim=8), "its latent scheme is ''"),
+    ],
+)
+def test_what_no_model_can_be(card: ModelCard, fault: str) -> None:
+    with pytest.raises(ArtifactError, match=fault):
+        model_card.check(card, source="here")

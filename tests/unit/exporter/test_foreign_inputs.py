@@ -242,14 +242,13 @@ def test_all_that_speaks_against_a_file_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         importing(model, Convention(), tmp_path)
     first, *reasons = str(caught.value).splitlines()
-    assert first.endswith("f.onnx cannot be used, for 6 reasons:")
+    assert first.endswith("f.onnx cannot be used, for 5 reasons:")
     for reason, words in zip(
         reasons,
         (
             "draws noise",
             "Dropout as in training",
             "--classes",
-            "images to images",
             "--constant mask=VALUE",
             "--output tanh",
         ),
@@ -262,9 +261,14 @@ def test_all_that_speaks_against_a_file_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mixed", "convention", "error", "message"),
     [
-        (Mixed(inputs=(("x", ("N", 3, 256, 256)),)), Convention(), ArtifactError, "images to images are not served"),
-        (Mixed(inputs=(("x", ("N", 4, "H", "W")),)), Convention(), ArtifactError, "images to images are not served"),
-        (Mixed(inputs=(("x", (1, 1, 32, 32)),)), Convention(), ArtifactError, "images to images are not served"),
+        (
+            Mixed(inputs=(("x", ("N", 3, 256, 256)),)),
+            Convention(),
+            ArtifactError,
+            "of 6×5 of those of 256×256; a transl",
+        ),
+        (Mixed(inputs=(("x", ("N", 4, "H", "W")),)), Convention(), ArtifactError, "images have 1 or 3 channels in the"),
+        (Mixed(inputs=(("x", (1, 1, 32, 32)),)), Convention(), ArtifactError, "of 6×5 of those of 32×32; a translator"),
         (Mixed(inputs=(("w", ("N", 14, 16)),)), Convention(), ArtifactError, "say so with --latents w"),
         (
             Mixed(inputs=(("z", ("N", 7)), ("c", ("N", 3)))),

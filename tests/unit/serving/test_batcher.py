@@ -53,7 +53,9 @@ class GatedEngine:
 
 
 def numbers(*values: float) -> Source:
-    return Source(columns={"numbers": GivenColumn(np.array(values))}, count=len(values))
+    return Source(
+        count_field="query.address.count", columns={"numbers": GivenColumn(np.array(values))}, count=len(values)
+    )
 
 
 async def double(

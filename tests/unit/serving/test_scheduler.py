@@ -20,7 +20,13 @@ def make_job(
 ) -> Job:
     caller = Caller(client=client, priority=priority, deadline_s=deadline_s)
     due_s = 1e9 if deadline_s is None else deadline_s
-    return Job(source=Source(columns={}, count=num_rows), start=0, num_rows=num_rows, caller=caller, due_s=due_s)
+    return Job(
+        source=Source(count_field="query.address.count", columns={}, count=num_rows),
+        start=0,
+        num_rows=num_rows,
+        caller=caller,
+        due_s=due_s,
+    )
 
 
 def make_bulk(num_rows: int, client: str = "a", deadline_s: float | None = None) -> Job:

@@ -10,7 +10,7 @@ from typing import Final, Unpack
 
 from numpy.typing import ArrayLike
 
-from ganserve.client._queries.labels import LabelsLike
+from ganserve.client._queries.labels import LabelsLike, label_policy
 from ganserve.client._queries.options import SampleOptions, sample_query
 from ganserve.client._queries.parts import generate_request, most_samples, num_samples, part, parts
 from ganserve.client._queries.requests import (
@@ -21,6 +21,7 @@ from ganserve.client._queries.requests import (
     named,
     priority_value,
 )
+from ganserve.client._queries.transforms import Batch, ImageLike, batches
 from ganserve.client._samples.memory import check_fits
 from ganserve.client._samples.model_info import ModelInfo
 from ganserve.client._samples.replies import whole_reply
@@ -47,7 +48,7 @@ from ganserve.v1.generator_pb2 import (
     ModelSelector,
     SampleQuery,
 )
-from ganserve.v1.model_pb2 import ModelState
+from ganserve.v1.model_pb2 import ModelCard, ModelState
 
 from .attempts import Attempts
 from .partial import Assembly, Partial, partial_of
@@ -98,6 +99,13 @@ class Core:
         core = copy.copy(self)
         core._model = ModelSelector(name=model.name, digest=model.digest)
         core._take(model)
+        return core
+
+    def for_model(self, model: str) -> Core:
+        """The same for another model. Raises InvalidRequestError where it cannot be one."""
+        core = copy.copy(self)
+        core._model = model_selector(model, None, "")
+        core.forget()
         return core
 
     def describe(self, kind: str) -> str:
@@ -234,6 +242,16 @@ class Core:
     ) -> SampleQuery:
         """Asks the client's model for a sample a row of latents. Raises InvalidRequestError."""
         return latents_query(self._model, latents, labels=labels, encoding=image_encoding(format, quality))
+
+    def transforms(
+        self,
+        card: ModelCard,
+        images: Iterable[ImageLike],
+        masks: Iterable[ImageLike] | None,
+        label: int | str | None,
+    ) -> Iterator[Batch]:
+        """Queries that transform images by the client's model, which has that card. Raises InvalidRequestError."""
+        return batches(self._model, card, images, masks, label_policy(label))
 
     def _learn(self, reply: GetModelResponse) -> ModelInfo:
         alias = "" if self._model.digest else self._model.alias

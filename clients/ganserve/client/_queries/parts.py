@@ -26,13 +26,15 @@ Span = tuple[int, int]
 MAX_IN_FLIGHT: Final = 4
 _MAX_SAMPLES: Final = 1024  # of one request, so that one caller's requests do not fill a server's queue
 _MAX_REQUEST_BYTES: Final = 4 * 2**20
-_MAX_LATENT_BYTES: Final = 3 * 2**20  # of one request; the rest is for labels
+_MAX_ROW_BYTES: Final = 3 * 2**20  # latents or images of one request; the rest is for labels
 
 
 def num_samples(query: SampleQuery) -> int:
     """How many samples a query asks for."""
     if query.HasField("address"):
         return len(query.address.indices) or query.address.count
+    if query.HasField("images"):
+        return len(query.images.pixels) // _image_bytes(query)
     return len(query.latents.values) // _row_bytes(query)
 
 
@@ -45,7 +47,7 @@ def part(query: SampleQuery, start: int, count: int, digest: str = "") -> Sample
         count: at least 1.
         digest: the only model that may answer; empty leaves the query's own choice.
     """
-    return _cut(query, memoryview(query.latents.values), start, count, digest)
+    return _Cutter(query, digest).part(start, count)
 
 
 def spans(query: SampleQuery, max_samples: int, gaps: Iterable[Span] | None = None) -> Iterator[Span]:
@@ -58,7 +60,9 @@ def spans(query: SampleQuery, max_samples: int, gaps: Iterable[Span] | None = No
     """
     size = most_samples(max_samples)
     if query.HasField("latents"):
-        size = max(1, min(size, _MAX_LATENT_BYTES // _row_bytes(query)))
+        size = max(1, min(size, _MAX_ROW_BYTES // _row_bytes(query)))
+    if query.HasField("images"):
+        size = max(1, min(size, _MAX_ROW_BYTES // (_image_bytes(query) + _mask_bytes(query))))
     for first, total in [(0, num_samples(query))] if gaps is None else gaps:
         for start in range(first, first + total, size):
             yield start, min(size, first + total - start)
@@ -80,9 +84,9 @@ def parts(
         digest: the model's own.
         gaps: as in `spans`.
     """
-    latents = memoryview(query.latents.values)  # protobuf copies them on every access
+    cutter = _Cutter(query, digest)
     for start, count in spans(query, max_samples, gaps):
-        yield start, _cut(query, latents, start, count, digest)
+        yield start, cutter.part(start, count)
 
 
 def generate_request(
@@ -101,17 +105,38 @@ def stream_request(query: SampleQuery, batch_size: int | None, priority: Priorit
     return request
 
 
-def _cut(query: SampleQuery, latents: memoryview, start: int, count: int, digest: str) -> SampleQuery:
-    cut = SampleQuery(model=query.model, encoding=query.encoding)
-    cut.model.digest = digest or query.model.digest
-    if query.HasField("address"):
-        cut.address.CopyFrom(_part_of_address(query.address, start, count))
-    else:
-        rows = slice(start * _row_bytes(query), (start + count) * _row_bytes(query))
-        cut.latents.CopyFrom(ExplicitLatents(dim=query.latents.dim, values=bytes(latents[rows])))
-    if query.HasField("labels"):
-        cut.labels.CopyFrom(_part_of_policy(query, start, count))
-    return cut
+class _Cutter:
+    """Cuts one query. Protobuf copies bytes on every access, so that they are looked at once."""
+
+    def __init__(self, query: SampleQuery, digest: str) -> None:
+        """Only the model `digest` may answer; empty leaves the query's own choice."""
+        self._query = query
+        self._digest = digest or query.model.digest
+        self._latents = memoryview(query.latents.values)
+        self._pixels = memoryview(query.images.pixels)
+        self._mask_pixels = memoryview(query.images.mask_pixels)
+
+    def part(self, start: int, count: int) -> SampleQuery:
+        """Samples `start … start + count - 1` of the query's, in the same classes."""
+        query = self._query
+        cut = SampleQuery(model=query.model, encoding=query.encoding)
+        cut.model.digest = self._digest
+        if query.HasField("address"):
+            cut.address.CopyFrom(_part_of_address(query.address, start, count))
+        elif query.HasField("latents"):
+            values = _rows(self._latents, _row_bytes(query), start, count)
+            cut.latents.CopyFrom(ExplicitLatents(dim=query.latents.dim, values=values))
+        if query.HasField("images"):
+            cut.images.shape.CopyFrom(query.images.shape)
+            cut.images.pixels = _rows(self._pixels, _image_bytes(query), start, count)
+            cut.images.mask_pixels = _rows(self._mask_pixels, _mask_bytes(query), start, count)
+        if query.HasField("labels"):
+            cut.labels.CopyFrom(_part_of_policy(query, start, count))
+        return cut
+
+
+def _rows(values: memoryview, row_bytes: int, start: int, count: int) -> bytes:
+    return bytes(values[start * row_bytes : (start + count) * row_bytes])
 
 
 def _part_of_address(address: SampleAddress, start: int, count: int) -> SampleAddress:
@@ -137,6 +162,16 @@ def _part_of_policy(query: SampleQuery, start: int, count: int) -> LabelPolicy:
 
 def _row_bytes(query: SampleQuery) -> int:
     return query.latents.dim * np.dtype(np.float32).itemsize
+
+
+def _image_bytes(query: SampleQuery) -> int:
+    shape = query.images.shape
+    return shape.height * shape.width * shape.channels
+
+
+def _mask_bytes(query: SampleQuery) -> int:
+    shape = query.images.shape
+    return shape.height * shape.width if query.images.mask_pixels else 0
 
 
 def _check_size(request: GenerateRequest | StreamSamplesRequest) -> None:

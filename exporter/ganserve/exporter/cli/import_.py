@@ -22,6 +22,7 @@ _INPUTS = Group("Its inputs", sort_key=1)
 _IMAGES = Group("Its images", sort_key=2)
 _MOST_CLASSES = 100_000
 _NUMBER = re.compile(r"[+-]?[\d.]+")
+_SIZE = re.compile(r"(\d{1,6})[x×](\d{1,6})")
 _IMAGE = re.compile(r"(\d{1,6})[x×](\d{1,6})[x×](\d{1,6})")
 
 
@@ -36,6 +37,9 @@ def import_(
     labels_as: Annotated[LabelsAs, Parameter(group=_INPUTS)] = "index",
     constant: Annotated[list[str] | None, Parameter(negative="", group=_INPUTS)] = None,
     noise: Annotated[Noise, Parameter(group=_INPUTS)] = "refuse",
+    mask: Annotated[str, Parameter(group=_INPUTS, show_default=False)] = "",
+    size: Annotated[str, Parameter(group=_INPUTS, show_default=False)] = "",
+    input_range: Annotated[tuple[float, float] | None, Parameter(negative="", group=_INPUTS)] = None,
     output: Annotated[str, Parameter(group=_IMAGES, show_default=False)] = "",
     layout: Annotated[Layout, Parameter(group=_IMAGES)] = "nchw",
     image: Annotated[str, Parameter(group=_IMAGES, show_default=False)] = "",
@@ -46,12 +50,14 @@ def import_(
     atol: Annotated[float | None, Parameter(group=_FILE)] = None,
     bundle: BundleFlags = BundleFlags(),  # noqa: B008 - it is frozen
 ) -> None:
-    """Bring a generator that was not trained here into a folder of models.
+    """Bring a generator or a translator that was not trained here into a folder of models.
 
-    The file has one float input, latents of a standard normal distribution; perhaps one integer input, labels; and one
-    output, images. Flags say where it differs. Weights beside the file are taken in, and a batch size that it fixes is
-    freed. It is wrapped so that it ends in uint8 pixels, and compared with the file itself at batch 1, 2, 7 and 64 with
-    every label.
+    The file of a generator has one float input, latents of a standard normal distribution; that of a translator has one
+    image, and perhaps a mask. Either may have one integer input, labels, and has one output, images.
+
+    Flags say where it differs. Weights beside the file are taken in, and a batch size that it fixes is freed. It is
+    wrapped so that it ends in uint8 pixels, and compared with the file itself at batch 1, 2, 7 and 64 with every label.
+    How far a translator sees beyond the edges of a tile is measured.
 
     Example: ganserve import stylish.onnx --name stylish --value-range 0 1 --classes cat,dog
 
@@ -63,6 +69,9 @@ def import_(
         labels_as: Whether it takes a label as a number, or as a vector with a one at the label's place.
         constant: Value of an input that is neither latents nor labels, as in psi=0.7; may be given several times.
         noise: What becomes of noise that is drawn inside the graph; zero puts its mean in its place.
+        mask: Name of the input of an inpainting model that says where to paint; the rest is kept as it came.
+        size: Height and width of the images that it takes, as in 256x256, where the file takes any.
+        input_range: The values of black and white in the images that it takes. The default is --value-range.
         output: Name of the output that is the images, where there are several.
         layout: Order of the axes of its images.
         image: Height, width and channels of its images, where they are flat, as in 28x28x1.
@@ -81,6 +90,9 @@ def import_(
         class_names=_class_names(classes),
         constants=_constants(constant or ()),
         noise=noise,
+        mask=mask,
+        size=_size(size),
+        input_range=input_range,
         output=output,
         layout=layout,
         image=_image(image),
@@ -123,6 +135,17 @@ def _constants(texts: Sequence[str]) -> dict[str, float]:
             raise ConfigError(f"--constant is {text!r}; give the name of an input and its value once, as in psi=0.7")
         constants[name] = value
     return constants
+
+
+def _size(text: str) -> tuple[int, int] | None:
+    """`256x256` as two numbers."""
+    if not text:
+        return None
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"--size is {text!r}; give height and width, as in 256x256")
+    height, width = map(int, match.groups())
+    return height, width
 
 
 def _image(text: str) -> tuple[int, int, int] | None:

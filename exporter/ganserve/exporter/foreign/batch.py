@@ -68,7 +68,7 @@ def free_batch(
     freed.CopyFrom(proto)
     nodes = list(freed.graph.node)
     seen = _values(proto, [*_wanted(nodes, varying)], feed, source)
-    mender = _Mender(batch_size=batch_size, varying=varying, seen=seen, first_input=roles.latents[0].name)
+    mender = _Mender(batch_size=batch_size, varying=varying, seen=seen, first_input=roles.rows[0].name)
     mended = [new for node in nodes for new in (*mender.nodes_before(node), node)]
     del freed.graph.node[:]
     freed.graph.node.extend([*mender.batch_nodes(), *mended])

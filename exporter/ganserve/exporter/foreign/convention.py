@@ -28,6 +28,12 @@ class Convention:
     """The bounds between which its latents are drawn uniformly; None where they are standard normal."""
     labels_as: LabelsAs = "index"
     """How it takes a label: as a number, or as a vector with a one at the label's place."""
+    mask: str = ""
+    """Name of the input that is an inpainting model's mask; empty where it takes none."""
+    size: tuple[int, int] | None = None
+    """Height and width of the images that it takes, where the file leaves them open."""
+    input_range: tuple[float, float] | None = None
+    """The values of black and white in the images that it takes; None where they are those that it makes."""
     class_names: tuple[str, ...] = ()
     """In label order; empty where it takes no label."""
     constants: Mapping[str, float] = field(default_factory=dict)
@@ -52,7 +58,10 @@ class Convention:
     def check(self) -> None:
         """Raises ConfigError where a value can be used with no file."""
         self.level_scale(is_uint8=False)
+        self.input_scale()
         self.latent_middle_and_half()
+        if self.size is not None and min(self.size) < 1:
+            raise ConfigError(f"--size is {'x'.join(map(str, self.size))}; give height and width, as in 256x256")
         if self.image is not None and min(self.image) < 1:
             raise ConfigError(f"--image is {'x'.join(map(str, self.image))}; give height, width and channels")
 
@@ -70,6 +79,15 @@ class Convention:
             offset = np.float32(0.5) - np.float32(black) * scale
         if not (np.isfinite(scale) and np.isfinite(offset) and scale):
             raise ConfigError(f"--value-range is {black:g} {white:g}; black and white must be two finite values")
+        return scale, offset
+
+    def input_scale(self) -> tuple[np.float32, np.float32]:
+        """Scale and offset from 0 … 255 to the values that it takes. Raises ConfigError where the range is none."""
+        black, white = self.input_range or self.value_range
+        with np.errstate(all="ignore"):
+            scale, offset = np.float32(white - black) / np.float32(255), np.float32(black)
+        if not (np.isfinite(scale) and np.isfinite(offset) and scale):
+            raise ConfigError(f"--input-range is {black:g} {white:g}; black and white must be two finite values")
         return scale, offset
 
     def latent_middle_and_half(self) -> tuple[np.float32, np.float32]:

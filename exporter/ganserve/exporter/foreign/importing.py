@@ -19,10 +19,11 @@ from ganserve.exporter.parity import OnProgress
 from ganserve.exporter.pipeline import Export, write_verified
 from ganserve.runtime.onnx_faults import faults, text_faults, told
 from ganserve.runtime.onnx_file import parse
-from ganserve.v1.model_pb2 import ImageShape, ModelCard
+from ganserve.v1.model_pb2 import ImageShape, ModelCard, ModelKind
 
 from .batch import batch_faults, free_batch, how_to_export
 from .convention import Convention
+from .halo import measure_halo
 from .noise import take_out_noise
 from .original import Original
 from .ports import Roles
@@ -42,7 +43,7 @@ def import_onnx(
     atol: float | None = None,
     on_progress: OnProgress | None = None,
 ) -> Export:
-    """Brings a generator's ONNX file into a folder of bundles.
+    """Brings the ONNX file of a generator, or of a translator, into a folder of bundles.
 
     Its graph is wrapped: latents are brought to its shape and type, labels to theirs, and what it puts out becomes
     uint8 pixels in NHWC. Weights that lie beside the file are taken in, a batch size that it fixes is freed, and noise
@@ -67,8 +68,10 @@ def import_onnx(
     source = str(path)
     proto, roles, num_noises = _understood(path, convention)
     original = Original(proto, roles, convention, source)
-    card = _card(proto, roles, original, convention, num_noises)
+    card = _card(proto, roles, original, convention, num_noises, source)
     model_card.check(card, source=source)
+    if roles.image is not None and (halo := measure_halo(original, card)) is not None:
+        card.halo = halo
     wrapped = wrap(_with_free_batch(proto, roles, original, source), roles, original.images, card, convention)
     dtype: Dtype = "fp16" if _is_half(proto) else "fp32"
     try:
@@ -137,17 +140,26 @@ def _refusal(source: str, found: Sequence[Fault]) -> Fault:
 
 
 def _card(
-    proto: onnx.ModelProto, roles: Roles, original: Original, convention: Convention, num_noises: int
+    proto: onnx.ModelProto, roles: Roles, original: Original, convention: Convention, num_noises: int, source: str
 ) -> ModelCard:
     height, width, channels = original.image_shape
+    for taken in original.inputs[:1]:
+        if height % taken.shape.height or width * taken.shape.height != height * taken.shape.width:
+            raise ArtifactError(
+                f"{source} makes images of {height}×{width} of those of {taken.shape.height}×{taken.shape.width}; a "
+                "translator's are as large, or a whole number of times"
+            )
     card = ModelCard(
         latent_dim=roles.latent_dim,
         image=ImageShape(height=height, width=width, channels=channels),
         class_names=convention.class_names,
         architecture=convention.architecture,
         loss=UNKNOWN,
-        latent_scheme=LATENT_SCHEME,
+        latent_scheme=LATENT_SCHEME if roles.latents else "",
+        inputs=original.inputs,
     )
+    if roles.image is not None:
+        card.kind = ModelKind.MODEL_KIND_TRANSLATOR
     card.dataset.name = convention.dataset
     if num_noises:
         card.training_config["noise"] = f"replaced by its mean in {num_noises} places at import"

@@ -10,14 +10,17 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto
 
-from ganserve.contract.bundle import LABELS_INPUT, LATENTS_INPUT, generator_rows
+from ganserve.contract.bundle import IMAGE_INPUT, LABELS_INPUT, LATENTS_INPUT, MASK_ABOVE, MASK_INPUT
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.text import one_line
-from ganserve.exporter.parity import Inputs, open_session
+from ganserve.exporter.parity import Inputs, num_rows_of, open_session
+from ganserve.v1.model_pb2 import ImageInput, ImageRole, ImageShape
 
 from .convention import Convention
-from .ports import Roles
+from .ports import Port, Roles
+from .roles import image_shape_of
 
 _PROBED_ROWS: Final = 2
 _RGB: Final = 3
@@ -56,11 +59,31 @@ class Original:
         self._session = open_session(proto.SerializeToString(), source=source)
         self.batch_size = roles.batch_size
         made = self._probe()
-        self.images = _image_form(made, convention, source)
+        self.images = _image_form(made, convention, source, self._told(len(made)))
+
+    @property
+    def inputs(self) -> list[ImageInput]:
+        """The images that it takes."""
+        roles = (
+            (IMAGE_INPUT, ImageRole.IMAGE_ROLE_IMAGE, self._roles.image),
+            (MASK_INPUT, ImageRole.IMAGE_ROLE_MASK, self._roles.mask),
+        )
+        shapes = [(name, role, image_shape_of(port, self._convention)) for name, role, port in roles if port]
+        return [
+            ImageInput(name=name, role=role, shape=ImageShape(height=height, width=width, channels=channels))
+            for name, role, (height, width, channels) in shapes
+        ]
+
+    @property
+    def takes_any_size(self) -> bool:
+        """Whether images of other heights and widths can be run."""
+        return self._roles.image is not None and self._roles.image.axes.count(None) >= 2 + (self.batch_size is None)
 
     def run(self, inputs: Inputs) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Its images as pixels (N, H, W, C), and as the floats that they come from, in its own layout, in [-1, 1]."""
-        images = self._run_all(inputs).reshape(-1, *self.images.axes)
+        images = self._run_all(inputs)
+        if self.images.is_flat:
+            images = images.reshape(-1, *self.images.axes)
         channels_axis = 1 if self._convention.layout == "nchw" else 3
         if self._convention.channels == "rgb":
             images = np.take(images, range(_RGB), axis=channels_axis)
@@ -70,7 +93,10 @@ class Original:
             with np.errstate(invalid="ignore"):  # numbers that are not finite are found and told of by the comparison
                 images = np.clip(moved, 0, 255).astype(np.uint8)
         floats = (moved - np.float32(128)) / np.float32(127.5)
-        return np.moveaxis(images, channels_axis, 3), floats
+        pixels = np.moveaxis(images, channels_axis, 3)
+        if self._roles.mask is not None:
+            pixels = np.where(inputs[MASK_INPUT] > MASK_ABOVE, pixels, inputs[IMAGE_INPUT])
+        return pixels, floats
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -85,8 +111,8 @@ class Original:
         return self._feed(self._probe_inputs(self.batch_size or _PROBED_ROWS, last))
 
     def _feed(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
-        """What the file is fed for our latents (N, latent_dim) and labels (N,)."""
-        latents = inputs[LATENTS_INPUT]
+        """What the file is fed for our latents (N, latent_dim), labels (N,) and images (N, H, W, C)."""
+        latents = inputs.get(LATENTS_INPUT, np.zeros((num_rows_of(inputs), 0), np.float32))
         if self._convention.uniform_latents is not None:
             middle, half = self._convention.latent_middle_and_half()
             shares = torch.special.ndtr(torch.from_numpy(latents).double()).numpy()
@@ -101,32 +127,49 @@ class Original:
                 labels = np.eye(len(self._convention.class_names))[labels]
             own_shape, dtype = self._roles.labels.row_shape, self._roles.labels.dtype
             feed[self._roles.labels.name] = labels.reshape(-1, *own_shape).astype(dtype)
+        if self._roles.image is not None:
+            feed[self._roles.image.name] = self._own_image(inputs[IMAGE_INPUT], self._roles.image)
+        if self._roles.mask is not None:
+            mask = (inputs[MASK_INPUT] > MASK_ABOVE).astype(self._roles.mask.dtype)
+            feed[self._roles.mask.name] = self._in_layout(mask)
         for port, value in self._roles.constants:
-            shape = [len(inputs[LATENTS_INPUT]) if size is None else size for size in port.axes]
+            shape = [num_rows_of(inputs) if size is None else size for size in port.axes]
             feed[port.name] = np.full(shape, value, port.dtype)
         return feed
+
+    def _own_image(self, images: NDArray[np.uint8], port: Port) -> NDArray[Any]:
+        if port.element == TensorProto.UINT8:
+            return self._in_layout(images)
+        scale, offset = self._convention.input_scale()
+        return self._in_layout(images.astype(np.float32) * scale + offset).astype(port.dtype)
+
+    def _in_layout(self, images: NDArray[Any]) -> NDArray[Any]:
+        return np.moveaxis(images, 3, 1) if self._convention.layout == "nchw" else images
 
     def _run_all(self, inputs: Inputs) -> NDArray[Any]:
         """Its images of all rows. Where it takes a fixed number, the last rows are filled up with the very last one."""
         if self.batch_size is None:
             return self._run(inputs)
-        num_rows = len(inputs[LATENTS_INPUT])
+        num_rows = num_rows_of(inputs)
         rows = np.minimum(np.arange(-(-num_rows // self.batch_size) * self.batch_size), num_rows - 1)
         chunks = rows.reshape(-1, self.batch_size)
         images = [self._run({name: value[chunk] for name, value in inputs.items()}) for chunk in chunks]
         return np.concatenate(images)[:num_rows]
 
     def _run(self, inputs: Inputs) -> NDArray[Any]:
-        num_rows = len(inputs[LATENTS_INPUT])
+        num_rows = num_rows_of(inputs)
         try:
             images: NDArray[Any] = self._session.run([self._roles.images.name], self._feed(inputs))[0]
         except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-            raise ArtifactError(f"{self._source} cannot be run on {num_rows} latents: {one_line(error)}") from error
+            raise ArtifactError(f"{self._source} cannot be run on {self._told(num_rows)}: {one_line(error)}") from error
         if images.ndim == 0 or len(images) != num_rows:
             raise ArtifactError(
-                f"{self._source} makes {images.dtype} {images.shape} of {num_rows} latents, not one each"
+                f"{self._source} makes {images.dtype} {images.shape} of {self._told(num_rows)}, not one each"
             )
         return images
+
+    def _told(self, num_rows: int) -> str:
+        return f"{num_rows} {'latents' if self._roles.image is None else 'images'}"
 
     def _probe(self) -> NDArray[Any]:
         """What it makes of the last class and the first. Finds out, too, whether its batch is fixed inside."""
@@ -143,8 +186,15 @@ class Original:
             raise
 
     def _probe_inputs(self, num_rows: int, last: int) -> Inputs:
-        latents = np.zeros((num_rows, self._roles.latent_dim), np.float32)
-        return dict(generator_rows(latents, np.resize([last, 0], num_rows) if last >= 0 else None).columns)
+        inputs: Inputs = {}
+        if self._roles.latents:
+            inputs[LATENTS_INPUT] = np.zeros((num_rows, self._roles.latent_dim), np.float32)
+        if last >= 0:
+            inputs[LABELS_INPUT] = np.resize([last, 0], num_rows)
+        for entry in self.inputs:
+            shape = (num_rows, entry.shape.height, entry.shape.width, entry.shape.channels)
+            inputs[entry.name] = np.zeros(shape, np.uint8)
+        return inputs
 
     def _can_run(self, inputs: Inputs) -> bool:
         try:
@@ -154,9 +204,9 @@ class Original:
         return True
 
 
-def _image_form(made: NDArray[Any], convention: Convention, source: str) -> ImageForm:
-    """What images the file has, told from what it made; files often leave their shape open."""
-    described = f"{source} makes {made.dtype} {made.shape} of {len(made)} latents"
+def _image_form(made: NDArray[Any], convention: Convention, source: str, told: str) -> ImageForm:
+    """What images the file has, from what it made of what is `told`; files often leave their shape open."""
+    described = f"{source} makes {made.dtype} {made.shape} of {told}"
     if made.dtype not in (np.uint8, np.float32, np.float16, np.float64):
         raise ArtifactError(f"{described}; images are floats or uint8")
     own = made.shape[1:]

@@ -66,17 +66,20 @@ class Port:
 
 @dataclass(frozen=True, kw_only=True)
 class Roles:
-    """What each input is, and which output is the images."""
+    """What each input is, and which output is the images. The image and the mask are those that a translator takes."""
 
     latents: tuple[Port, ...]
     labels: Port | None
+    image: Port | None
+    mask: Port | None
     constants: tuple[tuple[Port, float], ...]
     images: Port
 
     @property
     def rows(self) -> tuple[Port, ...]:
         """The inputs that have a row for each image."""
-        return self.latents if self.labels is None else (*self.latents, self.labels)
+        others = (self.labels, self.image, self.mask)
+        return (*self.latents, *(port for port in others if port is not None))
 
     @property
     def latent_dim(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
+from onnx import TensorProto
 
 from ganserve.contract.card import MAX_LATENT_DIM
 from ganserve.contract.errors import ArtifactError, ConfigError
@@ -30,23 +31,31 @@ def find_roles(graph: onnx.GraphProto, convention: Convention) -> tuple[Roles | 
     rest = [port for port in inputs if port.name not in {*convention.latents, *convention.constants}]
     labels = _labels(rest, convention)
     rest = [port for port in rest if port is not labels]
+    mask = next((port for port in rest if port.name == convention.mask), None)
+    image = next((port for port in rest if port is not mask and _is_image(port, convention)), None)
+    rest = [port for port in rest if port is not mask and port is not image]
     floats = [port for port in rest if port.element in FLOATS]
     latents = named if convention.latents else [port for port in floats if len(port.axes) > 1] or floats
     rest = [port for port in rest if port not in latents]
     images = [port for port in outputs if port.name == convention.output or not convention.output]
     input_faults: list[Fault] = list(_name_faults(inputs, convention)) or [
         *_labels_faults(labels, inputs, convention),
-        *_latents_faults(latents, labels, inputs, convention),
+        *_image_faults(image, mask, convention),
+        *_latents_faults(latents, labels, inputs, convention, is_translator=image is not None),
         *_rest_faults(rest),
         *_constants_faults(constants),
     ]
     faults = [*input_faults, *_images_faults(images, outputs, convention)]
-    sizes = batch_sizes([*latents, *([] if labels is None else [labels])])
+    given = [port for port in (labels, image, mask) if port is not None]
+    sizes = batch_sizes([*latents, *given])
     if len(sizes) > 1:
         faults.append(ArtifactError(f"has inputs of the batch sizes {', '.join(map(str, sizes))}; all must have one"))
     if faults:
         return None, faults
-    return Roles(latents=tuple(latents), labels=labels, constants=tuple(constants), images=images[0]), []
+    roles = Roles(
+        latents=tuple(latents), labels=labels, image=image, mask=mask, constants=tuple(constants), images=images[0]
+    )
+    return roles, []
 
 
 def _name_faults(inputs: Sequence[Port], convention: Convention) -> Iterator[Fault]:
@@ -124,10 +133,15 @@ def _num_exact(port: Port) -> int:
 
 
 def _latents_faults(
-    latents: Sequence[Port], labels: Port | None, inputs: Sequence[Port], convention: Convention
+    latents: Sequence[Port],
+    labels: Port | None,
+    inputs: Sequence[Port],
+    convention: Convention,
+    *,
+    is_translator: bool,
 ) -> Iterator[Fault]:
     is_sorted_out = convention.latents or (convention.labels_as == "one-hot" and labels is None)
-    if not latents and not convention.latents:
+    if not latents and not convention.latents and not is_translator:
         yield ArtifactError(f"takes {listed(inputs)}; a generator takes latents, one tensor of floats")
     if len(latents) > 1 and not is_sorted_out:
         one_hot = "".join(
@@ -146,13 +160,56 @@ def _latents_faults(
         yield ArtifactError(f"takes latents of {num_values:,} values; more than {MAX_LATENT_DIM:,} are not served")
 
 
+def _is_image(port: Port, convention: Convention) -> bool:
+    """Whether an input is an image, by its axes."""
+    if port.element not in (*FLOATS, TensorProto.UINT8) or len(port.axes) != 4 or port.name in convention.latents:
+        return False
+    num_channels, *sides = _channels_and_sides(port, convention)
+    return num_channels in (1, 3) and any(side != 1 for side in sides)
+
+
+def _channels_and_sides(port: Port, convention: Convention) -> tuple[int | None, int | None, int | None]:
+    _, first, second, third = port.axes
+    return (first, second, third) if convention.layout == "nchw" else (third, first, second)
+
+
+def _image_faults(image: Port | None, mask: Port | None, convention: Convention) -> Iterator[Fault]:
+    if convention.mask and (mask is None or image is None):
+        missing = f"input {convention.mask!r}, which --mask names" if mask is None else "image beside its mask"
+        yield ConfigError(f"has no {missing}")
+    if convention.size and image is None:
+        yield ConfigError("takes no images, and --size says how large they are")
+    for port in (image, mask):
+        if port is None:
+            continue
+        if len(port.axes) != 4:
+            yield ArtifactError(f"takes {port.text}; images have four axes")
+            continue
+        _, *sides = _channels_and_sides(port, convention)
+        if None in sides and convention.size is None:
+            yield ArtifactError(
+                f"takes images of any size, {port.text}; say with --size which one it is to be run at, as in 256x256"
+            )
+        elif convention.size is not None and any(
+            side not in (None, wanted) for side, wanted in zip(sides, convention.size, strict=True)
+        ):
+            yield ConfigError(f"takes {port.text}, and --size is {'x'.join(map(str, convention.size))}")
+
+
+def image_shape_of(port: Port, convention: Convention) -> tuple[int, int, int]:
+    """Height, width and channels in which an image is taken."""
+    num_channels, *sides = _channels_and_sides(port, convention)
+    height, width = (side or size for side, size in zip(sides, convention.size or (0, 0), strict=True))
+    return height, width, num_channels or 1
+
+
 def _shape_faults(port: Port, *, is_named: bool) -> Iterator[Fault]:
     """Of one input that is latents, perhaps because the user names it so."""
     if not is_named and sum(size != 1 for size in port.axes[1:]) > 1:
         yield ArtifactError(
             f"takes {port.text}, which is {'images' if len(port.axes) > 3 else 'images or sequences'} and not one "
-            "latent vector; models from images to images are not served yet, and this one would be run on noise. If "
-            f"these are latents, say so with --latents {port.name}"
+            "latent vector; images have 1 or 3 channels in the layout that --layout says. If these are latents, say so "
+            f"with --latents {port.name}"
         )
     elif port.element not in FLOATS or len(port.axes) < 2 or not port.has_rows:
         yield ArtifactError(

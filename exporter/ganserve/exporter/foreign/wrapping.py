@@ -1,4 +1,4 @@
-"""A foreign generator's graph between nodes of ours: from our latents and labels to its own, and on to our pixels."""
+"""A foreign model's graph between nodes of ours: from our latents, labels and images to its own, on to our pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
-from ganserve.contract.bundle import CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, axes_of, signature_of
+from ganserve.contract.bundle import (
+    CARD_KEY,
+    IMAGE_INPUT,
+    IMAGES_OUTPUT,
+    LABELS_INPUT,
+    LATENTS_INPUT,
+    MASK_ABOVE,
+    MASK_INPUT,
+    axes_of,
+    signature_of,
+)
 from ganserve.contract.card import to_json
 from ganserve.contract.errors import ArtifactError
 from ganserve.contract.text import one_line
@@ -25,6 +35,8 @@ from .original import ImageForm
 from .ports import Port, Roles
 
 _PREFIX: Final = "generator/"
+_TO_LAYOUT: Final = {"nchw": [0, 3, 1, 2], "nhwc": [0, 1, 2, 3]}
+_IS_NEW: Final = "is_new"
 _OLDEST_OPSET: Final = 13
 _IR_VERSION: Final = 8
 
@@ -49,7 +61,7 @@ def wrap(
     proto = _renamed(original)
     before, after = _Nodes(), _Nodes()
     _add_inputs(before, roles, convention)
-    _add_outputs(after, _PREFIX + roles.images.name, images, convention)
+    _add_outputs(after, _PREFIX + roles.images.name, images, convention, is_masked=roles.mask is not None)
     nodes = [*before.nodes, *proto.graph.node, *after.nodes]
     constants = [*proto.graph.initializer, *before.constants, *after.constants]
     signature = signature_of(card)
@@ -109,11 +121,11 @@ def _renamed(original: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _add_inputs(graph: _Nodes, roles: Roles, convention: Convention) -> None:
-    """From our latents and labels to the generator's inputs."""
+    """From our latents, labels and images to the model's inputs."""
     latents = LATENTS_INPUT
     if convention.uniform_latents is not None:
         latents = _add_uniform(graph, latents, convention)
-    slices = [latents]
+    slices = [latents] if roles.latents else []
     if len(roles.latents) > 1:
         slices = [f"slice/{port.name}" for port in roles.latents]
         sizes = graph.constant("slice_sizes", [port.row_size for port in roles.latents])
@@ -127,8 +139,13 @@ def _add_inputs(graph: _Nodes, roles: Roles, convention: Convention) -> None:
             values = graph.constant("off_and_on", np.array([0, 1], np.float32))
             labels = graph.add("OneHot", [labels, depth, values], "one_hot", axis=-1)
         _add_fed(graph, labels, roles.labels)
+    if roles.image is not None:
+        _add_image(graph, roles.image, convention)
+    if roles.mask is not None:
+        _add_mask(graph, roles.mask, convention)
+    first = (LATENTS_INPUT if roles.latents else IMAGE_INPUT) if roles.constants else ""
     for port, value in roles.constants:
-        _add_constant(graph, port, value)
+        _add_constant(graph, port, value, first)
 
 
 def _add_uniform(graph: _Nodes, latents: str, convention: Convention) -> str:
@@ -147,19 +164,39 @@ def _add_fed(graph: _Nodes, value: str, port: Port) -> None:
     graph.add("Reshape", [typed, shape], _PREFIX + port.name)
 
 
-def _add_constant(graph: _Nodes, port: Port, value: float) -> None:
+def _add_image(graph: _Nodes, port: Port, convention: Convention) -> None:
+    """Pixels become the file's own values, in its layout."""
+    image = IMAGE_INPUT
+    if port.element != TensorProto.UINT8:
+        scale, offset = convention.input_scale()
+        image = graph.add("Cast", [image], "values_of_image", to=TensorProto.FLOAT)
+        image = graph.add("Mul", [image, graph.constant("scale_of_image", scale)], "scaled_image")
+        image = graph.add("Add", [image, graph.constant("offset_of_image", offset)], "moved_image")
+        image = graph.add("Cast", [image], "typed_image", to=port.element)
+    graph.add("Transpose", [image], _PREFIX + port.name, perm=_TO_LAYOUT[convention.layout])
+
+
+def _add_mask(graph: _Nodes, port: Port, convention: Convention) -> None:
+    """A mask becomes ones where the image is made anew, and zeros elsewhere."""
+    bound = graph.constant("mask_bound", np.uint8(MASK_ABOVE))
+    is_new = graph.add("Greater", [MASK_INPUT, bound], _IS_NEW)
+    typed = graph.add("Cast", [is_new], "typed_mask", to=port.element)
+    graph.add("Transpose", [typed], _PREFIX + port.name, perm=_TO_LAYOUT[convention.layout])
+
+
+def _add_constant(graph: _Nodes, port: Port, value: float, first_input: str) -> None:
     """An input that always has one value: in all rows, where its first axis is free."""
     shape = graph.constant(f"shape/{port.name}", np.array([size for size in port.axes if size is not None], np.int64))
     if None in port.axes:
         first = graph.constant(f"first_axis/{port.name}", [0])
-        whole = graph.add("Shape", [LATENTS_INPUT], f"latents_shape/{port.name}")
+        whole = graph.add("Shape", [first_input], f"input_shape/{port.name}")
         batch = graph.add("Gather", [whole, first], f"batch/{port.name}")
         shape = graph.add("Concat", [batch, shape], f"whole_shape/{port.name}", axis=0)
     filling = helper.make_tensor("", port.element, [1], [value if port.dtype.kind == "f" else int(value)])
     graph.add("ConstantOfShape", [shape], _PREFIX + port.name, value=filling)
 
 
-def _add_outputs(graph: _Nodes, images: str, form: ImageForm, convention: Convention) -> None:
+def _add_outputs(graph: _Nodes, images: str, form: ImageForm, convention: Convention, *, is_masked: bool) -> None:
     """From what the generator puts out to pixels, and, for the twin, to floats."""
     is_nchw = convention.layout == "nchw"
     if form.is_flat:
@@ -175,7 +212,11 @@ def _add_outputs(graph: _Nodes, images: str, form: ImageForm, convention: Conven
     clipped = graph.add("Clip", [moved, low, high], "clipped")
     levels = graph.add("Cast", [clipped], "levels", to=TensorProto.UINT8)
     order = [0, 2, 3, 1] if is_nchw else [0, 1, 2, 3]
-    graph.add("Transpose", [images if form.is_uint8 else levels], IMAGES_OUTPUT, perm=order)
+    made = graph.add(
+        "Transpose", [images if form.is_uint8 else levels], "made" if is_masked else IMAGES_OUTPUT, perm=order
+    )
+    if is_masked:  # pixels that are kept are the very bytes that came in
+        graph.add("Where", [_IS_NEW, made, IMAGE_INPUT], IMAGES_OUTPUT)
     centred = graph.add("Sub", [moved, graph.constant("middle", np.float32(128))], "centred")
     graph.add("Div", [centred, graph.constant("half_range", np.float32(127.5))], FLOATS_OUTPUT)
 

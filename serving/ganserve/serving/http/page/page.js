@@ -334,14 +334,15 @@ function standing(modelName) {
 async function readModels() {
   try {
     const reply = await (await ask("v1/models")).json();
-    models = reply.models.filter((one) => one.identity.digest); // those that were loaded
+    // Those that were loaded, and make samples of addresses.
+    models = reply.models.filter((one) => one.identity.digest && one.card?.kind !== "MODEL_KIND_TRANSLATOR");
     if (reply.grpc_port) grpcServer = addressOf(reply);
   } catch (error) {
     tell(error.message);
     return false;
   }
   $("model").replaceChildren(...models.map((one) => new Option(name(one), name(one))));
-  tell(models.length ? "" : "This server has no models.");
+  tell(models.length ? "" : "This server has no generators.");
   return models.length > 0;
 }
 

@@ -1,0 +1,83 @@
+"""An image as tiles of the one shape that a translator takes, and put together again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ganserve.contract.card import scale_of
+from ganserve.contract.errors import InvalidRequestError
+from ganserve.contract.images import Images
+from ganserve.v1.model_pb2 import ModelCard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiling:
+    """Tiles of an image, row by row. Neighbours overlap by twice the halo, of which none is kept.
+
+    Attributes:
+        height: of the image.
+        width: of the image.
+        tile: height and width of a tile.
+        halo: pixels on each side of a tile that are not kept.
+        scale: pixels of a side that are made of each pixel.
+    """
+
+    height: int
+    width: int
+    tile: tuple[int, int]
+    halo: int
+    scale: int
+
+    @classmethod
+    def of(cls, image: Images, card: ModelCard) -> Tiling:
+        """How an image (height, width, channels) is cut for a model.
+
+        Raises:
+            InvalidRequestError: the model has to see an image as a whole, and this one has another size than it takes.
+        """
+        height, width = image.shape[:2]
+        tile = (card.inputs[0].shape.height, card.inputs[0].shape.width)
+        if not card.HasField("halo") and (height, width) != tile:
+            raise InvalidRequestError(
+                f"the image is {height}×{width}, and this model has to see a whole image of {tile[0]}×{tile[1]}; "
+                "resize it, or import the model at another --size",
+                field="images",
+            )
+        halo = card.halo if (height, width) != tile else 0
+        return cls(height=height, width=width, tile=tile, halo=halo, scale=scale_of(card))
+
+    @property
+    def step(self) -> tuple[int, int]:
+        """Rows and columns of pixels that a tile gives."""
+        return self.tile[0] - 2 * self.halo, self.tile[1] - 2 * self.halo
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles."""
+        return -(-self.height // self.step[0]), -(-self.width // self.step[1])
+
+    @property
+    def num_tiles(self) -> int:
+        """How many tiles there are."""
+        return self.grid[0] * self.grid[1]
+
+    def cut(self, image: Images) -> Images:
+        """The tiles (N, tile height, tile width, channels) of an image, which is mirrored beyond its edges."""
+        padding = [
+            (self.halo, num * step + self.halo - size)
+            for num, step, size in zip(self.grid, self.step, (self.height, self.width), strict=True)
+        ]
+        padded = np.pad(image, (*padding, (0, 0)), mode="reflect" if min(image.shape[:2]) > 1 else "edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self.tile, axis=(0, 1))
+        tiles = windows[:: self.step[0], :: self.step[1]]
+        return np.ascontiguousarray(np.moveaxis(tiles, 2, -1)).reshape(-1, *self.tile, image.shape[2])
+
+    def join(self, tiles: Images) -> Images:
+        """The image (scale · height, scale · width, channels) that transformed tiles make."""
+        edge, rows, columns = self.halo * self.scale, self.step[0] * self.scale, self.step[1] * self.scale
+        inside = tiles[:, edge : edge + rows, edge : edge + columns]
+        grid = inside.reshape(*self.grid, rows, columns, -1).swapaxes(1, 2)
+        whole = grid.reshape(self.grid[0] * rows, self.grid[1] * columns, -1)
+        return whole[: self.height * self.scale, : self.width * self.scale]

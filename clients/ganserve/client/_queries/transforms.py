@@ -1,0 +1,186 @@
+"""From images of any size to queries that a translator answers, and from its samples to images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganserve.contract.card import is_translator
+from ganserve.contract.errors import InvalidRequestError
+from ganserve.contract.images import Images, read_image, to_pil
+from ganserve.v1.generator_pb2 import ImageEncoding, InputImages, LabelPolicy, ModelSelector, SampleQuery
+from ganserve.v1.model_pb2 import ModelCard
+
+from .requests import named
+from .tiling import Tiling
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ImageLike: TypeAlias = "NDArray[np.uint8] | Image | str | os.PathLike[str]"
+"""uint8 (height, width) or (height, width, 1 or 3), a PIL image, or a PNG, JPEG or WebP file."""
+
+_TILES_AT_ONCE: Final = 256
+_NUM_RGB: Final = 3
+
+
+@dataclass(frozen=True, eq=False)
+class _Planes:
+    """An image as the model takes it: one array, or one a channel where a greyscale model is given colours."""
+
+    arrays: list[Images]
+    is_grey: bool
+
+    def restored(self, made: list[Images]) -> Images:
+        """What was made of the arrays, as one image with as many channels as were given, where the model allows it."""
+        if len(made) > 1:
+            return np.concatenate(made, axis=2)
+        (image,) = made
+        if self.is_grey and image.shape[2] == _NUM_RGB and self.arrays[0].shape[2] == _NUM_RGB:
+            return np.asarray(to_pil(image).convert("L"))[..., None]
+        return image
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some images in a row, as one query.
+
+    Attributes:
+        query: for all their tiles.
+    """
+
+    query: SampleQuery
+    _parts: list[tuple[_Planes, Tiling]]
+
+    def images(self, made: Images) -> Iterator[Images]:
+        """The images, in order, from the transformed tiles (N, height, width, channels)."""
+        start = 0
+        for planes, tiling in self._parts:
+            whole = []
+            for _ in planes.arrays:
+                whole.append(tiling.join(made[start : start + tiling.num_tiles]))
+                start += tiling.num_tiles
+            yield planes.restored(whole)
+
+
+def batches(
+    model: ModelSelector,
+    card: ModelCard,
+    images: Iterable[ImageLike],
+    masks: Iterable[ImageLike] | None,
+    labels: LabelPolicy | None,
+) -> Iterator[Batch]:
+    """Queries for the tiles of all images, in order; each holds whole images, and no more than it must.
+
+    Raises:
+        InvalidRequestError: the model is no translator, takes a mask that is not given or the other way round, or an
+            image cannot be read or transformed by it; the field names its position.
+    """
+    _check_model(card, has_masks=masks is not None)
+    parts: list[tuple[_Planes, Tiling]] = []
+    tiles: list[Images] = []
+    mask_tiles: list[Images] = []
+
+    def whole() -> Batch:
+        sent = InputImages(
+            shape=card.inputs[0].shape,
+            pixels=np.concatenate(tiles).tobytes(),
+            mask_pixels=np.concatenate(mask_tiles).tobytes() if mask_tiles else b"",
+        )
+        return Batch(SampleQuery(model=named(model), images=sent, labels=labels, encoding=ImageEncoding()), [*parts])
+
+    for place, (image, mask) in enumerate(_pairs(images, masks)):
+        try:
+            planes = _planes(image, card)
+            tiling = Tiling.of(planes.arrays[0], card)
+            mask_of_image = None if mask is None else _mask(mask, planes.arrays[0].shape[:2])
+        except InvalidRequestError as error:
+            raise InvalidRequestError(str(error), field=f"images[{place}]") from error
+        parts.append((planes, tiling))
+        for array in planes.arrays:
+            tiles.append(tiling.cut(array))
+            if mask_of_image is not None:
+                mask_tiles.append(tiling.cut(mask_of_image))
+        if sum(map(len, tiles)) >= _TILES_AT_ONCE:
+            yield whole()
+            parts, tiles, mask_tiles = [], [], []
+    if parts:
+        yield whole()
+
+
+def _check_model(card: ModelCard, *, has_masks: bool) -> None:
+    if not is_translator(card):
+        raise InvalidRequestError("this model makes images of latents; give the name of a translator", field="model")
+    if card.latent_dim:
+        raise InvalidRequestError("this model takes latents beside its images; ask it by a query", field="model")
+    takes_masks = len(card.inputs) > 1
+    if takes_masks != has_masks:
+        told = "takes a mask with each image" if takes_masks else "takes no masks"
+        raise InvalidRequestError(f"this model {told}", field="masks")
+
+
+def _pairs(
+    images: Iterable[ImageLike], masks: Iterable[ImageLike] | None
+) -> Iterator[tuple[ImageLike, ImageLike | None]]:
+    if _is_one(images):
+        raise InvalidRequestError("give any number of images, and of one a list, as in [image]", field="images")
+    if masks is None:
+        yield from zip(images, repeat(None))
+        return
+    try:
+        yield from zip(images, masks, strict=True)
+    except ValueError:
+        raise InvalidRequestError("there are more images than masks, or fewer", field="masks") from None
+
+
+def _is_one(images: Any) -> bool:
+    """Whether it is an image, whose rows would be taken for images."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 2 or (images.ndim == 3 and images.shape[2] in (1, _NUM_RGB))
+    return isinstance(images, (str, os.PathLike)) or hasattr(images, "convert")
+
+
+def _planes(image: ImageLike, card: ModelCard) -> _Planes:
+    array = _array(image)
+    is_grey, num_taken = array.shape[2] == 1, card.inputs[0].shape.channels
+    if is_grey and num_taken == _NUM_RGB:
+        return _Planes([array.repeat(_NUM_RGB, axis=2)], is_grey)
+    if not is_grey and num_taken == 1:
+        if card.image.channels == 1:
+            return _Planes([array[..., channel : channel + 1] for channel in range(_NUM_RGB)], is_grey)
+        return _Planes([np.asarray(to_pil(array).convert("L"))[..., None]], is_grey)
+    return _Planes([array], is_grey)
+
+
+def _mask(mask: ImageLike, size: tuple[int, ...]) -> Images:
+    array = _array(mask)
+    if array.shape != (*size, 1):
+        raise InvalidRequestError(
+            f"the mask is {'×'.join(map(str, array.shape))}, and its image is {size[0]}×{size[1]}; give one of that "
+            "size in greyscale"
+        )
+    return array
+
+
+def _array(image: ImageLike) -> Images:
+    """uint8 (height, width, 1 or 3)."""
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(Path(image))
+    mode = getattr(image, "mode", None)
+    if mode is not None and mode not in ("L", "RGB"):
+        raise InvalidRequestError(f"the PIL image has the mode {mode}; convert it to RGB or L")
+    array: NDArray[Any] = np.asarray(image)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, _NUM_RGB) or 0 in array.shape:
+        raise InvalidRequestError(
+            f"the image is {array.dtype} {array.shape}; give uint8 (height, width) or (height, width, 1 or 3)"
+        )
+    return array

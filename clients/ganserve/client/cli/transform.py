@@ -1,0 +1,128 @@
+"""The command `ganserve transform`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from ganserve.client._samples.model_info import short_name
+from ganserve.contract import images as codec
+from ganserve.contract.errors import ConfigError
+from ganserve.contract.files import new_file
+from ganserve.contract.images import FILE_FORMATS, FileFormat, file_format_of
+from ganserve.contract.text import counted
+from ganserve.flags import Timeout
+from ganserve.v1.generator_pb2 import ImageEncoding
+
+from .access import AccessFlags
+from .progress import showing_progress
+from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
+
+_IMAGES = Group("Images", sort_key=0)
+
+
+def transform(
+    source: Annotated[Path, Parameter(group=_IMAGES)],
+    out: Annotated[Path, Parameter(group=_IMAGES)],
+    *,
+    masks: Annotated[Path | None, Parameter(group=_IMAGES)] = None,
+    label: Annotated[str | None, Parameter(group=_IMAGES)] = None,
+    overwrite: Annotated[bool, Parameter(negative="", show_default=False, group=_IMAGES)] = False,
+    model: Annotated[str | None, Parameter(group=MODEL)] = None,
+    bundle: Annotated[Path | None, Parameter(group=MODEL)] = None,
+    server: Servers = (DEFAULT_SERVER,),
+    version: Annotated[int | None, Parameter(group=MODEL)] = None,
+    digest: Annotated[str, Parameter(group=MODEL, show_default=False)] = "",
+    timeout: Annotated[Timeout, Parameter(group=MODEL)] = 30.0,
+    access: AccessFlags = None,
+) -> None:
+    """Make images of images with a translator, such as one for super-resolution or inpainting.
+
+    Images keep their names, folders and formats. What is there already is left alone, so that the same command goes on
+    where it was stopped. What is written is there in full or not at all.
+
+    For example:
+
+        ganserve transform photos/ larger/ --model sr2x
+        ganserve transform horse.jpg zebra.jpg --bundle models/zebras/1
+        ganserve transform photos/ mended/ --masks masks/ --model inpaint
+
+    Args:
+        source: An image (.png, .jpg or .webp), or a folder of them, with the folders in it.
+        out: Where to; a folder for the images of a folder.
+        masks: A mask, or a folder of masks with the names of their images, .png in place of .jpg: white is made anew.
+        label: The class (cat, or its label 3), for a model that knows classes.
+        overwrite: Make again what is there.
+        model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
+        bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
+        server: Address of a server, host:port. Give it several times for several servers.
+        version: Version of the model; the alias stable, or else the highest, by default.
+        digest: SHA-256 of the model; no other answers.
+        timeout: Most seconds to wait for the next images.
+    """
+    show_waiting()
+    found = list(_targets(source, out))
+    targets = [(image, target) for image, target in found if overwrite or not target.exists()]
+    mask_files = None if masks is None else [_mask_of(image, source, masks) for image, _ in targets]
+    there = f"; {counted(len(found) - len(targets), 'image')} of them there already" if targets != found else ""
+    if not targets:
+        print(f"{out}: {counted(len(found), 'image')}, all there already")
+        return
+    began_s = time.perf_counter()
+    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as client:
+        served = client.get_model()
+        key = int(label) if label is not None and label.isdecimal() and label not in served.class_names else label
+        made = client.transform((image for image, _ in targets), masks=mask_files, label=key)
+        with showing_progress(len(targets)) as progress:
+            for (_, target), image in zip(targets, made, strict=True):
+                form = _format_of(target)
+                with new_file(target) as partial:
+                    partial.write_bytes(codec.encode(image, ImageEncoding(format=form.number)))
+                progress.advance(1)
+    rate = len(targets) / (time.perf_counter() - began_s)
+    print(f"{out}: {counted(len(found), 'image')} by {short_name(served.identity)}, {rate:,.1f} images/s{there}")
+
+
+def _targets(source: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Every image, and where what is made of it goes. Raises ConfigError."""
+    if source.is_dir():
+        if out.is_file():
+            raise ConfigError(f"{out} is a file, and {source} a folder; give a folder to write to")
+        if out.absolute().is_relative_to(source.absolute()):
+            raise ConfigError(f"{out} would hold images and what is made of them; give another folder")
+        images = sorted(path for path in source.rglob("*") if file_format_of(path.suffix) and path.is_file())
+        if not images:
+            raise ConfigError(f"{source} holds no images; they are {_suffixes()} files")
+        yield from ((image, out / image.relative_to(source)) for image in images)
+        return
+    if not source.exists():
+        raise ConfigError(f"{source}: there is no such file or folder")
+    target = out / source.name if out.is_dir() else out
+    _format_of(target)
+    yield source, target
+
+
+def _format_of(path: Path) -> FileFormat:
+    form = file_format_of(path.suffix)
+    if form is None:
+        raise ConfigError(f"{path}: name it {_suffixes()}")
+    return form
+
+
+def _suffixes() -> str:
+    return ", ".join(form.suffixes[0] for form in FILE_FORMATS)
+
+
+def _mask_of(image: Path, source: Path, masks: Path) -> Path:
+    """The mask of an image. Raises ConfigError where there is none."""
+    if not masks.is_dir():
+        return masks
+    place = masks / (image.relative_to(source) if source.is_dir() else image.name)
+    for candidate in (place, place.with_suffix(".png")):
+        if candidate.is_file():
+            return candidate
+    raise ConfigError(f"{image} has no mask; give it as {place.with_suffix('.png')}")

@@ -1,0 +1,148 @@
+"""Images of any size through a translator that takes one: cut, transformed, put together; files, modes and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganserve.client import AsyncClient, Client, InvalidRequestError, LocalGenerator
+from ganserve.contract.images import Images
+from ganserve.contract.textures import sample_textures
+from ganserve.v1.bundle_pb2 import Parity
+
+from ...servers import ServerProcess, StartServer
+from ...translators import SCALE, TILE, blurred_twice_as_large, make_translator
+
+SIZES = [(13, 10), (12, 11), (40, 7), (3, 55), (2, 2), (61, 61)]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, tiny_parity: Parity, make_bundle: Any) -> Path:
+    folder = tmp_path_factory.mktemp("translators")
+    make_translator(folder, tiny_parity)
+    make_translator(folder, tiny_parity, "whole", is_tiled=False)
+    make_bundle(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(models: Path) -> Iterator[LocalGenerator]:
+    with LocalGenerator(models / "blur2x" / "1") as source:
+        yield source
+
+
+@pytest.fixture(scope="module")
+def server(models: Path, start_server: StartServer) -> Iterator[ServerProcess]:
+    with start_server(models) as server:
+        yield server
+
+
+def texture(height: int, width: int, channels: int = 3, seed: int = 1) -> Images:
+    image: Images = sample_textures(seed, 0, 1, (height, width, channels))[0]
+    return image
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_an_image_of_any_size_is_put_together_from_tiles(source: LocalGenerator, height: int, width: int) -> None:
+    image = texture(height, width)
+    (made,) = source.transform([image])
+    assert np.abs(made.astype(int) - blurred_twice_as_large(image)).max() <= 1
+
+
+def test_an_image_of_the_models_own_size_goes_as_it_is(source: LocalGenerator) -> None:
+    (made,) = source.transform([texture(*TILE)])
+    assert made.shape == (SCALE * TILE[0], SCALE * TILE[1], 3)
+    assert made[0, 0, 0] < blurred_twice_as_large(texture(*TILE))[0, 0, 0]  # its own zeros lie beyond the edges
+
+
+def test_many_images_come_in_order_and_are_read_as_they_are_needed(source: LocalGenerator) -> None:
+    num_read = 0
+
+    def images() -> Iterator[Images]:
+        nonlocal num_read
+        for number in range(600):
+            num_read += 1
+            yield texture(9 + number % 7, 8, seed=number)
+
+    made = source.transform(images())
+    first = next(made)
+    assert num_read < 600
+    rest = list(made)
+    assert len(rest) == 599
+    for number, image in enumerate([first, *rest]):
+        expected = blurred_twice_as_large(texture(9 + number % 7, 8, seed=number))
+        assert np.abs(image.astype(int) - expected).max() <= 1
+
+
+def test_a_server_gives_what_the_bundle_gives_here(server: ServerProcess, source: LocalGenerator) -> None:
+    images = [texture(height, width) for height, width in SIZES]
+    expected = list(source.transform(images))
+    with Client(server.address, model="tiny") as client:
+        made = list(client.transform(images, model="blur2x"))
+
+    async def ask() -> list[Images]:
+        async with AsyncClient(server.address, model="blur2x") as client:
+            return [image async for image in client.transform(images)]
+
+    for others in (made, asyncio.run(ask())):
+        assert all(np.array_equal(one, other) for one, other in zip(expected, others, strict=True))
+
+
+def test_greyscale_stays_greyscale(source: LocalGenerator) -> None:
+    grey = texture(20, 17, channels=1)
+    for given in (grey, grey[..., 0], Image.fromarray(grey[..., 0])):
+        (made,) = source.transform([given])
+        assert made.shape == (40, 34, 1)
+        assert np.abs(made[..., 0].astype(int) - blurred_twice_as_large(grey.repeat(3, axis=2))[..., 0]).max() <= 1
+
+
+def test_files_and_pil_images_are_taken(source: LocalGenerator, tmp_path: Path) -> None:
+    image = texture(20, 17)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray(image).save(tmp_path / "a.png")
+    Image.fromarray(np.rot90(image).copy()).save(tmp_path / "turned.png", exif=exif)
+    made = list(source.transform([tmp_path / "a.png", str(tmp_path / "turned.png"), Image.fromarray(image)]))
+    assert np.array_equal(made[0], made[1])
+    assert np.array_equal(made[0], made[2])
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "text", "field"),
+    [
+        (texture(12, 10), {}, "give any number of images, and of one a list", "images"),
+        ("photo.png", {}, "give any number of images, and of one a list", "images"),
+        ([texture(12, 10).astype(float)], {}, r"the image is float64 \(12, 10, 3\); give uint8", "images[0]"),
+        ([texture(12, 10), Image.new("CMYK", (5, 5))], {}, "has the mode CMYK; convert it to RGB or L", "images[1]"),
+        (["nowhere.png"], {}, r"nowhere.png cannot be read \(No such file or directory\)", "images[0]"),
+        ([__file__], {}, "are not a readable image: none of PNG, JPEG, WEBP", "images[0]"),
+        ([texture(12, 10)], {"masks": [texture(12, 10, 1)]}, "this model takes no masks", "masks"),
+    ],
+)
+def test_what_cannot_be_transformed_is_told(
+    source: LocalGenerator, images: Any, options: dict[str, Any], text: str, field: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=text) as caught:
+        list(source.transform(images, **options))
+    assert caught.value.field == field
+
+
+def test_a_model_that_sees_whole_images_takes_those_of_its_size_alone(models: Path) -> None:
+    with LocalGenerator(models / "whole" / "1") as source:
+        assert len(list(source.transform([texture(*TILE)] * 3))) == 3
+        with pytest.raises(InvalidRequestError, match="13×10, and this model has to see a whole image of 12×10"):
+            list(source.transform([texture(13, 10)]))
+
+
+def test_generators_and_translators_are_not_taken_for_each_other(server: ServerProcess) -> None:
+    with Client(server.address, model="blur2x") as client:
+        with pytest.raises(InvalidRequestError, match="this model makes images of images; give one a sample"):
+            client.generate(3)
+        with pytest.raises(InvalidRequestError, match="this model makes images of latents"):
+            list(client.transform([texture(12, 10)], model="tiny"))
