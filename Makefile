@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## Train, export, serve and fetch handwritten digits, in a fe
 	$(BIN)/python examples/demo.py
 
 test: $(INSTALLED) ## Run the whole test suite, in a process more than there are cores, for tests wait at times
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED) protos-check ## Lint, types, import rules, protobuf rules and generated code
 	$(BIN)/ruff format --check $(SOURCES)
