@@ -157,6 +157,7 @@ class Answers:
     def check(self, query: SampleQuery) -> None:
         """Raises what `samples` would because of the query itself."""
         model = self._find_model(query)
+        _check_files(query, model)
         source = open_source(query, model.card)
         model.limits.check_request(source.count, field=source.count_field)
 
@@ -213,8 +214,8 @@ class Answers:
             labels.blocks.blocks,
             query.address.indices,
         )
-        num_entries = sum(len(entries) for entries in lists)
-        if num_entries <= _ENTRIES_READ_AT_ONCE and not query.images.files and not query.images.mask_files:
+        has_files = _check_files(query, model)
+        if not has_files and sum(len(entries) for entries in lists) <= _ENTRIES_READ_AT_ONCE:
             return open_source(query, model.card)
         return await asyncio.get_running_loop().run_in_executor(self._workers, open_source, query, model.card)
 
@@ -242,6 +243,17 @@ class Answers:
             )
         self._budget.take(num_bytes)
         when_sent(lambda: self._budget.give_back(num_bytes))
+
+
+def _check_files(query: SampleQuery, model: Model) -> bool:
+    """Whether a query holds image files. Raises InvalidRequestError where there are too many to decode at once.
+
+    A file may take a thousand times its size.
+    """
+    num_files = max(len(query.images.files), len(query.images.mask_files))
+    if num_files:
+        model.limits.check_request(num_files, field="query.images.files")
+    return num_files > 0
 
 
 def _take_room(room: Budget, num_bytes: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +16,8 @@ from ganserve.client import AsyncClient, Client, InvalidRequestError, LocalGener
 from ganserve.contract.images import Images
 from ganserve.contract.textures import sample_textures
 from ganserve.v1.bundle_pb2 import Parity
+from ganserve.v1.generator_pb2 import GenerateRequest, InputImages, ModelSelector, SampleQuery, StreamSamplesRequest
+from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
 
 from ...servers import ServerProcess, StartServer
 from ...translators import SCALE, TILE, blurred_twice_as_large, make_translator
@@ -146,3 +149,18 @@ def test_generators_and_translators_are_not_taken_for_each_other(server: ServerP
             client.generate(3)
         with pytest.raises(InvalidRequestError, match="this model makes images of latents"):
             list(client.transform([texture(12, 10)], model="tiny"))
+
+
+def test_files_without_end_are_refused_before_any_is_decoded(server: ServerProcess, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((*TILE, 3), np.uint8)).save(tmp_path / "a.png")
+    files = [(tmp_path / "a.png").read_bytes()] * 20_000
+    query = SampleQuery(model=ModelSelector(name="blur2x"), images=InputImages(files=files))
+    with grpc.insecure_channel(server.address) as channel:
+        stub = GeneratorServiceStub(channel)
+        with pytest.raises(grpc.RpcError, match="one reply cannot hold 20,000 samples"):
+            stub.Generate(GenerateRequest(query=query), timeout=20)
+        with pytest.raises(grpc.RpcError, match="one reply cannot hold 20,000 samples"):
+            list(stub.StreamSamples(StreamSamplesRequest(query=query), timeout=20))
+        query.images.files[:] = files[:3]
+        (batch,) = [part.batch for part in stub.StreamSamples(StreamSamplesRequest(query=query), timeout=20)]
+        assert batch.count == 3
