@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.latents import Latents, sample_latents
 
 SeedAndIndex = tuple[int, int]
@@ -38,13 +39,15 @@ def latents_between(
         start: seed and index of the first.
         stop: seed and index of the last.
         n: number of latents, at least 2.
-        dim: length of a latent.
+        dim: length of a latent; 0 of a model that takes none.
         truncation: of the latents of both addresses.
         spread: of the latents of both addresses.
 
     Raises:
-        InvalidRequestError: as `sample_latents` does.
+        InvalidRequestError: as `sample_latents` does, or there are no latents.
     """
+    if not dim:
+        raise InvalidRequestError("this model takes no latents, so nothing lies between two samples", field="model")
     ends = [sample_latents(*address, 1, dim, truncation, spread)[0] for address in (start, stop)]
     latents = slerp(ends[0].astype(np.float64), ends[1].astype(np.float64), n).astype(np.float32)
     latents[0], latents[-1] = ends

@@ -29,7 +29,9 @@ def read_images(query: SampleQuery, card: ModelCard) -> dict[str, Images]:
             )
         return {}
     if not query.HasField("images"):
-        raise InvalidRequestError("this model makes images of images; give one a sample", field="query.images")
+        raise InvalidRequestError(
+            "this model makes images of images; give one a sample, as `transform` does", field="query.images"
+        )
     sent = query.images
     _check_shape(sent, card)
     read = {}

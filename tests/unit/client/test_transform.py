@@ -147,6 +147,8 @@ def test_generators_and_translators_are_not_taken_for_each_other(server: ServerP
     with Client(server.address, model="blur2x") as client:
         with pytest.raises(InvalidRequestError, match="this model makes images of images; give one a sample"):
             client.generate(3)
+        with pytest.raises(InvalidRequestError, match="this model takes no latents, so nothing lies between"):
+            client.interpolate((1, 0), (1, 2), 3)
         with pytest.raises(InvalidRequestError, match="this model makes images of latents"):
             list(client.transform([texture(12, 10)], model="tiny"))
 
