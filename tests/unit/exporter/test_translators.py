@@ -129,3 +129,15 @@ def test_what_does_not_fit_the_file_is_told(
     with pytest.raises(error, match=text):
         bring("dncnn", path, tmp_path / "models", **told)
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_mask_of_images_of_another_size_is_refused(tmp_path: Path) -> None:
+    class Larger(torch.nn.Module):
+        def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+            return torch.nn.functional.interpolate(image * mask, scale_factor=2)
+
+    inputs = inputs_of("inpainter")
+    torch.onnx.export(Larger(), tuple(inputs.values()), tmp_path / "f.onnx", input_names=list(inputs), dynamo=False)
+    with pytest.raises(ArtifactError, match="64×64 of those of 32×32, so a mask cannot say what is kept of them"):
+        bring("inpainter", tmp_path / "f.onnx", tmp_path / "models")

@@ -149,6 +149,11 @@ def _card(
                 f"{source} makes images of {height}×{width} of those of {taken.shape.height}×{taken.shape.width}; a "
                 "translator's are as large, or a whole number of times"
             )
+        if roles.mask is not None and height != taken.shape.height:
+            raise ArtifactError(
+                f"{source} makes images of {height}×{width} of those of {taken.shape.height}×{taken.shape.width}, so a "
+                "mask cannot say what is kept of them"
+            )
     card = ModelCard(
         latent_dim=roles.latent_dim,
         image=ImageShape(height=height, width=width, channels=channels),
