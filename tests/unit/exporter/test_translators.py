@@ -141,3 +141,27 @@ def test_a_mask_of_images_of_another_size_is_refused(tmp_path: Path) -> None:
     torch.onnx.export(Larger(), tuple(inputs.values()), tmp_path / "f.onnx", input_names=list(inputs), dynamo=False)
     with pytest.raises(ArtifactError, match="64×64 of those of 32×32, so a mask cannot say what is kept of them"):
         bring("inpainter", tmp_path / "f.onnx", tmp_path / "models")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_channels_may_come_last(tmp_path: Path) -> None:
+    class ChannelsLast(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = TRANSLATORS["srresnet"]()
+
+        def forward(self, image: Tensor) -> Tensor:
+            made: Tensor = self.network(image.permute(0, 3, 1, 2))
+            return made.permute(0, 2, 3, 1)
+
+    torch.manual_seed(0)
+    network = ChannelsLast().eval()
+    axes = {"image": {0: "batch", 1: "height", 2: "width"}}
+    example = torch.zeros(2, SIZE, SIZE, 3)
+    torch.onnx.export(network, (example,), tmp_path / "f.onnx", input_names=["image"], dynamic_axes=axes, dynamo=False)
+    made = bring("srresnet", tmp_path / "f.onnx", tmp_path / "models", layout="nhwc")
+    assert inspect_bundle(made.folder).card.HasField("halo")
+    (image,) = sample_textures(5, 0, 1, (SIZE, SIZE, 3))
+    with LocalGenerator(made.folder) as source:
+        (ours,) = source.transform([image])
+    assert np.abs(ours.astype(int) - in_pytorch("srresnet", network.network, image, None)).max() <= 1
