@@ -106,9 +106,10 @@ class AsyncClient:
     ) -> AsyncIterator[Images]:
         """As `Client.transform`."""
         core = self._core if model is None else self._core.for_model(model)
+        served = await AsyncCalls(core, self._connections).model(core.deadline(timeout_s))
+        core = core.pinned_to(served)
         calls = AsyncCalls(core, self._connections)
-        card = (await calls.model(core.deadline(timeout_s))).card
-        for batch in core.transforms(card, images, masks, label):
+        for batch in core.transforms(served.card, images, masks, label):
             samples = await calls.samples(batch.query, core.deadline(timeout_s))
             for image in batch.images(samples.numpy()):
                 yield image

@@ -281,9 +281,10 @@ class Client:
             uint8 (height, width, 1 or 3) times the model's scale.
         """
         core = self._core if model is None else self._core.for_model(model)
+        served = Calls(core, self._connections).model(core.deadline(timeout_s))
+        core = core.pinned_to(served)  # whose tiles are cut
         calls = Calls(core, self._connections)
-        card = calls.model(core.deadline(timeout_s)).card
-        for batch in core.transforms(card, images, masks, label):
+        for batch in core.transforms(served.card, images, masks, label):
             yield from batch.images(calls.samples(batch.query, core.deadline(timeout_s)).numpy())
 
     def stream(

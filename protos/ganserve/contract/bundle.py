@@ -23,8 +23,8 @@ import numpy as np
 from ganserve.contract.card import image_shape, is_conditional
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import read_regular_file
-from ganserve.contract.labels import Labels, sample_labels
-from ganserve.contract.latents import Latents, sample_latents
+from ganserve.contract.labels import sample_labels
+from ganserve.contract.latents import sample_latents
 from ganserve.contract.rows import Column, Rows
 from ganserve.contract.selectors import VERSIONS
 from ganserve.contract.textures import sample_textures
@@ -85,11 +85,6 @@ def axes_of(tensor: TensorSpec) -> Axes:
 def blank_rows(signature: Signature, count: int) -> Rows:
     """Zeros for every input of a model."""
     return Rows({tensor.name: np.zeros((count, *tensor.row_shape), tensor.dtype) for tensor in signature.inputs})
-
-
-def generator_rows(latents: Latents, labels: Labels | None) -> Rows:
-    """What a generator is fed: latents float32 (N, latent_dim) and, where there are classes, labels int64 (N,)."""
-    return Rows({LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels})
 
 
 def golden_rows(card: ModelCard, seed: int, count: int) -> Rows:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ganserve.cli import main
-from ganserve.contract.bundle import IMAGES_OUTPUT, generator_rows
+from ganserve.contract.bundle import IMAGES_OUTPUT
 from ganserve.contract.errors import ArtifactError, ConfigError, ParityError
 from ganserve.contract.latents import sample_latents
+from ganserve.contract.rows import Rows
 from ganserve.exporter import Convention, Licences, Target, import_onnx
 from ganserve.runtime.inspection import inspect_bundle
 from ganserve.runtime.lanes import Lanes
@@ -156,7 +157,7 @@ def test_what_a_file_makes_is_what_its_bundle_serves(foreign: Foreign, tmp_path:
     result = import_onnx(path, Target(models=tmp_path / "models", name="foreign"), foreign.convention())
     model = load_model(result.folder, lanes=lanes, max_batch=8)
     latents, labels = sample_latents(3, 0, 20, LATENT_DIM), np.arange(20) % NUM_CLASSES
-    rows = generator_rows(latents, labels if model.card.class_names else None)
+    rows = Rows({"latents": latents, "labels": labels} if model.card.class_names else {"latents": latents})
     images = model.engine.run_all(rows).columns[IMAGES_OUTPUT]
     expected = foreign.expected(latents, labels)
     assert images.shape == expected.shape

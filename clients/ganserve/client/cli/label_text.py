@@ -38,7 +38,7 @@ def parse_labels(text: str | None, class_names: Sequence[str] = ()) -> LabelsLik
         raise ConfigError(f"--labels {text!r} has an empty entry; write it as 3, cat, 0,1,2 or 0=0.9,1=0.1")
     if any(entry.value is not None for entry in entries):
         return _numbers("--labels", text, entries, class_names, float, "a class with its weight, as in 0=0.9,1=0.1")
-    keys = [_class_key(entry.key, class_names) for entry in entries]
+    keys = [class_key(entry.key, class_names) for entry in entries]
     return keys if len(keys) > 1 else keys[0]
 
 
@@ -109,13 +109,14 @@ def _numbers(
         except ValueError:
             written = entry.key if entry.value is None else f"{entry.key}={entry.value}"
             raise ConfigError(f"{option} {text!r}: {written!r} is no class with its number; give {form}") from None
-        key = _class_key(entry.key, class_names)
+        key = class_key(entry.key, class_names)
         if key in numbers:
             raise ConfigError(f"{option} {text!r} names class {entry.key} twice; name it once")
         numbers[key] = value
     return numbers
 
 
-def _class_key(text: str, class_names: Sequence[str]) -> ClassKey:
+def class_key(text: str, class_names: Sequence[str]) -> ClassKey:
+    """The class that a word stands for: its name, or its label."""
     is_label = text.removeprefix("-").isdecimal() and text not in class_names
     return int(text) if is_label else text

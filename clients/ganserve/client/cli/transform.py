@@ -19,6 +19,7 @@ from ganserve.flags import Timeout
 from ganserve.v1.generator_pb2 import ImageEncoding
 
 from .access import AccessFlags
+from .label_text import class_key
 from .progress import showing_progress
 from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
 
@@ -75,7 +76,7 @@ def transform(
     began_s = time.perf_counter()
     with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as client:
         served = client.get_model()
-        key = int(label) if label is not None and label.isdecimal() and label not in served.class_names else label
+        key = None if label is None else class_key(label, served.class_names)
         made = client.transform((image for image, _ in targets), masks=mask_files, label=key)
         with showing_progress(len(targets)) as progress:
             for (_, target), image in zip(targets, made, strict=True):
