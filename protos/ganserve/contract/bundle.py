@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from ganserve.contract.card import image_shape, is_conditional
+from ganserve.contract.card import image_shape, is_conditional, is_scorer
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import read_regular_file
 from ganserve.contract.labels import sample_labels
@@ -44,6 +44,7 @@ LABELS_INPUT: Final = "labels"
 IMAGE_INPUT: Final = "image"
 MASK_INPUT: Final = "mask"
 IMAGES_OUTPUT: Final = "images"
+SCORES_OUTPUT: Final = "scores"
 BATCH_AXIS: Final = "batch"
 
 MASK_ABOVE: Final = 127
@@ -69,8 +70,11 @@ def signature_of(card: ModelCard) -> Signature:
     if is_conditional(card):
         inputs.append(TensorSpec(name=LABELS_INPUT, dtype="int64"))
     inputs += [TensorSpec(name=entry.name, dtype="uint8", row_shape=_axes(entry.shape)) for entry in card.inputs]
-    images = TensorSpec(name=IMAGES_OUTPUT, dtype="uint8", row_shape=image_shape(card))
-    return Signature(inputs=inputs, outputs=[images])
+    if is_scorer(card):
+        made = TensorSpec(name=SCORES_OUTPUT, dtype="float32", row_shape=[len(card.scores)])
+    else:
+        made = TensorSpec(name=IMAGES_OUTPUT, dtype="uint8", row_shape=image_shape(card))
+    return Signature(inputs=inputs, outputs=[made])
 
 
 def _axes(shape: ImageShape) -> tuple[int, int, int]:

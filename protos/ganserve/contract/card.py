@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from google.protobuf import json_format
 
 from ganserve.contract.errors import ArtifactError
+from ganserve.contract.scores import PERCENTS, knows_classes
 from ganserve.contract.text import counted
 from ganserve.v1.model_pb2 import ImageRole, ModelCard, ModelKind
 
@@ -46,12 +48,13 @@ def check(card: ModelCard, *, source: str) -> None:
             raise ArtifactError(f"{source}: the model card is not usable: {fault}")
 
     require(card.kind in ModelKind.values(), f"it is of kind {card.kind}, which this ganserve does not know")
-    least = 0 if is_translator(card) else 1
+    least = 0 if takes_images(card) else 1
     require(
         least <= card.latent_dim <= MAX_LATENT_DIM,
         f"latent_dim is {card.latent_dim}, not {least} to {MAX_LATENT_DIM}",
     )
-    for name, shape in (("image", card.image), *((entry.name, entry.shape) for entry in card.inputs)):
+    made = () if is_scorer(card) else (("image", card.image),)
+    for name, shape in (*made, *((entry.name, entry.shape) for entry in card.inputs)):
         require(
             1 <= shape.height <= MAX_IMAGE_SIDE and 1 <= shape.width <= MAX_IMAGE_SIDE,
             f"the {name} is {shape.height}×{shape.width}, not 1 to {MAX_IMAGE_SIDE} a side",
@@ -62,14 +65,24 @@ def check(card: ModelCard, *, source: str) -> None:
         card.latent_dim == 0 or card.latent_scheme == LATENT_SCHEME,
         f"its latent scheme is {card.latent_scheme!r}, and this ganserve knows {LATENT_SCHEME!r}",
     )
-    if fault := _translator_fault(card):
-        require(False, fault)
+    fault = {
+        ModelKind.MODEL_KIND_TRANSLATOR: _translator_fault,
+        ModelKind.MODEL_KIND_SCORER: _scorer_fault,
+    }.get(card.kind, _generator_fault)(card)
+    require(not fault, fault)
+
+
+def _generator_fault(card: ModelCard) -> str:
+    """What is wrong with a generator beside its shapes; empty where nothing is."""
+    if card.inputs or card.HasField("halo"):
+        return "a generator takes no images"
+    return "a generator gives no scores" if card.scores else ""
 
 
 def _translator_fault(card: ModelCard) -> str:
-    """What is wrong with the images that a model takes; empty where nothing is."""
-    if not is_translator(card):
-        return "a generator takes no images" if card.inputs or card.HasField("halo") else ""
+    """What is wrong with the images that a translator takes; empty where nothing is."""
+    if card.scores:
+        return "a translator gives no scores"
     roles = [entry.role for entry in card.inputs]
     if roles not in ([ImageRole.IMAGE_ROLE_IMAGE], [ImageRole.IMAGE_ROLE_IMAGE, ImageRole.IMAGE_ROLE_MASK]):
         return "a translator takes an image, and perhaps a mask"
@@ -85,14 +98,42 @@ def _translator_fault(card: ModelCard) -> str:
     return ""
 
 
+def _scorer_fault(card: ModelCard) -> str:
+    """What is wrong with what a scorer takes and gives; empty where nothing is."""
+    if [entry.role for entry in card.inputs] != [ImageRole.IMAGE_ROLE_IMAGE] or card.latent_dim or card.class_names:
+        return "a scorer takes an image, and nothing else"
+    if card.HasField("image") or card.HasField("halo"):
+        return "a scorer makes no images"
+    names = [score.name for score in card.scores]
+    if not names or card.scores[0].of_class:
+        return "a scorer gives a number for images whose class is not known, and that first"
+    if not all(names) or len(set(names)) != len(names):
+        return "its scores have no names, or two of them the same"
+    for score in card.scores:
+        quantiles = score.quantiles
+        if quantiles and (len(quantiles) != len(PERCENTS) or not all(low <= high for low, high in pairwise(quantiles))):
+            return f"the quantiles of {score.name} are not {len(PERCENTS)} in ascending order"
+    return ""
+
+
 def is_translator(card: ModelCard) -> bool:
     """Whether it makes images of images."""
     return card.kind == ModelKind.MODEL_KIND_TRANSLATOR
 
 
+def is_scorer(card: ModelCard) -> bool:
+    """Whether it makes numbers of images."""
+    return card.kind == ModelKind.MODEL_KIND_SCORER
+
+
+def takes_images(card: ModelCard) -> bool:
+    """Whether it is a translator or a scorer."""
+    return is_translator(card) or is_scorer(card)
+
+
 def kind_of(card: ModelCard) -> str:
     """What it is, for people."""
-    return "translator" if is_translator(card) else "generator"
+    return "scorer" if is_scorer(card) else "translator" if is_translator(card) else "generator"
 
 
 def scale_of(card: ModelCard) -> int:
@@ -112,14 +153,20 @@ def image_shape(card: ModelCard) -> tuple[int, int, int]:
 
 def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     """What the card says, line by line, for people: a short name and a text."""
-    yield "image", "×".join(map(str, image_shape(card)))
+    if not is_scorer(card):
+        yield "image", "×".join(map(str, image_shape(card)))
     for entry in card.inputs:
         yield f"takes {entry.name}", f"{entry.shape.height}×{entry.shape.width}×{entry.shape.channels}"
     if is_translator(card):
         yield "larger images", f"in tiles, with a halo of {card.halo}" if card.HasField("halo") else "are not taken"
     if card.latent_dim:
         yield "latent_dim", f"{card.latent_dim}, addressed by {card.latent_scheme}"
-    yield "classes", _classes(card)
+    if is_scorer(card):
+        yield "scores", _listed([score.name for score in card.scores])
+        of = "each, over held-out real images" if any(score.quantiles for score in card.scores) else "not measured"
+        yield "quantiles", f"{of}{', by class' if knows_classes(card) else ''}"
+    else:
+        yield "classes", _listed(card.class_names)
     yield "network", card.architecture if card.loss == UNKNOWN else f"{card.architecture}, trained with {card.loss}"
     dataset = card.dataset
     known = f", {counted(dataset.num_images, 'image')}, {dataset.digest[:12]}" if dataset.num_images else ""
@@ -152,6 +199,6 @@ def _with_whole_numbers(value: Any) -> Any:
     return value
 
 
-def _classes(card: ModelCard) -> str:
-    names = ", ".join(card.class_names[:_MOST_CLASS_NAMES]) or "none"
-    return names if len(card.class_names) <= _MOST_CLASS_NAMES else f"{names}, … ({len(card.class_names)} in all)"
+def _listed(all_names: Sequence[str]) -> str:
+    names = ", ".join(all_names[:_MOST_CLASS_NAMES]) or "none"
+    return names if len(all_names) <= _MOST_CLASS_NAMES else f"{names}, … ({len(all_names)} in all)"

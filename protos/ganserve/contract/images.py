@@ -154,7 +154,7 @@ def decode_input(data: bytes, channels: int, size: tuple[int, int]) -> Images:
         if pixels is None or found != size:
             raise ArtifactError(
                 f"the image is {found[0]}×{found[1]}, and this model takes {size[0]}×{size[1]}; the client's "
-                "`transform` cuts others into tiles"
+                "`transform` and `score` bring others to it"
             )
         return pixels
 

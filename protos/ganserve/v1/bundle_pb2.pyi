@@ -193,21 +193,29 @@ class GoldenSamples(message.Message):
 
     SEED_FIELD_NUMBER: builtins.int
     SHA256_FIELD_NUMBER: builtins.int
+    SCORES_FIELD_NUMBER: builtins.int
     seed: builtins.int
     """The seed of their addresses."""
     @builtins.property
     def sha256(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """SHA-256 of each sample's pixels, uint8 (height, width, channels), as lower-case hex."""
+        """SHA-256 of each sample's pixels, uint8 (height, width, channels), as lower-case hex. Of a scorer, of each sample's
+        scores, float32, little-endian.
+        """
+
+    @builtins.property
+    def scores(self) -> containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Of a scorer, all scores, sample by sample."""
 
     def __init__(
         self,
         *,
         seed: builtins.int = ...,
         sha256: abc.Iterable[builtins.str] | None = ...,
+        scores: abc.Iterable[builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["seed", b"seed", "sha256", b"sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["scores", b"scores", "seed", b"seed", "sha256", b"sha256"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,17 +26,17 @@ from ganserve.v1 import model_pb2 as ganserve_dot_v1_dot_model__pb2
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bganserve/v1/generator.proto\x12\x0bganserve.v1\x1a\x17ganserve/v1/model.proto\x1a\x19google/protobuf/any.proto\"c\n\x0fGenerateRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleQuery\x12\'\n\x08priority\x18\x02 \x01(\x0e\x32\x15.ganserve.v1.Priority\";\n\x10GenerateResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleBatch\"B\n\x13GenerateManyRequest\x12+\n\x08requests\x18\x01 \x03(\x0b\x32\x19.ganserve.v1.TimedRequest\"g\n\x0cTimedRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.ganserve.v1.GenerateRequest\x12\x18\n\x0bremaining_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_remaining_s\">\n\x14GenerateManyResponse\x12&\n\x08outcomes\x18\x01 \x03(\x0b\x32\x14.ganserve.v1.Outcome\"p\n\x07Outcome\x12\x31\n\x08response\x18\x01 \x01(\x0b\x32\x1d.ganserve.v1.GenerateResponseH\x00\x12\'\n\x07refusal\x18\x02 \x01(\x0b\x32\x14.ganserve.v1.RefusalH\x00\x42\t\n\x07outcome\"O\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"D\n\tCallTimes\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x12\n\ncompute_ms\x18\x02 \x01(\x01\x12\x11\n\tencode_ms\x18\x03 \x01(\x01\"\x98\x01\n\x14StreamSamplesRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleQuery\x12\x1b\n\x0emax_batch_size\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\'\n\x08priority\x18\x03 \x01(\x0e\x32\x15.ganserve.v1.PriorityB\x11\n\x0f_max_batch_size\"@\n\x15StreamSamplesResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleBatch\"<\n\x0fGetModelRequest\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelSelector\";\n\x10GetModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.ServedModel\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.ganserve.v1.ServedModel\"^\n\rModelSelector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05\x61lias\x18\x04 \x01(\tB\n\n\x08_version\"\xa4\x02\n\x0bSampleQuery\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelSelector\x12-\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1a.ganserve.v1.SampleAddressH\x00\x12/\n\x07latents\x18\x03 \x01(\x0b\x32\x1c.ganserve.v1.ExplicitLatentsH\x00\x12(\n\x06labels\x18\x04 \x01(\x0b\x32\x18.ganserve.v1.LabelPolicy\x12,\n\x08\x65ncoding\x18\x05 \x01(\x0b\x32\x1a.ganserve.v1.ImageEncoding\x12(\n\x06images\x18\x06 \x01(\x0b\x32\x18.ganserve.v1.InputImagesB\x08\n\x06source\"}\n\x0bInputImages\x12&\n\x05shape\x18\x01 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\x12\x0e\n\x06pixels\x18\x02 \x01(\x0c\x12\r\n\x05\x66iles\x18\x03 \x03(\x0c\x12\x13\n\x0bmask_pixels\x18\x04 \x01(\x0c\x12\x12\n\nmask_files\x18\x05 \x03(\x0c\"\xa8\x01\n\rSampleAddress\x12\x11\n\x04seed\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\x12\x17\n\ntruncation\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07indices\x18\x05 \x03(\x04\x12\x13\n\x06spread\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\x07\n\x05_seedB\r\n\x0b_truncationB\t\n\x07_spread\".\n\x0f\x45xplicitLatents\x12\x0b\n\x03\x64im\x18\x01 \x01(\r\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"\x96\x02\n\x0bLabelPolicy\x12*\n\x03one\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReferenceH\x00\x12&\n\x04list\x18\x02 \x01(\x0b\x32\x16.ganserve.v1.ClassListH\x00\x12)\n\x08\x62\x61lanced\x18\x03 \x01(\x0b\x32\x15.ganserve.v1.BalancedH\x00\x12)\n\x08weighted\x18\x04 \x01(\x0b\x32\x15.ganserve.v1.WeightedH\x00\x12\'\n\x07uniform\x18\x05 \x01(\x0b\x32\x14.ganserve.v1.UniformH\x00\x12*\n\x06\x62locks\x18\x06 \x01(\x0b\x32\x18.ganserve.v1.ClassBlocksH\x00\x42\x08\n\x06policy\">\n\x0e\x43lassReference\x12\x0f\n\x05label\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x0b\n\treference\"9\n\tClassList\x12,\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x1b.ganserve.v1.ClassReference\"6\n\x0b\x43lassBlocks\x12\'\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x17.ganserve.v1.ClassBlock\"Q\n\nClassBlock\x12\x34\n\x0f\x63lass_reference\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReference\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\n\n\x08\x42\x61lanced\"\t\n\x07Uniform\"5\n\x08Weighted\x12)\n\x07weights\x18\x01 \x03(\x0b\x32\x18.ganserve.v1.ClassWeight\"S\n\x0b\x43lassWeight\x12\x34\n\x0f\x63lass_reference\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReference\x12\x0e\n\x06weight\x18\x02 \x01(\x01\"[\n\rImageEncoding\x12(\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x18.ganserve.v1.ImageFormat\x12\x14\n\x07quality\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\n\n\x08_quality\"\xec\x02\n\x0bSampleBatch\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelIdentity\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12&\n\x05image\x18\x03 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\x05 \x01(\x04\x12\x0e\n\x06labels\x18\x06 \x03(\r\x12(\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x18.ganserve.v1.ImageFormat\x12\r\n\x05\x66iles\x18\x08 \x03(\x0c\x12\x0e\n\x06pixels\x18\t \x01(\x0c\x12\x0f\n\x07indices\x18\n \x03(\x04\x12\x13\n\x0b\x63lass_names\x18\x0b \x03(\t\x12+\n\nprovenance\x18\x0c \x01(\x0b\x32\x17.ganserve.v1.Provenance\x12\x13\n\x06spread\x18\r \x01(\x01H\x01\x88\x01\x01\x42\x07\n\x05_seedB\t\n\x07_spread*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02*\x85\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_RAW\x10\x01\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x03\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x04\x32\xa2\x03\n\x10GeneratorService\x12G\n\x08Generate\x12\x1c.ganserve.v1.GenerateRequest\x1a\x1d.ganserve.v1.GenerateResponse\x12S\n\x0cGenerateMany\x12 .ganserve.v1.GenerateManyRequest\x1a!.ganserve.v1.GenerateManyResponse\x12X\n\rStreamSamples\x12!.ganserve.v1.StreamSamplesRequest\x1a\".ganserve.v1.StreamSamplesResponse0\x01\x12G\n\x08GetModel\x12\x1c.ganserve.v1.GetModelRequest\x1a\x1d.ganserve.v1.GetModelResponse\x12M\n\nListModels\x12\x1e.ganserve.v1.ListModelsRequest\x1a\x1f.ganserve.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bganserve/v1/generator.proto\x12\x0bganserve.v1\x1a\x17ganserve/v1/model.proto\x1a\x19google/protobuf/any.proto\"c\n\x0fGenerateRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleQuery\x12\'\n\x08priority\x18\x02 \x01(\x0e\x32\x15.ganserve.v1.Priority\";\n\x10GenerateResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleBatch\"B\n\x13GenerateManyRequest\x12+\n\x08requests\x18\x01 \x03(\x0b\x32\x19.ganserve.v1.TimedRequest\"g\n\x0cTimedRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.ganserve.v1.GenerateRequest\x12\x18\n\x0bremaining_s\x18\x02 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_remaining_s\">\n\x14GenerateManyResponse\x12&\n\x08outcomes\x18\x01 \x03(\x0b\x32\x14.ganserve.v1.Outcome\"p\n\x07Outcome\x12\x31\n\x08response\x18\x01 \x01(\x0b\x32\x1d.ganserve.v1.GenerateResponseH\x00\x12\'\n\x07refusal\x18\x02 \x01(\x0b\x32\x14.ganserve.v1.RefusalH\x00\x42\t\n\x07outcome\"O\n\x07Refusal\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"D\n\tCallTimes\x12\x10\n\x08queue_ms\x18\x01 \x01(\x01\x12\x12\n\ncompute_ms\x18\x02 \x01(\x01\x12\x11\n\tencode_ms\x18\x03 \x01(\x01\"\x98\x01\n\x14StreamSamplesRequest\x12\'\n\x05query\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleQuery\x12\x1b\n\x0emax_batch_size\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\'\n\x08priority\x18\x03 \x01(\x0e\x32\x15.ganserve.v1.PriorityB\x11\n\x0f_max_batch_size\"@\n\x15StreamSamplesResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.SampleBatch\"<\n\x0fGetModelRequest\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelSelector\";\n\x10GetModelResponse\x12\'\n\x05model\x18\x01 \x01(\x0b\x32\x18.ganserve.v1.ServedModel\"\x13\n\x11ListModelsRequest\">\n\x12ListModelsResponse\x12(\n\x06models\x18\x01 \x03(\x0b\x32\x18.ganserve.v1.ServedModel\"^\n\rModelSelector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x07version\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05\x61lias\x18\x04 \x01(\tB\n\n\x08_version\"\xf4\x02\n\x0bSampleQuery\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelSelector\x12-\n\x07\x61\x64\x64ress\x18\x02 \x01(\x0b\x32\x1a.ganserve.v1.SampleAddressH\x00\x12/\n\x07latents\x18\x03 \x01(\x0b\x32\x1c.ganserve.v1.ExplicitLatentsH\x00\x12(\n\x06labels\x18\x04 \x01(\x0b\x32\x18.ganserve.v1.LabelPolicy\x12,\n\x08\x65ncoding\x18\x05 \x01(\x0b\x32\x1a.ganserve.v1.ImageEncoding\x12(\n\x06images\x18\x06 \x01(\x0b\x32\x18.ganserve.v1.InputImages\x12$\n\x07\x62\x65st_of\x18\x07 \x01(\x0b\x32\x13.ganserve.v1.BestOf\x12(\n\x04then\x18\x08 \x03(\x0b\x32\x1a.ganserve.v1.ModelSelectorB\x08\n\x06source\"H\n\x06\x42\x65stOf\x12\x12\n\ncandidates\x18\x01 \x01(\r\x12*\n\x06scorer\x18\x02 \x01(\x0b\x32\x1a.ganserve.v1.ModelSelector\"}\n\x0bInputImages\x12&\n\x05shape\x18\x01 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\x12\x0e\n\x06pixels\x18\x02 \x01(\x0c\x12\r\n\x05\x66iles\x18\x03 \x03(\x0c\x12\x13\n\x0bmask_pixels\x18\x04 \x01(\x0c\x12\x12\n\nmask_files\x18\x05 \x03(\x0c\"\xa8\x01\n\rSampleAddress\x12\x11\n\x04seed\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\x12\x17\n\ntruncation\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x0f\n\x07indices\x18\x05 \x03(\x04\x12\x13\n\x06spread\x18\x06 \x01(\x01H\x02\x88\x01\x01\x42\x07\n\x05_seedB\r\n\x0b_truncationB\t\n\x07_spread\".\n\x0f\x45xplicitLatents\x12\x0b\n\x03\x64im\x18\x01 \x01(\r\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"\x96\x02\n\x0bLabelPolicy\x12*\n\x03one\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReferenceH\x00\x12&\n\x04list\x18\x02 \x01(\x0b\x32\x16.ganserve.v1.ClassListH\x00\x12)\n\x08\x62\x61lanced\x18\x03 \x01(\x0b\x32\x15.ganserve.v1.BalancedH\x00\x12)\n\x08weighted\x18\x04 \x01(\x0b\x32\x15.ganserve.v1.WeightedH\x00\x12\'\n\x07uniform\x18\x05 \x01(\x0b\x32\x14.ganserve.v1.UniformH\x00\x12*\n\x06\x62locks\x18\x06 \x01(\x0b\x32\x18.ganserve.v1.ClassBlocksH\x00\x42\x08\n\x06policy\">\n\x0e\x43lassReference\x12\x0f\n\x05label\x18\x01 \x01(\x03H\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x0b\n\treference\"9\n\tClassList\x12,\n\x07\x63lasses\x18\x01 \x03(\x0b\x32\x1b.ganserve.v1.ClassReference\"6\n\x0b\x43lassBlocks\x12\'\n\x06\x62locks\x18\x01 \x03(\x0b\x32\x17.ganserve.v1.ClassBlock\"Q\n\nClassBlock\x12\x34\n\x0f\x63lass_reference\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReference\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\n\n\x08\x42\x61lanced\"\t\n\x07Uniform\"5\n\x08Weighted\x12)\n\x07weights\x18\x01 \x03(\x0b\x32\x18.ganserve.v1.ClassWeight\"S\n\x0b\x43lassWeight\x12\x34\n\x0f\x63lass_reference\x18\x01 \x01(\x0b\x32\x1b.ganserve.v1.ClassReference\x12\x0e\n\x06weight\x18\x02 \x01(\x01\"[\n\rImageEncoding\x12(\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x18.ganserve.v1.ImageFormat\x12\x14\n\x07quality\x18\x02 \x01(\rH\x00\x88\x01\x01\x42\n\n\x08_quality\"\x89\x04\n\x0bSampleBatch\x12)\n\x05model\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelIdentity\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12&\n\x05image\x18\x03 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\x12\x11\n\x04seed\x18\x04 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x0b\x66irst_index\x18\x05 \x01(\x04\x12\x0e\n\x06labels\x18\x06 \x03(\r\x12(\n\x06\x66ormat\x18\x07 \x01(\x0e\x32\x18.ganserve.v1.ImageFormat\x12\r\n\x05\x66iles\x18\x08 \x03(\x0c\x12\x0e\n\x06pixels\x18\t \x01(\x0c\x12\x0f\n\x07indices\x18\n \x03(\x04\x12\x13\n\x0b\x63lass_names\x18\x0b \x03(\t\x12+\n\nprovenance\x18\x0c \x01(\x0b\x32\x17.ganserve.v1.Provenance\x12\x13\n\x06spread\x18\r \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x07\x62\x65st_of\x18\x0e \x01(\rH\x02\x88\x01\x01\x12*\n\x06scorer\x18\x0f \x01(\x0b\x32\x1a.ganserve.v1.ModelIdentity\x12(\n\x04then\x18\x10 \x03(\x0b\x32\x1a.ganserve.v1.ModelIdentity\x12#\n\x06scores\x18\x11 \x03(\x0b\x32\x13.ganserve.v1.ScoresB\x07\n\x05_seedB\t\n\x07_spreadB\n\n\x08_best_of\";\n\x06Scores\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x02\x12\x13\n\x0bpercentiles\x18\x03 \x03(\x01*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02*\x85\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_FORMAT_RAW\x10\x01\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x02\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x03\x12\x15\n\x11IMAGE_FORMAT_WEBP\x10\x04\x32\xa2\x03\n\x10GeneratorService\x12G\n\x08Generate\x12\x1c.ganserve.v1.GenerateRequest\x1a\x1d.ganserve.v1.GenerateResponse\x12S\n\x0cGenerateMany\x12 .ganserve.v1.GenerateManyRequest\x1a!.ganserve.v1.GenerateManyResponse\x12X\n\rStreamSamples\x12!.ganserve.v1.StreamSamplesRequest\x1a\".ganserve.v1.StreamSamplesResponse0\x01\x12G\n\x08GetModel\x12\x1c.ganserve.v1.GetModelRequest\x1a\x1d.ganserve.v1.GetModelResponse\x12M\n\nListModels\x12\x1e.ganserve.v1.ListModelsRequest\x1a\x1f.ganserve.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ganserve.v1.generator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=3092
-  _globals['_PRIORITY']._serialized_end=3173
-  _globals['_IMAGEFORMAT']._serialized_start=3176
-  _globals['_IMAGEFORMAT']._serialized_end=3309
+  _globals['_PRIORITY']._serialized_start=3464
+  _globals['_PRIORITY']._serialized_end=3545
+  _globals['_IMAGEFORMAT']._serialized_start=3548
+  _globals['_IMAGEFORMAT']._serialized_end=3681
   _globals['_GENERATEREQUEST']._serialized_start=96
   _globals['_GENERATEREQUEST']._serialized_end=195
   _globals['_GENERATERESPONSE']._serialized_start=197
@@ -68,35 +68,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELSELECTOR']._serialized_start=1189
   _globals['_MODELSELECTOR']._serialized_end=1283
   _globals['_SAMPLEQUERY']._serialized_start=1286
-  _globals['_SAMPLEQUERY']._serialized_end=1578
-  _globals['_INPUTIMAGES']._serialized_start=1580
-  _globals['_INPUTIMAGES']._serialized_end=1705
-  _globals['_SAMPLEADDRESS']._serialized_start=1708
-  _globals['_SAMPLEADDRESS']._serialized_end=1876
-  _globals['_EXPLICITLATENTS']._serialized_start=1878
-  _globals['_EXPLICITLATENTS']._serialized_end=1924
-  _globals['_LABELPOLICY']._serialized_start=1927
-  _globals['_LABELPOLICY']._serialized_end=2205
-  _globals['_CLASSREFERENCE']._serialized_start=2207
-  _globals['_CLASSREFERENCE']._serialized_end=2269
-  _globals['_CLASSLIST']._serialized_start=2271
-  _globals['_CLASSLIST']._serialized_end=2328
-  _globals['_CLASSBLOCKS']._serialized_start=2330
-  _globals['_CLASSBLOCKS']._serialized_end=2384
-  _globals['_CLASSBLOCK']._serialized_start=2386
-  _globals['_CLASSBLOCK']._serialized_end=2467
-  _globals['_BALANCED']._serialized_start=2469
-  _globals['_BALANCED']._serialized_end=2479
-  _globals['_UNIFORM']._serialized_start=2481
-  _globals['_UNIFORM']._serialized_end=2490
-  _globals['_WEIGHTED']._serialized_start=2492
-  _globals['_WEIGHTED']._serialized_end=2545
-  _globals['_CLASSWEIGHT']._serialized_start=2547
-  _globals['_CLASSWEIGHT']._serialized_end=2630
-  _globals['_IMAGEENCODING']._serialized_start=2632
-  _globals['_IMAGEENCODING']._serialized_end=2723
-  _globals['_SAMPLEBATCH']._serialized_start=2726
-  _globals['_SAMPLEBATCH']._serialized_end=3090
-  _globals['_GENERATORSERVICE']._serialized_start=3312
-  _globals['_GENERATORSERVICE']._serialized_end=3730
+  _globals['_SAMPLEQUERY']._serialized_end=1658
+  _globals['_BESTOF']._serialized_start=1660
+  _globals['_BESTOF']._serialized_end=1732
+  _globals['_INPUTIMAGES']._serialized_start=1734
+  _globals['_INPUTIMAGES']._serialized_end=1859
+  _globals['_SAMPLEADDRESS']._serialized_start=1862
+  _globals['_SAMPLEADDRESS']._serialized_end=2030
+  _globals['_EXPLICITLATENTS']._serialized_start=2032
+  _globals['_EXPLICITLATENTS']._serialized_end=2078
+  _globals['_LABELPOLICY']._serialized_start=2081
+  _globals['_LABELPOLICY']._serialized_end=2359
+  _globals['_CLASSREFERENCE']._serialized_start=2361
+  _globals['_CLASSREFERENCE']._serialized_end=2423
+  _globals['_CLASSLIST']._serialized_start=2425
+  _globals['_CLASSLIST']._serialized_end=2482
+  _globals['_CLASSBLOCKS']._serialized_start=2484
+  _globals['_CLASSBLOCKS']._serialized_end=2538
+  _globals['_CLASSBLOCK']._serialized_start=2540
+  _globals['_CLASSBLOCK']._serialized_end=2621
+  _globals['_BALANCED']._serialized_start=2623
+  _globals['_BALANCED']._serialized_end=2633
+  _globals['_UNIFORM']._serialized_start=2635
+  _globals['_UNIFORM']._serialized_end=2644
+  _globals['_WEIGHTED']._serialized_start=2646
+  _globals['_WEIGHTED']._serialized_end=2699
+  _globals['_CLASSWEIGHT']._serialized_start=2701
+  _globals['_CLASSWEIGHT']._serialized_end=2784
+  _globals['_IMAGEENCODING']._serialized_start=2786
+  _globals['_IMAGEENCODING']._serialized_end=2877
+  _globals['_SAMPLEBATCH']._serialized_start=2880
+  _globals['_SAMPLEBATCH']._serialized_end=3401
+  _globals['_SCORES']._serialized_start=3403
+  _globals['_SCORES']._serialized_end=3462
+  _globals['_GENERATORSERVICE']._serialized_start=3684
+  _globals['_GENERATORSERVICE']._serialized_end=4102
 # @@protoc_insertion_point(module_scope)

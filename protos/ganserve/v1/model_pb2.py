@@ -26,7 +26,7 @@ from ganserve.v1 import bundle_pb2 as ganserve_dot_v1_dot_bundle__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17ganserve/v1/model.proto\x12\x0bganserve.v1\x1a\x18ganserve/v1/bundle.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xdc\x04\n\tModelCard\x12\x12\n\nlatent_dim\x18\x01 \x01(\r\x12&\n\x05image\x18\x02 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\x12\x13\n\x0b\x63lass_names\x18\x03 \x03(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12\x0c\n\x04loss\x18\x05 \x01(\t\x12\x30\n\x07\x64\x61taset\x18\x06 \x01(\x0b\x32\x1f.ganserve.v1.DatasetFingerprint\x12\x30\n\x0ftraining_config\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0bimages_seen\x18\x08 \x01(\x04\x12\x34\n\x07metrics\x18\t \x03(\x0b\x32#.ganserve.v1.ModelCard.MetricsEntry\x12\x36\n\x08versions\x18\n \x03(\x0b\x32$.ganserve.v1.ModelCard.VersionsEntry\x12\x15\n\rlatent_scheme\x18\x0b \x01(\t\x12\x10\n\x08warnings\x18\x0c \x03(\t\x12$\n\x04kind\x18\r \x01(\x0e\x32\x16.ganserve.v1.ModelKind\x12\'\n\x06inputs\x18\x0e \x03(\x0b\x32\x17.ganserve.v1.ImageInput\x12\x11\n\x04halo\x18\x0f \x01(\rH\x00\x88\x01\x01\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_halo\"h\n\nImageInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04role\x18\x02 \x01(\x0e\x32\x16.ganserve.v1.ImageRole\x12&\n\x05shape\x18\x03 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\"=\n\nImageShape\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x10\n\x08\x63hannels\x18\x03 \x01(\r\"\\\n\x12\x44\x61tasetFingerprint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nnum_images\x18\x03 \x01(\x04\x12\x14\n\x0cimage_hashes\x18\x04 \x01(\x0c\"\xd8\x02\n\x0bServedModel\x12,\n\x08identity\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelIdentity\x12$\n\x04\x63\x61rd\x18\x02 \x01(\x0b\x32\x16.ganserve.v1.ModelCard\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.ganserve.v1.ModelState\x12%\n\x07runtime\x18\x04 \x01(\x0b\x32\x14.ganserve.v1.Runtime\x12\x35\n\x0freproducibility\x18\x05 \x01(\x0e\x32\x1c.ganserve.v1.Reproducibility\x12\x1f\n\x17max_samples_per_request\x18\x06 \x01(\r\x12\'\n\x08licences\x18\x07 \x01(\x0b\x32\x15.ganserve.v1.Licences\x12\x14\n\x0cstate_reason\x18\x08 \x01(\t\x12\x0f\n\x07\x61liases\x18\t \x03(\t\">\n\rModelIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"o\n\x07Runtime\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x1b\n\x13onnxruntime_version\x18\x02 \x01(\t\x12\r\n\x05lanes\x18\x03 \x01(\r\x12(\n\x07\x62uckets\x18\x04 \x03(\x0b\x32\x17.ganserve.v1.BucketCost\"*\n\nBucketCost\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0e\n\x06run_ms\x18\x02 \x01(\x01\"p\n\nProvenance\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x1b\n\x13onnxruntime_version\x18\x02 \x01(\t\x12\x35\n\x0freproducibility\x18\x03 \x01(\x0e\x32\x1c.ganserve.v1.Reproducibility*\\\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_KIND_GENERATOR\x10\x01\x12\x19\n\x15MODEL_KIND_TRANSLATOR\x10\x02*R\n\tImageRole\x12\x1a\n\x16IMAGE_ROLE_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_ROLE_IMAGE\x10\x01\x12\x13\n\x0fIMAGE_ROLE_MASK\x10\x02*\x92\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_LOADING\x10\x01\x12\x17\n\x13MODEL_STATE_SERVING\x10\x02\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x03\x12\x1b\n\x17MODEL_STATE_UNAVAILABLE\x10\x04*w\n\x0fReproducibility\x12\x1f\n\x1bREPRODUCIBILITY_UNSPECIFIED\x10\x00\x12\x1d\n\x19REPRODUCIBILITY_IDENTICAL\x10\x01\x12$\n REPRODUCIBILITY_WITHIN_ONE_LEVEL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17ganserve/v1/model.proto\x12\x0bganserve.v1\x1a\x18ganserve/v1/bundle.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x86\x05\n\tModelCard\x12\x12\n\nlatent_dim\x18\x01 \x01(\r\x12&\n\x05image\x18\x02 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\x12\x13\n\x0b\x63lass_names\x18\x03 \x03(\t\x12\x14\n\x0c\x61rchitecture\x18\x04 \x01(\t\x12\x0c\n\x04loss\x18\x05 \x01(\t\x12\x30\n\x07\x64\x61taset\x18\x06 \x01(\x0b\x32\x1f.ganserve.v1.DatasetFingerprint\x12\x30\n\x0ftraining_config\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0bimages_seen\x18\x08 \x01(\x04\x12\x34\n\x07metrics\x18\t \x03(\x0b\x32#.ganserve.v1.ModelCard.MetricsEntry\x12\x36\n\x08versions\x18\n \x03(\x0b\x32$.ganserve.v1.ModelCard.VersionsEntry\x12\x15\n\rlatent_scheme\x18\x0b \x01(\t\x12\x10\n\x08warnings\x18\x0c \x03(\t\x12$\n\x04kind\x18\r \x01(\x0e\x32\x16.ganserve.v1.ModelKind\x12\'\n\x06inputs\x18\x0e \x03(\x0b\x32\x17.ganserve.v1.ImageInput\x12\x11\n\x04halo\x18\x0f \x01(\rH\x00\x88\x01\x01\x12(\n\x06scores\x18\x10 \x03(\x0b\x32\x18.ganserve.v1.ScoreOutput\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_halo\"@\n\x0bScoreOutput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08of_class\x18\x02 \x01(\x08\x12\x11\n\tquantiles\x18\x03 \x03(\x01\"h\n\nImageInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x04role\x18\x02 \x01(\x0e\x32\x16.ganserve.v1.ImageRole\x12&\n\x05shape\x18\x03 \x01(\x0b\x32\x17.ganserve.v1.ImageShape\"=\n\nImageShape\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x10\n\x08\x63hannels\x18\x03 \x01(\r\"\\\n\x12\x44\x61tasetFingerprint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nnum_images\x18\x03 \x01(\x04\x12\x14\n\x0cimage_hashes\x18\x04 \x01(\x0c\"\xd8\x02\n\x0bServedModel\x12,\n\x08identity\x18\x01 \x01(\x0b\x32\x1a.ganserve.v1.ModelIdentity\x12$\n\x04\x63\x61rd\x18\x02 \x01(\x0b\x32\x16.ganserve.v1.ModelCard\x12&\n\x05state\x18\x03 \x01(\x0e\x32\x17.ganserve.v1.ModelState\x12%\n\x07runtime\x18\x04 \x01(\x0b\x32\x14.ganserve.v1.Runtime\x12\x35\n\x0freproducibility\x18\x05 \x01(\x0e\x32\x1c.ganserve.v1.Reproducibility\x12\x1f\n\x17max_samples_per_request\x18\x06 \x01(\r\x12\'\n\x08licences\x18\x07 \x01(\x0b\x32\x15.ganserve.v1.Licences\x12\x14\n\x0cstate_reason\x18\x08 \x01(\t\x12\x0f\n\x07\x61liases\x18\t \x03(\t\">\n\rModelIdentity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"o\n\x07Runtime\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x1b\n\x13onnxruntime_version\x18\x02 \x01(\t\x12\r\n\x05lanes\x18\x03 \x01(\r\x12(\n\x07\x62uckets\x18\x04 \x03(\x0b\x32\x17.ganserve.v1.BucketCost\"*\n\nBucketCost\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0e\n\x06run_ms\x18\x02 \x01(\x01\"p\n\nProvenance\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x1b\n\x13onnxruntime_version\x18\x02 \x01(\t\x12\x35\n\x0freproducibility\x18\x03 \x01(\x0e\x32\x1c.ganserve.v1.Reproducibility*s\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14MODEL_KIND_GENERATOR\x10\x01\x12\x19\n\x15MODEL_KIND_TRANSLATOR\x10\x02\x12\x15\n\x11MODEL_KIND_SCORER\x10\x03*R\n\tImageRole\x12\x1a\n\x16IMAGE_ROLE_UNSPECIFIED\x10\x00\x12\x14\n\x10IMAGE_ROLE_IMAGE\x10\x01\x12\x13\n\x0fIMAGE_ROLE_MASK\x10\x02*\x92\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MODEL_STATE_LOADING\x10\x01\x12\x17\n\x13MODEL_STATE_SERVING\x10\x02\x12\x18\n\x14MODEL_STATE_DRAINING\x10\x03\x12\x1b\n\x17MODEL_STATE_UNAVAILABLE\x10\x04*w\n\x0fReproducibility\x12\x1f\n\x1bREPRODUCIBILITY_UNSPECIFIED\x10\x00\x12\x1d\n\x19REPRODUCIBILITY_IDENTICAL\x10\x01\x12$\n REPRODUCIBILITY_WITHIN_ONE_LEVEL\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,34 +37,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELCARD_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_MODELCARD_VERSIONSENTRY']._loaded_options = None
   _globals['_MODELCARD_VERSIONSENTRY']._serialized_options = b'8\001'
-  _globals['_MODELKIND']._serialized_start=1648
-  _globals['_MODELKIND']._serialized_end=1740
-  _globals['_IMAGEROLE']._serialized_start=1742
-  _globals['_IMAGEROLE']._serialized_end=1824
-  _globals['_MODELSTATE']._serialized_start=1827
-  _globals['_MODELSTATE']._serialized_end=1973
-  _globals['_REPRODUCIBILITY']._serialized_start=1975
-  _globals['_REPRODUCIBILITY']._serialized_end=2094
+  _globals['_MODELKIND']._serialized_start=1756
+  _globals['_MODELKIND']._serialized_end=1871
+  _globals['_IMAGEROLE']._serialized_start=1873
+  _globals['_IMAGEROLE']._serialized_end=1955
+  _globals['_MODELSTATE']._serialized_start=1958
+  _globals['_MODELSTATE']._serialized_end=2104
+  _globals['_REPRODUCIBILITY']._serialized_start=2106
+  _globals['_REPRODUCIBILITY']._serialized_end=2225
   _globals['_MODELCARD']._serialized_start=97
-  _globals['_MODELCARD']._serialized_end=701
-  _globals['_MODELCARD_METRICSENTRY']._serialized_start=597
-  _globals['_MODELCARD_METRICSENTRY']._serialized_end=643
-  _globals['_MODELCARD_VERSIONSENTRY']._serialized_start=645
-  _globals['_MODELCARD_VERSIONSENTRY']._serialized_end=692
-  _globals['_IMAGEINPUT']._serialized_start=703
-  _globals['_IMAGEINPUT']._serialized_end=807
-  _globals['_IMAGESHAPE']._serialized_start=809
-  _globals['_IMAGESHAPE']._serialized_end=870
-  _globals['_DATASETFINGERPRINT']._serialized_start=872
-  _globals['_DATASETFINGERPRINT']._serialized_end=964
-  _globals['_SERVEDMODEL']._serialized_start=967
-  _globals['_SERVEDMODEL']._serialized_end=1311
-  _globals['_MODELIDENTITY']._serialized_start=1313
-  _globals['_MODELIDENTITY']._serialized_end=1375
-  _globals['_RUNTIME']._serialized_start=1377
-  _globals['_RUNTIME']._serialized_end=1488
-  _globals['_BUCKETCOST']._serialized_start=1490
-  _globals['_BUCKETCOST']._serialized_end=1532
-  _globals['_PROVENANCE']._serialized_start=1534
-  _globals['_PROVENANCE']._serialized_end=1646
+  _globals['_MODELCARD']._serialized_end=743
+  _globals['_MODELCARD_METRICSENTRY']._serialized_start=639
+  _globals['_MODELCARD_METRICSENTRY']._serialized_end=685
+  _globals['_MODELCARD_VERSIONSENTRY']._serialized_start=687
+  _globals['_MODELCARD_VERSIONSENTRY']._serialized_end=734
+  _globals['_SCOREOUTPUT']._serialized_start=745
+  _globals['_SCOREOUTPUT']._serialized_end=809
+  _globals['_IMAGEINPUT']._serialized_start=811
+  _globals['_IMAGEINPUT']._serialized_end=915
+  _globals['_IMAGESHAPE']._serialized_start=917
+  _globals['_IMAGESHAPE']._serialized_end=978
+  _globals['_DATASETFINGERPRINT']._serialized_start=980
+  _globals['_DATASETFINGERPRINT']._serialized_end=1072
+  _globals['_SERVEDMODEL']._serialized_start=1075
+  _globals['_SERVEDMODEL']._serialized_end=1419
+  _globals['_MODELIDENTITY']._serialized_start=1421
+  _globals['_MODELIDENTITY']._serialized_end=1483
+  _globals['_RUNTIME']._serialized_start=1485
+  _globals['_RUNTIME']._serialized_end=1596
+  _globals['_BUCKETCOST']._serialized_start=1598
+  _globals['_BUCKETCOST']._serialized_end=1640
+  _globals['_PROVENANCE']._serialized_start=1642
+  _globals['_PROVENANCE']._serialized_end=1754
 # @@protoc_insertion_point(module_scope)

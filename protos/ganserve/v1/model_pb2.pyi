@@ -33,6 +33,8 @@ class _ModelKindEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ModelKind.Va
     """Images of latents."""
     MODEL_KIND_TRANSLATOR: _ModelKind.ValueType  # 2
     """Images of images, as in super-resolution, denoising, inpainting and style transfer."""
+    MODEL_KIND_SCORER: _ModelKind.ValueType  # 3
+    """Numbers of images, such as how real each one looks."""
 
 class ModelKind(_ModelKind, metaclass=_ModelKindEnumTypeWrapper):
     """What a model makes of what."""
@@ -43,6 +45,8 @@ MODEL_KIND_GENERATOR: ModelKind.ValueType  # 1
 """Images of latents."""
 MODEL_KIND_TRANSLATOR: ModelKind.ValueType  # 2
 """Images of images, as in super-resolution, denoising, inpainting and style transfer."""
+MODEL_KIND_SCORER: ModelKind.ValueType  # 3
+"""Numbers of images, such as how real each one looks."""
 
 class _ImageRole:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -53,17 +57,17 @@ class _ImageRoleEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_ImageRole.Va
     IMAGE_ROLE_UNSPECIFIED: _ImageRole.ValueType  # 0
     """Not told."""
     IMAGE_ROLE_IMAGE: _ImageRole.ValueType  # 1
-    """The image to be transformed."""
+    """The image to be transformed or scored."""
     IMAGE_ROLE_MASK: _ImageRole.ValueType  # 2
     """Where to make it anew: pixels above 127 are made, all others are kept byte for byte."""
 
 class ImageRole(_ImageRole, metaclass=_ImageRoleEnumTypeWrapper):
-    """What an image is to the translator that takes it."""
+    """What an image is to the model that takes it."""
 
 IMAGE_ROLE_UNSPECIFIED: ImageRole.ValueType  # 0
 """Not told."""
 IMAGE_ROLE_IMAGE: ImageRole.ValueType  # 1
-"""The image to be transformed."""
+"""The image to be transformed or scored."""
 IMAGE_ROLE_MASK: ImageRole.ValueType  # 2
 """Where to make it anew: pixels above 127 are made, all others are kept byte for byte."""
 
@@ -184,6 +188,7 @@ class ModelCard(message.Message):
     KIND_FIELD_NUMBER: builtins.int
     INPUTS_FIELD_NUMBER: builtins.int
     HALO_FIELD_NUMBER: builtins.int
+    SCORES_FIELD_NUMBER: builtins.int
     latent_dim: builtins.int
     """Length of a latent vector. 0 for a translator that takes none."""
     architecture: builtins.str
@@ -202,7 +207,7 @@ class ModelCard(message.Message):
     """
     @builtins.property
     def image(self) -> ImageShape:
-        """Shape of one image that it makes."""
+        """Shape of one image that it makes. Absent for a scorer."""
 
     @builtins.property
     def class_names(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -230,7 +235,11 @@ class ModelCard(message.Message):
 
     @builtins.property
     def inputs(self) -> containers.RepeatedCompositeFieldContainer[ImageInput]:
-        """The images that a translator takes, each of one shape; the first of them has the role of the image."""
+        """The images that a translator or a scorer takes, each of one shape; the first of them has the role of the image."""
+
+    @builtins.property
+    def scores(self) -> containers.RepeatedCompositeFieldContainer[ScoreOutput]:
+        """The numbers that a scorer gives each image, the first of them for images whose class is not known."""
 
     def __init__(
         self,
@@ -250,18 +259,52 @@ class ModelCard(message.Message):
         kind: ModelKind.ValueType = ...,
         inputs: abc.Iterable[ImageInput] | None = ...,
         halo: builtins.int | None = ...,
+        scores: abc.Iterable[ScoreOutput] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_halo", b"_halo", "dataset", b"dataset", "halo", b"halo", "image", b"image", "training_config", b"training_config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_halo", b"_halo", "architecture", b"architecture", "class_names", b"class_names", "dataset", b"dataset", "halo", b"halo", "image", b"image", "images_seen", b"images_seen", "inputs", b"inputs", "kind", b"kind", "latent_dim", b"latent_dim", "latent_scheme", b"latent_scheme", "loss", b"loss", "metrics", b"metrics", "training_config", b"training_config", "versions", b"versions", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_halo", b"_halo", "architecture", b"architecture", "class_names", b"class_names", "dataset", b"dataset", "halo", b"halo", "image", b"image", "images_seen", b"images_seen", "inputs", b"inputs", "kind", b"kind", "latent_dim", b"latent_dim", "latent_scheme", b"latent_scheme", "loss", b"loss", "metrics", b"metrics", "scores", b"scores", "training_config", b"training_config", "versions", b"versions", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__halo: _TypeAlias = typing.Literal["halo"]  # noqa: Y015
     _WhichOneofArgType__halo: _TypeAlias = typing.Literal["_halo", b"_halo"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__halo) -> _WhichOneofReturnType__halo | None: ...
 
 @typing.final
+class ScoreOutput(message.Message):
+    """A number that a scorer gives an image: the higher, the more it looks like one of the real images."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    OF_CLASS_FIELD_NUMBER: builtins.int
+    QUANTILES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Its name, such as `realness`, or the class that it is of."""
+    of_class: builtins.bool
+    """Whether it says how well an image fits the class of that name."""
+    @builtins.property
+    def quantiles(self) -> containers.RepeatedScalarFieldContainer[builtins.float]:
+        """Its quantiles over real images that the scorer was not trained on, of that class where it is of one, ascending: at
+        0, 0.01, 0.02, 0.05, 0.1, 0.2 and 0.5 %, at each whole per cent from 1 to 99, and at those mirrored. Empty where
+        they were not measured.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        of_class: builtins.bool = ...,
+        quantiles: abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "of_class", b"of_class", "quantiles", b"quantiles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class ImageInput(message.Message):
-    """An image that a translator takes."""
+    """An image that a translator or a scorer takes."""
 
     DESCRIPTOR: descriptor.Descriptor
 

@@ -1,4 +1,4 @@
-"""Images that a caller sends: from pixels or files to what a translator is fed."""
+"""Images that a caller sends: from pixels or files to what a translator or a scorer is fed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ganserve.contract import images as codec
-from ganserve.contract.card import is_translator
+from ganserve.contract.card import takes_images
 from ganserve.contract.errors import ArtifactError, InvalidRequestError
 from ganserve.contract.images import Images
 from ganserve.v1.generator_pb2 import InputImages, SampleQuery
@@ -21,7 +21,7 @@ def read_images(query: SampleQuery, card: ModelCard) -> dict[str, Images]:
         InvalidRequestError: there are none and the model takes some, or the other way round; a file cannot be read; or
             an image has another shape than the model takes.
     """
-    if not is_translator(card):
+    if not takes_images(card):
         if query.HasField("images"):
             raise InvalidRequestError(
                 "this model makes images of latents, and takes none; transform them with a translator",
@@ -30,7 +30,8 @@ def read_images(query: SampleQuery, card: ModelCard) -> dict[str, Images]:
         return {}
     if not query.HasField("images"):
         raise InvalidRequestError(
-            "this model makes images of images; give one a sample, as `transform` does", field="query.images"
+            "this model takes images; give one a sample, as the client's `transform` and `score` do",
+            field="query.images",
         )
     sent = query.images
     _check_shape(sent, card)
@@ -50,8 +51,8 @@ def _check_shape(sent: InputImages, card: ModelCard) -> None:
     if sent.pixels and sent.shape != card.inputs[0].shape:
         told = "of a shape that is not told" if not sent.HasField("shape") else _text(sent.shape)
         raise InvalidRequestError(
-            f"the images are {told}, and this model takes {_text(card.inputs[0].shape)}; the client's `transform` cuts "
-            "others into tiles",
+            f"the images are {told}, and this model takes {_text(card.inputs[0].shape)}; the client's `transform` "
+            "and `score` bring others to it",
             field="query.images.shape",
         )
 

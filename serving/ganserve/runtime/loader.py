@@ -1,35 +1,21 @@
-"""From a bundle's folder to a model that is proven to make the images its exporter recorded."""
+"""From a bundle's folder to a model that is proven to make what its exporter recorded."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 
-from ganserve.contract import images
-from ganserve.contract.bundle import (
-    IMAGES_OUTPUT,
-    MODEL_FILE,
-    SAMPLES_FILE,
-    check_signature,
-    golden_rows,
-    misplacement,
-    read_verified,
-    sha256,
-)
-from ganserve.contract.card import image_shape
+from ganserve.contract.bundle import MODEL_FILE, SAMPLES_FILE, check_signature, misplacement, read_verified
 from ganserve.contract.errors import ArtifactError, ConfigError
-from ganserve.contract.images import Images
 from ganserve.contract.manifest import digest_of, read_manifest
-from ganserve.contract.rows import Rows
 from ganserve.contract.text import one_line
-from ganserve.v1.bundle_pb2 import GoldenSamples, Licences
+from ganserve.v1.bundle_pb2 import Licences
 from ganserve.v1.model_pb2 import (
     BucketCost,
     ModelCard,
@@ -44,6 +30,7 @@ from ganserve.v1.model_pb2 import (
 from .device import Device
 from .engine import Engine
 from .file_check import CheckedFile, checked_aside
+from .golden import Proof, check_golden_samples
 from .heap import trim_heap
 from .lanes import Lanes
 from .onnx_file import read_card
@@ -57,8 +44,18 @@ class LoadedModel:
     card: ModelCard
     licences: Licences
     engine: Engine
-    reproducibility: Reproducibility.ValueType
+    proof: Proof
     load_s: float
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """Itself: a model of a chain that no server runs."""
+        return self
+
+    @property
+    def reproducibility(self) -> Reproducibility.ValueType:
+        """How far its golden samples are those of the exporter."""
+        return self.proof.reproducibility
 
     @cached_property
     def provenance(self) -> Provenance:
@@ -114,18 +111,17 @@ def load_model(folder: Path, *, lanes: Lanes, max_batch: int, beside_serving: bo
     samples = read_verified(folder, SAMPLES_FILE, manifest)
     with _checked(model, folder, beside_serving=beside_serving) as (card, opened):
         check_signature(manifest, card, folder)
-        golden_images = images.decode(samples, card.image.channels)
         with _run_errors(folder, lanes.device):
             engine = Engine(opened, manifest.signature, lanes=lanes, max_batch=max_batch)
             run = engine.run_aside if beside_serving else engine.run_all
-            reproducibility = _check_golden_samples(engine, run, card, manifest.golden, golden_images)
+            proof = check_golden_samples(engine, run, card, manifest.golden, samples)
     trim_heap()  # loading leaves a few times the model's size
     return LoadedModel(
         identity=ModelIdentity(name=manifest.name, version=manifest.version, digest=digest_of(manifest)),
         card=card,
         licences=manifest.licences,
         engine=engine,
-        reproducibility=reproducibility,
+        proof=proof,
         load_s=time.monotonic() - start_s,
     )
 
@@ -153,29 +149,3 @@ def _run_errors(folder: Path, device: Device) -> Iterator[None]:
         if device == "cpu":
             raise ArtifactError(f"{cause}; lower --max-batch if memory is short, otherwise export it again") from error
         raise ConfigError(f"{cause}; free memory of the GPU, lower --max-batch, or use --device cpu") from error
-
-
-def _check_golden_samples(
-    engine: Engine, run: Callable[[Rows], Rows], card: ModelCard, golden: GoldenSamples, grid: Images
-) -> Reproducibility.ValueType:
-    """Makes the golden samples again, all of them, and in every batch bucket, since each may run differently.
-
-    A bucket that is larger than their number gets them over and over.
-    """
-    height, width, _ = image_shape(card)
-    num_golden = len(golden.sha256)
-    recorded = images.cut_grid(grid, num_golden, height, width)
-    rows = golden_rows(card, golden.seed, num_golden)
-    identical = True
-    for count in {*engine.costs_s, num_golden}:
-        places = np.arange(count) % num_golden
-        made = run(rows[places]).columns[IMAGES_OUTPUT]
-        digests = [sha256(image.tobytes()) for image in made]
-        identical = identical and digests == [golden.sha256[place] for place in places]
-        if not identical and int(np.abs(made.astype(np.int16) - recorded[places]).max()) > 1:
-            raise ArtifactError(
-                f"the model does not make its golden samples on {engine.lanes.device} in a batch of {count} "
-                f"with ONNX Runtime {onnxruntime.__version__}; export it again, or serve it with the version that it "
-                "was exported with"
-            )
-    return Reproducibility.REPRODUCIBILITY_IDENTICAL if identical else Reproducibility.REPRODUCIBILITY_WITHIN_ONE_LEVEL

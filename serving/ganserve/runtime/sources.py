@@ -29,6 +29,7 @@ from ganserve.contract.latents import (
     draw_latents,
 )
 from ganserve.contract.rows import Column, Rows
+from ganserve.contract.scores import candidate_indices
 from ganserve.contract.tensors import unpack_latents
 from ganserve.v1.generator_pb2 import SampleAddress, SampleQuery
 from ganserve.v1.model_pb2 import ModelCard
@@ -84,6 +85,23 @@ class GivenColumn:
     @classmethod
     def draw(cls, parts: Sequence[tuple[Self, int, int]]) -> Column:
         return np.concatenate([column.values[start : start + count] for column, start, count in parts])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatedColumn:
+    """Each row of another column several times, one after the other."""
+
+    column: InputColumn
+    times: int
+
+    @classmethod
+    def draw(cls, parts: Sequence[tuple[Self, int, int]]) -> Column:
+        return np.concatenate([column._rows(start, count) for column, start, count in parts])
+
+    def _rows(self, start: int, count: int) -> Column:
+        first, last = start // self.times, (start + count - 1) // self.times
+        drawn = self.column.draw([(self.column, first, last - first + 1)])
+        return np.repeat(drawn, self.times, axis=0)[start - first * self.times :][:count]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -158,6 +176,29 @@ def open_source(query: SampleQuery, card: ModelCard) -> Source:
                 field="query.images",
             )
     return replace(source, columns={**source.columns, **images})
+
+
+def candidates_of(source: Source, candidates: int) -> Source:
+    """The candidates of addressed samples: latents of their own, and all else as the sample that they are of has it.
+
+    Raises:
+        InvalidRequestError: their indices go beyond the last one.
+    """
+    columns: dict[str, InputColumn] = {}
+    for name, column in source.columns.items():
+        if isinstance(column, AddressedLatents):
+            columns[name] = replace(column, indices=_candidates(column.indices, candidates))
+        else:
+            columns[name] = RepeatedColumn(column=column, times=candidates)
+    return replace(source, columns=columns, count=source.count * candidates)
+
+
+def _candidates(indices: Indices, candidates: int) -> Indices:
+    if isinstance(indices, IndexList):
+        return IndexList(indices.seed, candidate_indices(indices.values, candidates))
+    ends = np.array([indices.first_index, indices.first_index + indices.num_indices - 1], np.uint64)
+    first = int(candidate_indices(ends, candidates)[0])
+    return IndexRange(indices.seed, first, indices.num_indices * candidates)
 
 
 def _without_seed(latents: InputColumn | None, count: int, count_field: str, sampler: LabelSampler | None) -> Source:

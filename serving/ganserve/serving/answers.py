@@ -19,14 +19,17 @@ from ganserve.contract.bundle import IMAGES_OUTPUT
 from ganserve.contract.errors import InvalidRequestError, OverloadedError, RequestError, UnavailableError
 from ganserve.contract.images import Images
 from ganserve.contract.text import counted
+from ganserve.runtime.chain import Chain, Stages, find_stages
 from ganserve.runtime.replies import describe_batch
-from ganserve.runtime.sources import Source, open_source
+from ganserve.runtime.sources import Source
 from ganserve.runtime.tensor_query import TensorQuery, open_tensors
 from ganserve.v1.generator_pb2 import ImageEncoding, ImageFormat, ModelSelector, SampleBatch, SampleQuery
 from ganserve.v1.model_pb2 import ModelState, ServedModel
 
 from .admission import Budget
+from .chains import ServedChain, in_use, limits_of
 from .counted_call import OK, CountedRows, count_rows, current_call, note_request
+from .limits import Limits
 from .metrics import Metrics
 from .model import Model
 from .repository import Repository
@@ -46,21 +49,30 @@ _ENTRIES_READ_AT_ONCE: Final = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """Samples of a model, and what was asked of it."""
+    """Samples, and what was asked of which models."""
 
-    model: Model
-    source: Source
+    chain: ServedChain
     made: Made
     encoding: ImageEncoding
 
     @property
-    def images(self) -> Images:
-        """uint8 (N, height, width, channels)."""
-        return self.made.rows.columns[IMAGES_OUTPUT]
+    def model(self) -> Model:
+        """The first, whose samples they are."""
+        return self.chain.stages.model
+
+    @property
+    def source(self) -> Source:
+        """What was asked of it."""
+        return self.chain.source
+
+    @property
+    def images(self) -> Images | None:
+        """uint8 (N, height, width, channels); None of a scorer."""
+        return self.made.rows.columns.get(IMAGES_OUTPUT)
 
     def describe(self) -> SampleBatch:
         """A batch with everything but the images."""
-        return describe_batch(self.model.loaded, self.source, self.made.start, self.made.rows, self.encoding)
+        return describe_batch(self.chain, self.made.start, self.made.rows, self.encoding)
 
 
 class Answers:
@@ -142,40 +154,42 @@ class Answers:
         Raises:
             RequestError: of the query, or of the server's state.
         """
-        model = self._find_model(query)
+        stages, limits = self._find(query)
+        model = stages.model
         note_request(caller.stopwatch)
-        with model.in_use, RequestStatistics(model.statistics, caller.stopwatch):
-            source = await self._read(query, model)
-            with CountedRows(model.metrics, source.count, caller.deadline_s):
-                model.limits.check_request(source.count, field=source.count_field)
+        with in_use(stages), RequestStatistics(model.statistics, caller.stopwatch):
+            chain = await self._read(query, stages)
+            count = chain.source.count
+            with CountedRows(model.metrics, count, caller.deadline_s):
+                limits.check_request(count, field=chain.source.count_field)
                 if room is not None:
-                    _take_room(room, model.limits.framed_bytes(source.count))
-                self._reserve(model.limits.reply_bytes(source.count), caller, when_sent)
-                made = await make_all(model, source, caller)
-            return Answer(model=model, source=source, made=made, encoding=query.encoding)
+                    _take_room(room, limits.framed_bytes(count))
+                self._reserve(limits.reply_bytes(count), caller, when_sent)
+                made = await make_all(chain, caller)
+            return Answer(chain=chain, made=made, encoding=query.encoding)
 
     def check(self, query: SampleQuery) -> None:
         """Raises what `samples` would because of the query itself."""
-        model = self._find_model(query)
-        _check_files(query, model)
-        source = open_source(query, model.card)
-        model.limits.check_request(source.count, field=source.count_field)
+        stages, limits = self._find(query)
+        _check_files(query, stages.model)
+        source = Chain.open(query, stages).source
+        limits.check_request(source.count, field=source.count_field)
 
     async def stream(self, query: Query, caller: Caller, max_batch_size: int | None) -> AsyncGenerator[Answer, None]:
         """All samples of a query in index order, at most so many at a time. Raises as `samples` does."""
-        model = self._find_model(query)
+        stages, limits = self._find(query)
         note_request(caller.stopwatch)
-        with model.in_use, model.streaming:
-            source = await self._read(query, model)
-            part_size = model.limits.part_size(max_batch_size)
-            async with aclosing(make_parts(model, source, part_size, caller, self._budget)) as parts:
+        with in_use(stages, streaming=True):
+            chain = await self._read(query, stages)
+            part_size = limits.part_size(max_batch_size)
+            async with aclosing(make_parts(chain, part_size, caller, self._budget)) as parts:
                 async for made in parts:
-                    yield Answer(model=model, source=source, made=made, encoding=query.encoding)
-                    count_rows(model.metrics, len(made.rows), OK)
+                    yield Answer(chain=chain, made=made, encoding=query.encoding)
+                    count_rows(stages.model.metrics, len(made.rows), OK)
 
     async def encode(self, answer: Answer) -> list[bytes]:
         """The images as files, in the form that was asked for, which is not raw."""
-        images, encoding = answer.images, answer.encoding
+        images, encoding = _require_images(answer), answer.encoding
 
         def encode_some(start: int) -> list[bytes]:
             return [codec.encode(image, encoding) for image in images[start : start + _FILES_PER_TASK]]
@@ -191,22 +205,31 @@ class Answers:
         """The images as one file, laid out row by row, in the form that was asked for, which is not raw."""
 
         def encode_grid() -> bytes:
-            return codec.encode(codec.make_grid(answer.images, columns, gap), answer.encoding)
+            return codec.encode(codec.make_grid(_require_images(answer), columns, gap), answer.encoding)
 
         with self._timed(answer.encoding):
             return await asyncio.get_running_loop().run_in_executor(self._workers, encode_grid)
 
-    def _find_model(self, query: Query) -> Model:
-        """The model of a query, where it can answer in the form asked for."""
+    def _find(self, query: Query) -> tuple[Stages[Model], Limits]:
+        """The models of a query, where they can answer in the form asked for, and what bounds it."""
         model = self.find(query.model, field="query.model")
         self._check_model(model)
         codec.check_encoding(query.encoding)
+        if isinstance(query, TensorQuery):
+            return Stages(model, None, ()), model.limits
+        stages = find_stages(query, model, self._find_further)
+        return stages, limits_of(stages, query.best_of.candidates or 1)
+
+    def _find_further(self, selector: ModelSelector, field: str) -> Model:
+        """A model that samples of another pass through."""
+        model = self._repository.resolve(selector, field=field)
+        self._check_model(model)
         return model
 
-    async def _read(self, query: Query, model: Model) -> Source:
-        """The query as a source. Image files and lists of millions of classes must not hold up the other calls."""
+    async def _read(self, query: Query, stages: Stages[Model]) -> ServedChain:
+        """The query, checked. Image files and lists of millions of classes must not hold up the other calls."""
         if isinstance(query, TensorQuery):
-            return open_tensors(query, model.card)
+            return Chain.of(open_tensors(query, stages.model.card), stages)
         labels = query.labels
         lists: tuple[Sized, ...] = (
             labels.list.classes,
@@ -214,10 +237,10 @@ class Answers:
             labels.blocks.blocks,
             query.address.indices,
         )
-        has_files = _check_files(query, model)
+        has_files = _check_files(query, stages.model)
         if not has_files and sum(len(entries) for entries in lists) <= _ENTRIES_READ_AT_ONCE:
-            return open_source(query, model.card)
-        return await asyncio.get_running_loop().run_in_executor(self._workers, open_source, query, model.card)
+            return Chain.open(query, stages)
+        return await asyncio.get_running_loop().run_in_executor(self._workers, Chain.open, query, stages)
 
     @contextmanager
     def _timed(self, encoding: ImageEncoding) -> Iterator[None]:
@@ -243,6 +266,13 @@ class Answers:
             )
         self._budget.take(num_bytes)
         when_sent(lambda: self._budget.give_back(num_bytes))
+
+
+def _require_images(answer: Answer) -> Images:
+    """Raises InvalidRequestError where a scorer answered, which makes none."""
+    if answer.images is None:
+        raise InvalidRequestError("this model scores images, and makes none", field="query.model")
+    return answer.images
 
 
 def _check_files(query: SampleQuery, model: Model) -> bool:

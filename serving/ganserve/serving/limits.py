@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -44,6 +45,16 @@ class Limits:
             samples_per_request=max(1, min(fitting, max_queued_rows)),
             samples_per_part=max(1, per_part),
             samples_ahead=_STREAM_AHEAD_BATCHES * num_lanes * max_batch,
+        )
+
+    @classmethod
+    def shared(cls, loads: Sequence[tuple[Limits, int]]) -> Limits:
+        """Those of several models that run so many rows each for a sample; the last one's samples are sent."""
+        return cls(
+            sample_bytes=loads[-1][0].sample_bytes,
+            samples_per_request=max(1, min(limits.samples_per_request // num_rows for limits, num_rows in loads)),
+            samples_per_part=max(1, min(limits.samples_per_part // num_rows for limits, num_rows in loads)),
+            samples_ahead=max(1, min(limits.samples_ahead // num_rows for limits, num_rows in loads)),
         )
 
     def reply_bytes(self, num_samples: int) -> int:

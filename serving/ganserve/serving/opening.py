@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from pathlib import Path
 
-from ganserve.contract.card import image_shape
+import numpy as np
+
+from ganserve.contract.bundle import signature_of
 from ganserve.contract.errors import ConfigError
 from ganserve.runtime.device import Device, DeviceChoice, choose_device
 from ganserve.runtime.lanes import Lanes
 from ganserve.runtime.loader import LoadedModel, load_model
+from ganserve.v1.model_pb2 import ModelCard
 
 from .batcher import Batcher
 from .dispatcher import Dispatcher
@@ -105,10 +109,15 @@ class ModelOpener:
         return self._lanes[device]
 
     def _limits_of(self, loaded: LoadedModel, lanes: Lanes) -> Limits:
-        height, width, channels = image_shape(loaded.card)
         return Limits.of(
-            height * width * channels,
+            _sample_bytes(loaded.card),
             num_lanes=lanes.num_lanes,
             max_batch=loaded.engine.max_batch,
             max_queued_rows=self._max_queued_rows,
         )
+
+
+def _sample_bytes(card: ModelCard) -> int:
+    """What one sample weighs."""
+    (output,) = signature_of(card).outputs
+    return math.prod(output.row_shape) * np.dtype(output.dtype).itemsize

@@ -1,4 +1,4 @@
-"""From a source of rows to what a model makes of them. The plane that every protocol shares.
+"""From a query to what its models make of it. The plane that every protocol shares.
 
 Knows neither gRPC nor how images are encoded.
 """
@@ -8,39 +8,53 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ganserve.contract.rows import Rows
-from ganserve.runtime.sources import Source
+from ganserve.runtime.sources import Span
 
 from .admission import Budget
+from .chains import ServedChain, limits_of, rows_by_model
 from .model import Model
 from .scheduler import Caller
 from .slow_readers import PATIENCE_S
 
+Run: TypeAlias = Callable[[Model, Span], Awaitable[Rows]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """Outputs of a model for the rows of a source from `start` on, with the inputs that the source reports."""
+    """What the models made of the rows of a query from `start` on; see `Chain.steps`."""
 
     start: int
     rows: Rows
 
 
-async def make_all(model: Model, source: Source, caller: Caller) -> Made:
-    """All rows of a source at once. Raises what `RowQuota.spent`, `Batcher.admitted` and `Batcher.run` raise."""
-    quota = caller.quota.spent(source.count) if caller.quota else nullcontext()
-    with quota, model.batcher.admitted(source.count, caller) as admitted:
-        rows = await model.batcher.run(source, 0, source.count, admitted)
-    return Made(start=0, rows=rows)
+async def make_all(chain: ServedChain, caller: Caller) -> Made:
+    """All samples at once. Raises what `RowQuota.spent`, `Batcher.admitted` and `Batcher.run` raise.
+
+    All models admit their rows before the first of them runs.
+    """
+    rows = rows_by_model(chain)
+    quota = caller.quota.spent(rows.total()) if caller.quota else nullcontext()
+    with quota, ExitStack() as stack:
+        admitted = {
+            model: stack.enter_context(model.batcher.admitted(num_rows, caller)) for model, num_rows in rows.items()
+        }
+
+        def run(model: Model, span: Span) -> Awaitable[Rows]:
+            return model.batcher.run(*span, admitted[model])
+
+        return Made(start=0, rows=await _made(chain.steps(0, chain.source.count), run))
 
 
 async def make_parts(
-    model: Model, source: Source, part_size: int, caller: Caller, reply_budget: Budget
+    chain: ServedChain, part_size: int, caller: Caller, reply_budget: Budget
 ) -> AsyncGenerator[Made, None]:
-    """All rows of a source in index order, at most `part_size` at a time.
+    """All samples in index order, at most `part_size` at a time.
 
     Enough is started ahead of what is taken to keep every lane busy, and no more. Once the stream has begun, a full
     queue, a full reply budget or a quota makes it wait instead of failing it. A part holds its bytes of the reply
@@ -48,35 +62,40 @@ async def make_parts(
     others wait for room, one part at a time is begun.
     """
     part_size = caller.quota.part_size(part_size) if caller.quota else part_size
-    model.batcher.check_stream(min(part_size, source.count), caller)
-    starts = iter(range(0, source.count, part_size))
+    limits = limits_of(chain.stages, chain.candidates)
+    total, rows_per_sample = chain.source.count, sum(num_rows for _, num_rows in chain.loads)
+    for model, num_rows in chain.loads:
+        model.batcher.check_stream(min(part_size, total) * num_rows, caller)
+    starts = iter(range(0, total, part_size))
     under_way: deque[asyncio.Task[Made]] = deque()
     taken: set[int] = set()
     waiting: set[int] = set()  # for room
 
+    def run(model: Model, span: Span) -> Awaitable[Rows]:
+        return model.batcher.run_in_turn(*span, caller)
+
     async def make(start: int) -> Made:
-        count = min(part_size, source.count - start)
+        count = min(part_size, total - start)
         if caller.quota:
-            await caller.quota.spend_in_turn(count)
+            await caller.quota.spend_in_turn(count * rows_per_sample)
         waiting.add(start)
-        await reply_budget.take_in_turn(model.limits.reply_bytes(count))
+        await reply_budget.take_in_turn(limits.reply_bytes(count))
         waiting.remove(start)
         taken.add(start)
-        rows = await model.batcher.run_in_turn(source, start, count, caller)
-        return Made(start=start, rows=rows)
+        return Made(start=start, rows=await _made(chain.steps(start, count), run))
 
     def give_back(start: int) -> None:
         taken.remove(start)
-        reply_budget.give_back(model.limits.reply_bytes(min(part_size, source.count - start)))
+        reply_budget.give_back(limits.reply_bytes(min(part_size, total - start)))
 
     def begin() -> None:
-        most = 1 if reply_budget.is_awaited else model.limits.parts_ahead(part_size)
+        most = 1 if reply_budget.is_awaited else limits.parts_ahead(part_size)
         num_parts = max(0, most - len(under_way))
         under_way.extend(asyncio.create_task(make(start)) for start in itertools.islice(starts, num_parts))
 
     try:
         begin()
-        for start in range(0, source.count, part_size):
+        for start in range(0, total, part_size):
             made = await _with_room(under_way[0], waiting, start, reply_budget)
             yield made
             under_way.popleft()
@@ -89,6 +108,18 @@ async def make_parts(
         for start in tuple(taken):
             give_back(start)
         await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _made(steps: Generator[tuple[Model, Span], Rows, Rows], run: Run) -> Rows:
+    """What the last of several steps comes to, each of which takes what came of the one before."""
+    model, span = next(steps)
+    while True:
+        rows = await run(model, span)
+        try:
+            model, span = steps.send(rows)
+        except StopIteration as end:
+            made: Rows = end.value
+            return made
 
 
 async def _with_room(part: asyncio.Task[Made], waiting: set[int], start: int, reply_budget: Budget) -> Made:

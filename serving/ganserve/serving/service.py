@@ -111,6 +111,8 @@ class GeneratorService:
     async def _serialise(self, answer: Answer) -> bytes:
         """A GenerateResponse; StreamSamplesResponse has the same one field."""
         batch = answer.describe()
+        if answer.images is None:
+            return GenerateResponse(batch=batch).SerializeToString()
         if codec.is_raw(answer.encoding):
             return frame_reply(batch, answer.images)
         batch.files.extend(await self._answers.encode(answer))

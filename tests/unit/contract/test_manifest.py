@@ -115,6 +115,7 @@ def check_type(schema: dict[str, Any], field: FieldDescriptor) -> None:
         FieldDescriptor.TYPE_UINT32: "integer",
         FieldDescriptor.TYPE_UINT64: "string",
         FieldDescriptor.TYPE_DOUBLE: "number",
+        FieldDescriptor.TYPE_FLOAT: "number",
     }[field.type]
     values = schema.get("enum", [schema.get("const")])
     assert schema.get("type") == json_type or all(isinstance(value, str) for value in values)

@@ -39,6 +39,7 @@ async def made(stage: Stage, labels: LabelPolicy | None = None, **source: Any) -
         source = {"address": SampleAddress(**{"seed": 7, "count": 1, **source})}
     query = SampleQuery(model=ModelSelector(name="tiny"), labels=labels, **source)
     answer = await stage.answers.samples(query, Caller(client="a"), lambda act: act())
+    assert answer.images is not None
     return answer.images
 
 
