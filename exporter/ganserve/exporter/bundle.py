@@ -10,10 +10,12 @@ from typing import Final
 
 from ganserve.contract import images as codec
 from ganserve.contract.bundle import (
+    IMAGE_INPUT,
     IMAGES_OUTPUT,
     MODEL_FILE,
     README_FILE,
     SAMPLES_FILE,
+    SCORES_OUTPUT,
     TRITON_FILE,
     check_model_name,
     check_version,
@@ -21,7 +23,7 @@ from ganserve.contract.bundle import (
     sha256,
     signature_of,
 )
-from ganserve.contract.card import UNKNOWN, image_shape
+from ganserve.contract.card import UNKNOWN, is_scorer
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.files import new_file, new_folder, sync
 from ganserve.contract.images import Images
@@ -94,15 +96,15 @@ def write_bundle(model: bytes, card: ModelCard, target: Target, parity: Parity) 
     target.check()
     place = target.folder
     with new_folder(place, replace=target.force) as folder:
-        samples = _golden_samples(model, card)
+        golden, picture = _golden_samples(model, card)
         (folder / MODEL_FILE).write_bytes(model)
-        codec.to_pil(codec.make_grid(samples)).save(folder / SAMPLES_FILE)
+        codec.to_pil(codec.make_grid(picture)).save(folder / SAMPLES_FILE)
         manifest = Manifest(
             name=target.name,
             version=int(place.name),
             files={file: _entry((folder / file).read_bytes()) for file in (MODEL_FILE, SAMPLES_FILE)},
             signature=signature_of(card),
-            golden=GoldenSamples(seed=_GOLDEN_SEED, sha256=[sha256(image.tobytes()) for image in samples]),
+            golden=golden,
             parity=parity,
             licences=Licences(weights=target.licences.weights or UNKNOWN, data=target.licences.data or UNKNOWN),
         )
@@ -137,15 +139,22 @@ def versions_in(folder: Path) -> list[int]:
     return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()] if folder.is_dir() else []
 
 
-def _golden_samples(model: bytes, card: ModelCard) -> Images:
-    """The first samples of the golden seed, uint8 (N, H, W, C): 64 of them, fewer where the images are large.
+def _golden_samples(model: bytes, card: ModelCard) -> tuple[GoldenSamples, Images]:
+    """The first samples of the golden seed, and as images uint8 (N, H, W, C): 64 of them, fewer where they are large.
 
-    They are made by the server's own runner, as the server makes them again.
+    They are made by the server's own runner, as the server makes them again. Of a scorer the images are those that it
+    scores.
     """
-    height, width, _ = image_shape(card)
-    count = max(1, min(_MAX_GOLDEN_SAMPLES, _MAX_GOLDEN_PIXELS // (height * width)))
+    shape = card.inputs[0].shape if is_scorer(card) else card.image
+    count = max(1, min(_MAX_GOLDEN_SAMPLES, _MAX_GOLDEN_PIXELS // (shape.height * shape.width)))
     rows = golden_rows(card, _GOLDEN_SEED, count)
-    return CpuRunner(model, signature_of(card)).run(rows).columns[IMAGES_OUTPUT]
+    made = CpuRunner(model, signature_of(card)).run(rows).columns
+    samples = made[SCORES_OUTPUT if is_scorer(card) else IMAGES_OUTPUT]
+    golden = GoldenSamples(seed=_GOLDEN_SEED, sha256=[sha256(sample.tobytes()) for sample in samples])
+    if not is_scorer(card):
+        return golden, samples
+    golden.scores.extend(samples.reshape(-1).tolist())
+    return golden, rows.columns[IMAGE_INPUT]
 
 
 def _entry(data: bytes) -> FileEntry:

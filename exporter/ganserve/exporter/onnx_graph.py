@@ -1,4 +1,4 @@
-"""From a generator in PyTorch to one ONNX graph that ends in pixels.
+"""From a network in PyTorch to one ONNX graph: of a generator, that ends in pixels, or of a scorer.
 
 The shipped graph takes latents (and labels) and gives uint8 images in NHWC. Its twin, for the parity check alone, gives
 the generator's own float output as well; both hold the same weights and operators.
@@ -20,7 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-from ganserve.contract.bundle import BATCH_AXIS, CARD_KEY, IMAGES_OUTPUT, LABELS_INPUT, LATENTS_INPUT, Dtype
+from ganserve.contract.bundle import (
+    BATCH_AXIS,
+    CARD_KEY,
+    IMAGE_INPUT,
+    IMAGES_OUTPUT,
+    LABELS_INPUT,
+    LATENTS_INPUT,
+    SCORES_OUTPUT,
+    Dtype,
+)
 from ganserve.contract.card import is_conditional, to_json
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.text import first_line
@@ -89,39 +98,68 @@ def to_onnx(
     Raises:
         ConfigError: `opset` is none of `OPSETS`, or PyTorch cannot export the generator, or not for any batch size.
     """
-    if opset not in OPSETS:
-        raise ConfigError(f"--opset is {opset}; PyTorch exports to {OPSETS[0]} to {OPSETS[-1]}")
-    pixels = PixelGenerator(generator, dtype).eval()
     latents = torch.zeros(_EXAMPLE_BATCH, card.latent_dim)
     labels = torch.zeros(_EXAMPLE_BATCH, dtype=torch.int64) if is_conditional(card) else None
+    proto = _traced(
+        PixelGenerator(generator, dtype).eval(),
+        {LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels},
+        [IMAGES_OUTPUT, FLOATS_OUTPUT],
+        opset,
+        device or ("cpu" if dtype == "fp32" else "cuda"),
+        f"the generator in {dtype}",
+    )
+    proto.metadata_props.add(key=CARD_KEY, value=to_json(card))
+    with_floats = proto.SerializeToString(deterministic=True)
+    del proto.graph.output[1]
+    return OnnxGraph(model=proto.SerializeToString(deterministic=True), model_with_floats=with_floats)
+
+
+def scorer_to_onnx(scorer: nn.Module, card: ModelCard, *, opset: int = OPSET, device: Device | None = None) -> bytes:
+    """Exports a scorer in eval mode, as `to_onnx` does a generator. Raises ConfigError as it does.
+
+    Args:
+        scorer: on the CPU; called with images uint8 (N, H, W, C), it gives float32 (N, K).
+        card: what it is.
+        opset: version of ONNX's operators.
+        device: that the graph is meant for; None is the CPU.
+    """
+    shape = card.inputs[0].shape
+    images = torch.zeros(_EXAMPLE_BATCH, shape.height, shape.width, shape.channels, dtype=torch.uint8)
+    proto = _traced(scorer, {IMAGE_INPUT: images}, [SCORES_OUTPUT], opset, device or "cpu", "the scorer")
+    proto.metadata_props.add(key=CARD_KEY, value=to_json(card))
+    return proto.SerializeToString(deterministic=True)
+
+
+def _traced(
+    module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], opset: int, device: Device, what: str
+) -> onnx.ModelProto:
+    """The graph of a module for any batch size, with its layers as they suit a device, and stripped."""
+    if opset not in OPSETS:
+        raise ConfigError(f"--opset is {opset}; PyTorch exports to {OPSETS[0]} to {OPSETS[-1]}")
     batch = torch.export.Dim(BATCH_AXIS)
-    inputs = {LATENTS_INPUT: latents} if labels is None else {LATENTS_INPUT: latents, LABELS_INPUT: labels}
     try:
         with _quiet():
             program = torch.onnx.export(
-                pixels,
+                module,
                 (),
                 kwargs=inputs,
                 input_names=list(inputs),
-                output_names=[IMAGES_OUTPUT, FLOATS_OUTPUT],
+                output_names=outputs,
                 dynamic_shapes={name: {0: batch} for name in inputs},
                 opset_version=opset,
                 dynamo=True,
                 verbose=False,
             )
-    except Exception as error:  # whatever the generator's own code and PyTorch's tracing raise
+    except Exception as error:  # whatever the module's own code and PyTorch's tracing raise
         reason = _BRANCHES if _is_of_values(error) else first_line(_first_cause(error))
-        raise ConfigError(f"PyTorch cannot export the generator in {dtype} at opset {opset}: {reason}") from error
+        raise ConfigError(f"PyTorch cannot export {what} at opset {opset}: {reason}") from error
     assert program is not None  # noqa: S101 - only the old exporter returns None
-    rewrite_layers(program.model, device or ("cpu" if dtype == "fp32" else "cuda"))
+    rewrite_layers(program.model, device)
     proto = program.model_proto
     if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
-        raise ConfigError(f"PyTorch cannot export the generator for all batch sizes: {FREE_BATCH}")
+        raise ConfigError(f"PyTorch cannot export {what} for all batch sizes: {FREE_BATCH}")
     strip(proto)
-    proto.metadata_props.add(key=CARD_KEY, value=to_json(card))
-    with_floats = proto.SerializeToString(deterministic=True)
-    del proto.graph.output[1]
-    return OnnxGraph(model=proto.SerializeToString(deterministic=True), model_with_floats=with_floats)
+    return proto
 
 
 def _is_of_values(error: BaseException | None) -> bool:

@@ -81,7 +81,7 @@ def reference_of(generator: nn.Module) -> Reference:
     pixels = PixelGenerator(generator).eval()
 
     def run(inputs: Inputs) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        with torch.inference_mode(), _one_thread():
+        with torch.inference_mode(), one_thread():
             try:
                 images, floats = pixels(**{name: torch.from_numpy(value) for name, value in inputs.items()})
             except Exception as error:
@@ -178,7 +178,8 @@ def _run_errors(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread: on more it would round otherwise."""
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from .checkpoint_choice import choose
 from .doubts import doubts_of
 from .onnx_graph import OPSET, OnnxGraph, to_onnx
 from .parity import Comparison, OnProgress, Reference, check_parity, reference_of, summarise
-from .tolerance import TOLERANCES, Tolerance
+from .tolerance import Tolerance, tolerance_of
 from .trial import check_generator, check_module
 
 
@@ -157,21 +158,40 @@ def write_verified(
     on_progress: OnProgress | None = None,
 ) -> Export:
     """Writes a graph as a bundle after it has proven to be a servable model that makes what `reference` makes."""
-    tolerance = TOLERANCES[dtype] if atol is None else Tolerance.within(atol, dtype)
-    if len(graph.model) >= MAX_FILE_BYTES:
+    tolerance = tolerance_of(atol, dtype)
+    check_graph(graph.model)
+    comparisons = check_parity(reference, card, graph, tolerance, on_progress)
+    doubts = doubts_of(graph.model, card, comparisons)
+    return write_compared(graph.model, card, comparisons, target, dtype, tolerance, doubts=doubts)
+
+
+def check_graph(model: bytes) -> None:
+    """Raises ArtifactError or ConfigError where a graph is none that a server runs."""
+    if len(model) >= MAX_FILE_BYTES:
         raise ConfigError(
-            f"the graph has {len(graph.model) / 2**30:.1f} GiB, and an ONNX file holds less than "
-            f"{MAX_FILE_BYTES / 2**30:g}; export in fp16, or train a smaller generator"
+            f"the graph has {len(model) / 2**30:.1f} GiB, and an ONNX file holds less than "
+            f"{MAX_FILE_BYTES / 2**30:g}; export in fp16, or train a smaller model"
         )
     try:
-        onnx.checker.check_model(graph.model, full_check=True)
+        onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ArtifactError(f"the graph is not valid ONNX: {one_line(error)}") from error
-    read_card(graph.model, source="the exported graph")
-    comparisons = check_parity(reference, card, graph, tolerance, on_progress)
-    parity = summarise(comparisons, dtype, tolerance)
-    doubts = (*card.warnings, *doubts_of(graph.model, card, comparisons))
-    folder, manifest = write_bundle(graph.model, card, target, parity)
-    for doubt in doubts:
-        warnings.warn(doubt, ExportWarning, stacklevel=3)
-    return Export(folder=folder, manifest=manifest, comparisons=comparisons, warnings=doubts)
+    read_card(model, source="the exported graph")
+
+
+def write_compared(
+    model: bytes,
+    card: ModelCard,
+    comparisons: list[Comparison],
+    target: Target,
+    dtype: Dtype,
+    tolerance: Tolerance,
+    *,
+    doubts: Iterable[str],
+) -> Export:
+    """Writes a graph that was compared as a bundle, and warns of what is doubtful of it and of its card."""
+    all_doubts = (*card.warnings, *doubts)
+    folder, manifest = write_bundle(model, card, target, summarise(comparisons, dtype, tolerance))
+    for doubt in all_doubts:
+        warnings.warn(doubt, ExportWarning, stacklevel=4)
+    return Export(folder=folder, manifest=manifest, comparisons=comparisons, warnings=all_doubts)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import Final
 
 from ganserve.contract.bundle import MODEL_FILE, SAMPLES_FILE
-from ganserve.contract.card import UNKNOWN, is_conditional, is_translator, kind_of
+from ganserve.contract.card import UNKNOWN, is_conditional, is_scorer, is_translator, kind_of
 from ganserve.contract.manifest import describe_parity, digest_of
 from ganserve.v1.bundle_pb2 import Manifest, TensorSpec
 from ganserve.v1.model_pb2 import ImageShape, ModelCard
 
+_PIPELINES: Final = {
+    "generator": "unconditional-image-generation",
+    "translator": "image-to-image",
+    "scorer": "image-classification",
+}
+_USES: Final = {"generator": "fetch samples", "translator": "transform images", "scorer": "score images"}
+
 
 def render_readme(card: ModelCard, manifest: Manifest) -> str:
     """Markdown."""
-    classes = ", ".join(card.class_names) if is_conditional(card) else "none (unconditional)"
     known = [name for name in (card.architecture, card.loss) if name != UNKNOWN]
     tags = "\n".join(f"- {json.dumps(tag)}" for tag in dict.fromkeys(("gan", "onnx", *known)))
     family = "" if card.architecture == UNKNOWN else f"{card.architecture} "
@@ -25,7 +32,7 @@ def render_readme(card: ModelCard, manifest: Manifest) -> str:
 ---
 library_name: ganserve
 license: {manifest.licences.weights}
-pipeline_tag: {"image-to-image" if is_translator(card) else "unconditional-image-generation"}
+pipeline_tag: {_PIPELINES[kind_of(card)]}
 tags:
 {tags}
 ---
@@ -34,17 +41,16 @@ tags:
 
 {_kind(card, family)}{_training(card)}.
 
-![{len(manifest.golden.sha256)} samples of seed {manifest.golden.seed}]({SAMPLES_FILE})
+![{_picture(card, manifest)}]({SAMPLES_FILE})
 
 | | |
 |---|---|
-| classes | {classes} |
 {_sources(card)}{seen}| digest | `{digest_of(manifest)}` |
 | licence of the weights | {manifest.licences.weights} |
 | licence of the data | {manifest.licences.data} |
 | parity with the {kind_of(card)} | {describe_parity(manifest.parity)} |
 {metrics}{warnings}
-Serve it, and {"transform images" if is_translator(card) else "fetch samples"}:
+Serve it, and {_USES[kind_of(card)]}:
 
 ```python
 from ganserve.client import Client
@@ -58,7 +64,15 @@ with Client("127.0.0.1:50051", model="{manifest.name}") as client:
 """
 
 
+def _picture(card: ModelCard, manifest: Manifest) -> str:
+    count, seed = len(manifest.golden.sha256), manifest.golden.seed
+    return f"{count} textures of seed {seed}, which it scores" if is_scorer(card) else f"{count} samples of seed {seed}"
+
+
 def _kind(card: ModelCard, family: str) -> str:
+    if is_scorer(card):
+        kind = family if family == "classifier " else f"{family}discriminator "
+        return f"A {kind}that scores {_size(card.inputs[0].shape)} images"
     if not is_translator(card):
         return f"A {family}generator of {_size(card.image)} images"
     return f"A {family}translator from {_size(card.inputs[0].shape)} images to {_size(card.image)} ones"
@@ -69,14 +83,19 @@ def _size(shape: ImageShape) -> str:
 
 
 def _sources(card: ModelCard) -> str:
-    """Rows of the table: what its images are made of."""
+    """Rows of the table: what it makes of what."""
+    if is_scorer(card):
+        return f"| scores | {', '.join(score.name for score in card.scores)} |\n"
+    classes = f"| classes | {', '.join(card.class_names) if is_conditional(card) else 'none (unconditional)'} |\n"
     if not is_translator(card):
-        return f"| latent size | {card.latent_dim} |\n| sample addressing | {card.latent_scheme} |\n"
+        return f"{classes}| latent size | {card.latent_dim} |\n| sample addressing | {card.latent_scheme} |\n"
     larger = f"in tiles, with a halo of {card.halo} pixels" if card.HasField("halo") else "are not taken"
-    return f"| larger images | {larger} |\n"
+    return f"{classes}| larger images | {larger} |\n"
 
 
 def _call(card: ModelCard) -> str:
+    if is_scorer(card):
+        return 'print(client.score(["photo.png"]).percentile)'
     if not is_translator(card):
         labels = ', labels="balanced"' if is_conditional(card) else ""
         return f"images = client.generate(64, seed=7{labels}).numpy()"

@@ -44,6 +44,11 @@ class Tolerance:
         return float(f"{max(1.25 * self.floats, 1.1 * share_off / LEVELS_A_UNIT):.1e}")
 
 
+def tolerance_of(atol: float | None, dtype: Dtype) -> Tolerance:
+    """The usual one, or with another bound on floats. Raises ConfigError where that is none."""
+    return TOLERANCES[dtype] if atol is None else Tolerance.within(atol, dtype)
+
+
 TOLERANCES: Final[dict[Dtype, Tolerance]] = {
     "fp32": Tolerance(floats=1e-4, share_off=1e-3, levels_between_batches=1),
     "fp16": Tolerance(floats=2e-2, share_off=0.05, levels_between_batches=3),

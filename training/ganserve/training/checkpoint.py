@@ -25,8 +25,9 @@ from ganserve.v1.model_pb2 import ModelCard
 
 from .config import TrainingConfig
 from .ema import averaged_copy
+from .networks import Discriminator
 from .rundir import CheckpointName, RunDir
-from .state import Best, TrainingState, generator_for
+from .state import Best, TrainingState, discriminator_for, generator_for
 from .tensor_file import on_cpu, write_tensors
 
 FORMAT = "ganserve-checkpoint-2"
@@ -106,6 +107,12 @@ class Checkpoint:
         generator = averaged_copy(generator_for(self.config, self.card))
         self.restore_network(generator, "ema")
         return generator
+
+    def discriminator(self) -> Discriminator:
+        """The discriminator, in eval mode on the CPU. Raises ArtifactError."""
+        discriminator = discriminator_for(self.config, self.card)
+        self.restore_network(discriminator, "discriminator")
+        return discriminator.eval().requires_grad_(False)
 
     def restore_network(self, network: nn.Module, name: str) -> None:
         """Loads the weights saved under `name` (`generator`, `discriminator`, `ema`). Raises ArtifactError."""

@@ -14,7 +14,7 @@ from ganserve.v1.model_pb2 import ModelCard
 from .config import TrainingConfig
 from .draws import Draws, seed_for
 from .ema import averaged_copy
-from .networks import ImageShape, build_discriminator, build_generator
+from .networks import Discriminator, ImageShape, build_discriminator, build_generator
 from .optimisation import adam
 from .ranks import ALONE, Ranks
 
@@ -71,16 +71,7 @@ class TrainingState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_for("weights", config.seed))
             generator = _place(generator_for(config, card), device)
-            discriminator = _place(
-                build_discriminator(
-                    config.arch,
-                    image_shape_of(card),
-                    num_classes=len(card.class_names),
-                    base_width=config.base_width,
-                    norm=config.resolved_discriminator_norm,
-                ),
-                device,
-            )
+            discriminator = _place(discriminator_for(config, card), device)
         return cls(
             generator=generator,
             discriminator=discriminator,
@@ -102,6 +93,17 @@ class TrainingState:
             for tensor in network.state_dict().values():
                 if not bool(torch.isfinite(tensor).all()):
                     raise DivergenceError(f"step {self.step}: the weights are no longer finite")
+
+
+def discriminator_for(config: TrainingConfig, card: ModelCard) -> Discriminator:
+    """The discriminator beside such a generator, with fresh weights, on the CPU."""
+    return build_discriminator(
+        config.arch,
+        image_shape_of(card),
+        num_classes=len(card.class_names),
+        base_width=config.base_width,
+        norm=config.resolved_discriminator_norm,
+    )
 
 
 def generator_for(config: TrainingConfig, card: ModelCard) -> nn.Module:

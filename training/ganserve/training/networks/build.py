@@ -9,6 +9,7 @@ from torch import nn
 from ganserve.contract.errors import ConfigError
 from ganserve.training.config import Architecture, Norm
 
+from .discriminator import Discriminator
 from .family import Family
 from .shape import ImageShape
 from .spectral import normalise_spectrally
@@ -31,7 +32,7 @@ def build_generator(
 
 def build_discriminator(
     arch: Architecture, shape: ImageShape, *, num_classes: int, base_width: int, norm: Norm
-) -> nn.Module:
+) -> Discriminator:
     """A discriminator with fresh weights; `num_classes` 0 makes it unconditional.
 
     Raises ConfigError: images too small, or a norm that the family does not take.

@@ -70,3 +70,8 @@ class ProjectionHead(nn.Module):
             return logits
         class_vectors: Tensor = self.embedding(labels)
         return logits + (features * class_vectors).sum(dim=1)
+
+    def class_logits(self, features: Tensor) -> Tensor:
+        """features: (N, num_features) -> the logits that each class would give, (N, num_classes), or (N, 1) without."""
+        logits: Tensor = self.linear(features)
+        return logits if self.embedding is None else logits + features @ self.embedding.weight.T

@@ -7,6 +7,7 @@ import itertools
 from torch import Tensor, nn
 
 from .conditioning import LatentInput, ProjectionHead
+from .discriminator import Discriminator
 from .family import Family
 from .shape import ImageShape, halvings, level_widths, stride_two_kernel
 
@@ -44,7 +45,7 @@ class DcganGenerator(nn.Module):
         return images
 
 
-class DcganDiscriminator(nn.Module):
+class DcganDiscriminator(Discriminator):
     """Image to logit by convolutions, each halving the size, with LeakyReLU and, if asked, batch norm between them."""
 
     def __init__(self, shape: ImageShape, *, num_classes: int, base_width: int, batch_norm: bool = False) -> None:
@@ -64,10 +65,9 @@ class DcganDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Flatten()).apply(_initialise)
         self.head = ProjectionHead(widths[-1] * sizes[-1].num_pixels, num_classes)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """images: (N, C, H, W), labels: (N,) or None -> logits (N,)."""
-        logits: Tensor = self.head(self.layers(images), labels)
-        return logits
+    def features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images)
+        return features
 
 
 FAMILY = Family(

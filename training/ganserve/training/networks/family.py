@@ -9,6 +9,8 @@ from torch import nn
 
 from ganserve.training.config import Norm
 
+from .discriminator import Discriminator
+
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
@@ -17,7 +19,7 @@ class Family:
     generator: Callable[..., nn.Module]
     """Takes `latent_dim`, `num_classes` and `base_width`."""
 
-    discriminator: Callable[..., nn.Module]
+    discriminator: Callable[..., Discriminator]
     """Takes `num_classes` and `base_width`, and where `norms` has batch norm, `batch_norm`."""
 
     norms: tuple[Norm, ...]

@@ -8,6 +8,7 @@ import math
 from torch import Tensor, nn
 
 from .conditioning import LatentInput, ProjectionHead
+from .discriminator import Discriminator
 from .family import Family
 from .shape import ImageShape
 
@@ -35,7 +36,7 @@ class MlpGenerator(nn.Module):
         return images
 
 
-class MlpDiscriminator(nn.Module):
+class MlpDiscriminator(Discriminator):
     """Image to logit by hidden layers of 8 and 4 times `base_width` with LeakyReLU and no norm, which none needs."""
 
     def __init__(self, shape: ImageShape, *, num_classes: int, base_width: int) -> None:
@@ -47,10 +48,9 @@ class MlpDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.head = ProjectionHead(widths[-1], num_classes)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """images: (N, C, H, W), labels: (N,) or None -> logits (N,)."""
-        logits: Tensor = self.head(self.layers(images), labels)
-        return logits
+    def features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images)
+        return features
 
 
 FAMILY = Family(

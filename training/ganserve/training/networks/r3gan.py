@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from .conditioning import LatentInput, ProjectionHead
+from .discriminator import Discriminator
 from .family import Family
 from .shape import ImageShape, halvings, level_widths
 
@@ -77,7 +78,7 @@ class R3ganGenerator(nn.Module):
         return images
 
 
-class R3ganDiscriminator(nn.Module):
+class R3ganDiscriminator(Discriminator):
     """The way back: residual blocks, average pooling between sizes, and the inner product with a learnt map."""
 
     def __init__(self, shape: ImageShape, *, num_classes: int, base_width: int) -> None:
@@ -94,11 +95,9 @@ class R3ganDiscriminator(nn.Module):
         self.head = ProjectionHead(widths[-1], num_classes)
         _he_normal(self.head.linear)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """images: (N, C, H, W), labels: (N,) or None -> logits (N,)."""
+    def features(self, images: Tensor) -> Tensor:
         features: Tensor = (self.layers(images) * self.basis).sum(dim=(2, 3))
-        logits: Tensor = self.head(features, labels)
-        return logits
+        return features
 
 
 FAMILY = Family(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .conditioning import ClassBatchNorm, ProjectionHead
+from .discriminator import Discriminator
 from .family import Family
 from .shape import ImageShape, Size, halvings, level_widths
 
@@ -91,7 +92,7 @@ class DiscriminatorBlock(nn.Module):
         return total
 
 
-class ResnetDiscriminator(nn.Module):
+class ResnetDiscriminator(Discriminator):
     """Image to logit by residual blocks, each halving the size, one more that keeps it, and a sum over positions."""
 
     def __init__(self, shape: ImageShape, *, num_classes: int, base_width: int) -> None:
@@ -114,11 +115,9 @@ class ResnetDiscriminator(nn.Module):
         self.head = ProjectionHead(widths[-1], num_classes)
         _glorot(self.head.linear)
 
-    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """images: (N, C, H, W), labels: (N,) or None -> logits (N,)."""
+    def features(self, images: Tensor) -> Tensor:
         features: Tensor = self.blocks(images).sum(dim=(2, 3))
-        logits: Tensor = self.head(features, labels)
-        return logits
+        return features
 
 
 FAMILY = Family(
