@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Self, Unpack
 
@@ -76,6 +76,9 @@ class AsyncClient:
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -90,6 +93,9 @@ class AsyncClient:
             counts=counts,
             truncation=truncation,
             spread=spread,
+            best_of=best_of,
+            scorer=scorer,
+            then=then,
             format=format,
             quality=quality,
         )
@@ -162,6 +168,9 @@ class AsyncClient:
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -175,6 +184,9 @@ class AsyncClient:
             counts=counts,
             truncation=truncation,
             spread=spread,
+            best_of=best_of,
+            scorer=scorer,
+            then=then,
             format=format,
             quality=quality,
             endless=True,
@@ -196,7 +208,7 @@ class AsyncClient:
         wait_s = self._core.check_wait(timeout_s)
         return read_ahead_async(
             plan,
-            find_model=lambda: self._calls.model(Deadline(wait_s)),
+            find_model=lambda query: self._calls.model_of(query, Deadline(wait_s)),
             ask=lambda query: self._calls.samples(query, Deadline(wait_s)),
         )
 

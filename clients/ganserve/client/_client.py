@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Self, Unpack
@@ -120,6 +120,9 @@ class Client:
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -144,6 +147,12 @@ class Client:
                 less variety.
             spread: what every latent value is multiplied by, after it is truncated, such as 1.2: more variety and more
                 odd samples; below 1, less of both.
+            best_of: of how many candidates each sample is the best, 2 to 64: sample `j` is the one of candidates
+                ``best_of * j`` to ``best_of * j + best_of - 1``, all of its class, that the scorer gives the highest
+                number. `Samples.scores` tells it.
+            scorer: the scorer, as in ``"digits-classifier"``, ``name:version`` or ``name:alias``; without it, the
+                discriminator that `ganserve export --scorer` wrote beside the model.
+            then: translators that the samples pass through on the server, in order, such as ``["sr2x"]``.
             format: how the images travel. Files arrive in `Samples.files` and are decoded when arrays are asked for.
             quality: 1 to 100, for JPEG and WebP; without it, JPEG takes 95 and WebP is lossless.
             timeout_s: most seconds for everything; without it, the client's own.
@@ -157,6 +166,9 @@ class Client:
             counts=counts,
             truncation=truncation,
             spread=spread,
+            best_of=best_of,
+            scorer=scorer,
+            then=then,
             format=format,
             quality=quality,
         )
@@ -298,6 +310,9 @@ class Client:
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
         timeout_s: float | None = None,
@@ -315,6 +330,9 @@ class Client:
             counts: as in `generate`.
             truncation: as in `generate`.
             spread: as in `generate`.
+            best_of: as in `generate`.
+            scorer: as in `generate`.
+            then: as in `generate`.
             format: as in `generate`.
             quality: as in `generate`.
             timeout_s: most seconds to wait for the next samples, lost servers included; without it, the client's own.
@@ -328,6 +346,9 @@ class Client:
             counts=counts,
             truncation=truncation,
             spread=spread,
+            best_of=best_of,
+            scorer=scorer,
+            then=then,
             format=format,
             quality=quality,
             endless=True,
@@ -363,7 +384,7 @@ class Client:
         wait_s = self._core.check_wait(timeout_s)
         return read_ahead(
             plan,
-            find_model=lambda: self._calls.model(Deadline(wait_s)),
+            find_model=lambda query: self._calls.model_of(query, Deadline(wait_s)),
             begin=lambda query: self._calls.begin(query, Deadline(wait_s)),
         )
 

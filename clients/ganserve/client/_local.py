@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +78,9 @@ class LocalGenerator:
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Samples:
@@ -92,6 +95,9 @@ class LocalGenerator:
             counts=counts,
             truncation=truncation,
             spread=spread,
+            best_of=best_of,
+            scorer=scorer,
+            then=then,
             format=format,
             quality=quality,
         )
@@ -155,6 +161,9 @@ class LocalGenerator:
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Iterator[Samples]:
@@ -170,6 +179,9 @@ class LocalGenerator:
             counts=counts,
             truncation=truncation,
             spread=spread,
+            best_of=best_of,
+            scorer=scorer,
+            then=then,
             format=format,
             quality=quality,
             endless=True,
@@ -187,7 +199,7 @@ class LocalGenerator:
         threads = Submissions(max(1, prefetch))
         return read_ahead(
             plan,
-            find_model=self.get_model,
+            find_model=lambda _: self.get_model(),
             begin=lambda query: SubmittedCall(threads, lambda: self._answer(query)),
         )
 

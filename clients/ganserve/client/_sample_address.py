@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from ganserve.contract.errors import ArtifactError, PreconditionError
 from ganserve.contract.text import printable
 
+from ._queries.chains import further_name
 from .formats.xmp import find_address, find_recipe, is_marked
 
 _MOST_OF_RECIPE: Final = 400
+_KINDS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("model", "digest", "scorer"), str),
+    **dict.fromkeys(("truncation", "spread"), float | int),
+}
 
 if TYPE_CHECKING:
     from ._samples.samples import Samples
@@ -32,6 +37,9 @@ class Address:
         label: the class; None for an unconditional generator.
         truncation: bound on the latents; None where there is none.
         spread: what the latents are multiplied by; None where nothing.
+        best_of: of how many candidates the sample is the best; None where nothing was chosen.
+        scorer: what chose it, as ``digits-classifier:1@`` and its digest; None where nothing was chosen.
+        then: the translators that it passed through, in the same form; None for none.
     """
 
     model: str
@@ -41,6 +49,9 @@ class Address:
     label: int | None = None
     truncation: float | None = None
     spread: float | None = None
+    best_of: int | None = None
+    scorer: str | None = None
+    then: list[str] | None = None
 
     def generate(self, source: SampleSource) -> Samples:
         """Makes the sample again.
@@ -50,7 +61,14 @@ class Address:
             RequestError: as `Client.generate` does.
         """
         samples = source.generate(
-            indices=[self.index], seed=self.seed, labels=self.label, truncation=self.truncation, spread=self.spread
+            indices=[self.index],
+            seed=self.seed,
+            labels=self.label,
+            truncation=self.truncation,
+            spread=self.spread,
+            best_of=self.best_of,
+            scorer=self.scorer,
+            then=self.then,
         )
         if samples.model.digest != self.digest:
             raise PreconditionError(
@@ -116,13 +134,19 @@ def addresses(samples: Samples) -> Iterator[Address]:
             label=label,
             truncation=samples.truncation,
             spread=samples.spread,
+            best_of=samples.best_of,
+            scorer=None if samples.scorer is None else further_name(samples.scorer),
+            then=[further_name(model) for model in samples.then] or None,
         )
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     """The values themselves. Raises ValueError where one is of another type than it should be."""
     for name, value in values.items():
-        kinds = {"model": str, "digest": str, "truncation": float | int, "spread": float | int}.get(name, int)
-        if isinstance(value, bool) or not isinstance(value, kinds):
+        if name == "then":
+            if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+                raise ValueError
+            continue
+        if isinstance(value, bool) or not isinstance(value, _KINDS.get(name, int)):
             raise ValueError
     return values

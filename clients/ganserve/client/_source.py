@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Protocol, Unpack
 
@@ -35,6 +35,9 @@ class SampleSource(Protocol):
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Samples:
@@ -78,6 +81,9 @@ class SampleSource(Protocol):
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         format: ImageFormatName = "raw",  # noqa: A002
         quality: int | None = None,
     ) -> Iterator[Samples]:

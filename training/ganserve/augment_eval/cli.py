@@ -9,8 +9,8 @@ from cyclopts import Group, Parameter
 
 from ganserve.client.cli.access import AccessFlags
 from ganserve.client.cli.source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
+from ganserve.contract.resizing import ResizeMode
 from ganserve.training.config import DeviceName
-from ganserve.training.datasets.resizing import ResizeMode
 from ganserve.training.openmp import bound_spinning
 
 from .settings import DEFAULT_CLASSIFIER, MIN_SEEDS, Settings, parse_numbers

@@ -14,9 +14,9 @@ from torch import nn
 from ganserve.client import SampleSource
 from ganserve.contract.errors import DatasetError
 from ganserve.contract.files import new_file
+from ganserve.contract.resizing import ResizeMode
 from ganserve.training.config import DeviceName
 from ganserve.training.datasets import Resize
-from ganserve.training.datasets.resizing import ResizeMode
 from ganserve.training.device import choose_device
 from ganserve.training.evaluation import Memorisation, feature_extractor_for
 from ganserve.training.previews import write_png

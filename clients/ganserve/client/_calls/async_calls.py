@@ -56,16 +56,29 @@ class AsyncCalls:
     async def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """As `Calls.samples`."""
         with ShortTraceback():
+            await self.settle(query, deadline)
             return await self._assemble(Assembly(query), deadline)
+
+    async def settle(self, query: SampleQuery, deadline: Deadline) -> SampleQuery:
+        """As `Calls.settle`."""
+        for ask in self._core.ask_for_further(query):
+            await self.answer(ask, self._core.attempts_at_any(deadline))
+        return query
 
     async def rest(self, partial: Partial, deadline: Deadline) -> Samples:
         """As `Calls.rest`."""
         with ShortTraceback():
+            await self.settle(partial.query, deadline)
             return await self._assemble(Assembly.of_rest(partial), deadline)
 
     async def model(self, deadline: Deadline) -> ModelInfo:
         """As `Calls.model`."""
         return await self.answer(self._core.ask_for_model(), self._core.attempts(deadline))
+
+    async def model_of(self, query: SampleQuery, deadline: Deadline) -> ModelInfo:
+        """As `Calls.model_of`."""
+        await self.settle(query, deadline)
+        return await self.model(deadline)
 
     async def profile(self, query: SampleQuery, repeats: int, new_deadline: Callable[[], Deadline]) -> Profile:
         """As `Calls.profile`."""
@@ -84,6 +97,7 @@ class AsyncCalls:
         """As `Calls.stream`."""
         stream = _Stream(self._connections, cursor)
         with ShortTraceback():
+            await self.settle(cursor.query, Deadline(timeout_s))
             try:
                 while cursor.unfinished:
                     try:

@@ -62,16 +62,16 @@ class BatchCall(Protocol):
 
 
 def read_ahead(
-    plan: BatchPlan, find_model: Callable[[], ModelInfo], begin: Callable[[SampleQuery], BatchCall]
+    plan: BatchPlan, find_model: Callable[[SampleQuery], ModelInfo], begin: Callable[[SampleQuery], BatchCall]
 ) -> Generator[Samples]:
     """The batches of a plan, of which never more than `prefetch` and one are under way.
 
     Args:
         plan: which.
-        find_model: tells the one model that makes them all.
+        find_model: tells the one model that makes them all, and settles the others that the query names.
         begin: begins the call for the query of a batch.
     """
-    parts = plan.parts(find_model().digest)
+    parts = plan.parts(find_model(plan.query).digest)
     ahead: deque[BatchCall] = deque()
 
     def reach(num_ahead: int) -> None:
@@ -93,10 +93,12 @@ def read_ahead(
 
 
 async def read_ahead_async(
-    plan: BatchPlan, find_model: Callable[[], Awaitable[ModelInfo]], ask: Callable[[SampleQuery], Awaitable[Samples]]
+    plan: BatchPlan,
+    find_model: Callable[[SampleQuery], Awaitable[ModelInfo]],
+    ask: Callable[[SampleQuery], Awaitable[Samples]],
 ) -> AsyncGenerator[Samples]:
     """As `read_ahead`, each batch being a task."""
-    parts = plan.parts((await find_model()).digest)
+    parts = plan.parts((await find_model(plan.query)).digest)
     ahead: deque[asyncio.Future[Samples]] = deque()
 
     def reach(num_ahead: int) -> None:

@@ -57,10 +57,17 @@ class Calls:
     def samples(self, query: SampleQuery, deadline: Deadline) -> Samples:
         """All samples of a query, by one model."""
         with ShortTraceback():
+            self.settle(query, deadline)
             return self._samples_call(Assembly(query), deadline).samples()
 
+    def settle(self, query: SampleQuery, deadline: Deadline) -> SampleQuery:
+        """The query itself, which from now on asks for the very models that it names beside its own."""
+        for ask in self._core.ask_for_further(query):
+            self.answer(ask, self._core.attempts_at_any(deadline))
+        return query
+
     def begin(self, query: SampleQuery, deadline: Deadline) -> SamplesCall:
-        """As `samples`, ahead of whoever waits for them."""
+        """As `samples`, of a query that is settled, ahead of whoever waits for them."""
         call = self._samples_call(Assembly(query), deadline)
         call.begin()
         return call
@@ -68,11 +75,17 @@ class Calls:
     def rest(self, partial: Partial, deadline: Deadline) -> Samples:
         """All samples of a call that failed. Those that came before are not asked for again."""
         with ShortTraceback():
+            self.settle(partial.query, deadline)
             return self._samples_call(Assembly.of_rest(partial), deadline).samples()
 
     def model(self, deadline: Deadline) -> ModelInfo:
         """The client's model, as a server tells it now."""
         return self.answer(self._core.ask_for_model(), self._core.attempts(deadline))
+
+    def model_of(self, query: SampleQuery, deadline: Deadline) -> ModelInfo:
+        """As `model`, with the query's other models settled too."""
+        self.settle(query, deadline)
+        return self.model(deadline)
 
     def profile(self, query: SampleQuery, repeats: int, new_deadline: Callable[[], Deadline]) -> Profile:
         """Where the time of calls for the samples of a query goes, each with a deadline of its own.
@@ -93,6 +106,7 @@ class Calls:
         """The samples of a stream. The wait for each reply has a deadline of its own."""
         stream = _Stream(self._connections, cursor)
         with ShortTraceback():
+            self.settle(cursor.query, Deadline(timeout_s))
             try:
                 while cursor.unfinished:
                     try:

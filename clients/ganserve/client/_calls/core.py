@@ -6,10 +6,12 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final, Unpack
 
 from numpy.typing import ArrayLike
 
+from ganserve.client._queries.chains import further_models
 from ganserve.client._queries.labels import LabelsLike, label_policy
 from ganserve.client._queries.options import SampleOptions, sample_query
 from ganserve.client._queries.parts import generate_request, most_samples, num_samples, part, parts
@@ -84,6 +86,7 @@ class Core:
         """Raises ConfigError or InvalidRequestError for arguments that cannot be used."""
         self.addresses = parse_addresses(target)
         self._known: ModelInfo | None = None
+        self._further: dict[str, ModelInfo] = {}  # by digest
         self._known_until_s = -math.inf
         self._servers = Servers(self.addresses)
         self._model = model_selector(model, version, digest)
@@ -133,6 +136,10 @@ class Core:
             self._servers, deadline, retry_for_s=retry_for_s, digest=self._model.digest, on_retry=self._on_retry
         )
 
+    def attempts_at_any(self, deadline: Deadline) -> Attempts:
+        """At a call for another model than the client's."""
+        return Attempts(self._servers, deadline, retry_for_s=self._retry_for_s, on_retry=self._on_retry)
+
     def attempt_at(self, address: str, deadline: Deadline) -> Attempts:
         """At a call to one server, which is asked once."""
         return Attempts(Servers([address]), deadline, retry_for_s=0.0)
@@ -163,6 +170,31 @@ class Core:
         """Asks for the client's model, which is known from then on. Raises InvalidRequestError where it has none."""
         return Ask("GetModel", GetModelRequest(model=named(self._model)), self._learn)
 
+    def ask_for_further(self, query: SampleQuery) -> Iterator[Ask[None]]:
+        """Asks for the models that a query names beside its own. Each answer has it take the very model that there is.
+
+        So all parts of a call are by the same ones, whatever their names come to stand for meanwhile.
+        """
+        for selector in further_models(query):
+            if not selector.digest or selector.digest not in self._further:
+                yield Ask("GetModel", GetModelRequest(model=selector), partial(self._learn_further, selector))
+
+    def _learn_further(self, selector: ModelSelector, reply: GetModelResponse) -> None:
+        model = ModelInfo(reply.model)
+        self._further[model.digest] = model
+        selector.digest = model.digest
+
+    def _most_samples(self, query: SampleQuery, model: ModelInfo) -> int:
+        """Of a query whose first model is that one: most samples of one request, as the server has it."""
+        candidates = query.best_of.candidates or 1
+        most = model.max_samples_per_request // candidates
+        if scorer := self._further.get(query.best_of.scorer.digest):
+            most = min(most, scorer.max_samples_per_request // candidates)
+        for selector in query.then:
+            if translator := self._further.get(selector.digest):
+                most = min(most, translator.max_samples_per_request)
+        return max(1, most)
+
     def ask_for_models(self) -> Ask[list[ModelInfo]]:
         """Asks for all models of a server."""
         return Ask("ListModels", ListModelsRequest(), _all_models)
@@ -184,15 +216,17 @@ class Core:
         not fit into memory.
         """
         query = assembly.query
-        check_fits(query, model)
-        share = num_samples(query) / most_samples(model.max_samples_per_request)
-        for start, one in parts(query, model.max_samples_per_request, assembly.digest, assembly.gaps()):
+        last = self._further.get(query.then[-1].digest, model) if query.then else model
+        check_fits(query, last)
+        most = self._most_samples(query, model)
+        share = num_samples(query) / most_samples(most)
+        for start, one in parts(query, most, assembly.digest, assembly.gaps()):
             request = generate_request(one, self._priority)
             yield start, Ask("Generate", request, _samples_of(one), share=share)
 
     def ask_for_profile(self, query: SampleQuery, model: ModelInfo) -> Ask[TimedReply]:
         """Asks for the samples of a query and for where the time went. Raises InvalidRequestError for too many."""
-        most = most_samples(model.max_samples_per_request)
+        most = most_samples(self._most_samples(query, model))
         if num_samples(query) > most:
             raise InvalidRequestError(
                 f"n is {num_samples(query)}; one request is measured, and of this model it takes up to "

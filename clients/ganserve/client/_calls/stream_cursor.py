@@ -18,6 +18,9 @@ class StreamCursor:
     """One stream of samples over as many StreamSamples calls as it takes.
 
     Every reply moves the cursor on, and the next call begins where it stands, on the same model.
+
+    Attributes:
+        query: the whole.
     """
 
     def __init__(
@@ -38,7 +41,7 @@ class StreamCursor:
         Raises:
             InvalidRequestError: a batch size that is not 1 or more.
         """
-        self._query = query
+        self.query = query
         self._batch_size = None if batch_size is None else _check_batch_size(batch_size)
         self._priority = priority
         self._total = num_samples(query)
@@ -59,16 +62,16 @@ class StreamCursor:
     @property
     def may_change(self) -> bool:
         """Whether another model may still answer: the caller named none, and nothing has come."""
-        return not self._query.model.digest and not self._received
+        return not self.query.model.digest and not self._received
 
     def request(self) -> StreamSamplesRequest:
         """Asks for all that has not come."""
-        rest = part(self._query, self._received, self._total - self._received, self._digest)
+        rest = part(self.query, self._received, self._total - self._received, self._digest)
         return stream_request(rest, self._batch_size, self._priority)
 
     def accept(self, batch: SampleBatch) -> Iterator[Samples]:
         """Takes a reply and gives the batches that it completes. Raises ServerError for samples not asked for."""
-        samples = next_reply(batch, self._query.address, self._received, self._digest)
+        samples = next_reply(batch, self.query, self._received, self._digest)
         self._received += len(samples)
         self._digest = samples.model.digest
         if self._batch_size is None:

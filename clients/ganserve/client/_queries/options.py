@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from ganserve.contract.images import ImageFormatName
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
+from .chains import set_chain
 from .labels import CountsLike, LabelsLike
 from .requests import IndicesLike, address_query, image_encoding
 
@@ -22,6 +23,9 @@ class SampleOptions(TypedDict, total=False):
     counts: CountsLike | None
     truncation: float | None
     spread: float | None
+    best_of: int | None
+    scorer: str | None
+    then: str | Sequence[str] | None
     format: ImageFormatName
     quality: int | None
 
@@ -44,12 +48,15 @@ def sample_query(
     counts: CountsLike | None = None,
     truncation: float | None = None,
     spread: float | None = None,
+    best_of: int | None = None,
+    scorer: str | None = None,
+    then: str | Sequence[str] | None = None,
     format: ImageFormatName = "raw",  # noqa: A002
     quality: int | None = None,
     endless: bool = False,
 ) -> SampleQuery:
-    """Asks for samples of a seed, as `address_query` does. Raises InvalidRequestError."""
-    return address_query(
+    """Asks for samples of a seed, as `address_query` does, and as `set_chain` has it. Raises InvalidRequestError."""
+    query = address_query(
         model,
         n,
         seed=seed,
@@ -62,3 +69,5 @@ def sample_query(
         endless=endless,
         encoding=image_encoding(format, quality),
     )
+    set_chain(query, best_of, scorer, then)
+    return query

@@ -132,6 +132,9 @@ class _Cutter:
             cut.images.mask_pixels = _rows(self._mask_pixels, _mask_bytes(query), start, count)
         if query.HasField("labels"):
             cut.labels.CopyFrom(_part_of_policy(query, start, count))
+        if query.HasField("best_of"):
+            cut.best_of.CopyFrom(query.best_of)
+        cut.then.extend(query.then)
         return cut
 
 

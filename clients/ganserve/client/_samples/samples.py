@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,11 @@ class Samples:
             images of dogs; None for an unconditional generator.
         truncation: bound on the latents; None where there is none.
         spread: what the latents were multiplied by; None where nothing.
+        best_of: of how many candidates each is the best; None where nothing was chosen.
+        scorer: the model that chose them; None where nothing was chosen.
+        then: the translators that they passed through.
+        scores: the numbers that a scorer gave them, float32 (N,) by name; of chosen ones the number that chose them.
+        percentiles: how many per cent of real images have a smaller number, float64 (N,) by name, where it is known.
         provenance: device and version of ONNX Runtime that made them, on which a pixel may depend; empty where a server
             does not tell, or where there were several.
         files: one image file a sample, where the samples were asked for as PNG, JPEG or WebP; else empty.
@@ -59,6 +64,11 @@ class Samples:
     class_names: ClassNames | None = None
     truncation: float | None = None
     spread: float | None = None
+    best_of: int | None = None
+    scorer: ModelIdentity | None = None
+    then: tuple[ModelIdentity, ...] = ()
+    scores: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    percentiles: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     files: Sequence[bytes] = ()
     _pixels: Images | None = field(default=None)
@@ -82,9 +92,14 @@ class Samples:
             class_names=np.array(batch.class_names, np.str_) if batch.class_names else None,
             truncation=asked.truncation if asked and asked.HasField("truncation") else None,
             spread=batch.spread if batch.HasField("spread") else None,
+            best_of=batch.best_of if batch.HasField("best_of") else None,
+            scorer=batch.scorer if batch.HasField("scorer") else None,
+            then=tuple(batch.then),
+            scores={score.name: np.array(score.values, np.float32) for score in batch.scores},
+            percentiles={score.name: np.array(score.percentiles) for score in batch.scores if score.percentiles},
             provenance=batch.provenance,
             files=tuple(batch.files),
-            _pixels=unpack_pixels(batch).copy() if raw else None,
+            _pixels=_pixels(batch) if raw else None,
         )
 
     @classmethod
@@ -103,6 +118,10 @@ class Samples:
             provenance=first.provenance if alike else Provenance(),
             labels=_joined([part.labels for part in parts]),
             class_names=_joined([part.class_names for part in parts]),
+            scores={name: np.concatenate([part.scores[name] for part in parts]) for name in first.scores},
+            percentiles={
+                name: np.concatenate([part.percentiles[name] for part in parts]) for name in first.percentiles
+            },
             files=tuple(file for part in parts for file in part.files),
             _pixels=_joined([part._pixels for part in parts]),
         )
@@ -114,6 +133,8 @@ class Samples:
             indices=self.indices[start:stop],
             labels=None if self.labels is None else self.labels[start:stop],
             class_names=None if self.class_names is None else self.class_names[start:stop],
+            scores={name: values[start:stop] for name, values in self.scores.items()},
+            percentiles={name: values[start:stop] for name, values in self.percentiles.items()},
             files=self.files[start:stop],
             _pixels=None if self._pixels is None else self._pixels[start:stop],
         )
@@ -204,7 +225,8 @@ class Samples:
     def __repr__(self) -> str:
         model = f"{self.model.name}:{self.model.version}@{self.model.digest[:12]}"
         origin = "explicit latents" if self.seed is None else f"seed {self.seed}, {_span(self.indices)}"
-        return f"<{counted(len(self), 'sample')} of {model}: {', '.join((origin, _by(self.shape), *self._classes()))}>"
+        facts = (origin, _by(self.shape), *self._classes(), *self._chain())
+        return f"<{counted(len(self), 'sample')} of {model}: {', '.join(facts)}>"
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows: the first samples as a grid."""
@@ -223,6 +245,11 @@ class Samples:
         else:
             yield f"{len(distinct)} classes"
 
+    def _chain(self) -> Iterator[str]:
+        if self.scorer is not None:
+            yield f"the best of {self.best_of} each by {self.scorer.name}:{self.scorer.version}"
+        yield from (f"then {model.name}:{model.version}" for model in self.then)
+
     @cached_property
     def _images(self) -> Images:
         if self._pixels is not None:
@@ -237,9 +264,21 @@ class Samples:
 def _check_lengths(batch: SampleBatch, raw: bool) -> None:
     if not raw and len(batch.files) != batch.count:
         raise ServerError(f"the reply holds {counted(len(batch.files), 'file')} for {counted(batch.count, 'sample')}")
-    for name, values in (("labels", batch.labels), ("class names", batch.class_names), ("indices", batch.indices)):
+    of_samples: tuple[tuple[str, Sized], ...] = (
+        ("labels", batch.labels),
+        ("class names", batch.class_names),
+        ("indices", batch.indices),
+    )
+    for name, values in (*of_samples, *((score.name, score.values) for score in batch.scores)):
         if values and len(values) != batch.count:
             raise ServerError(f"the reply holds {len(values)} {name} for {counted(batch.count, 'sample')}")
+
+
+def _pixels(batch: SampleBatch) -> Images:
+    """uint8 (N, height, width, channels); of a scorer, images without a pixel."""
+    if not batch.HasField("image"):
+        return np.empty((batch.count, 0, 0, 0), np.uint8)
+    return unpack_pixels(batch).copy()
 
 
 def _indices(batch: SampleBatch) -> NDArray[np.uint64]:

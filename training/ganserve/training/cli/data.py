@@ -14,11 +14,11 @@ from rich.text import Text
 
 from ganserve.console import open_console
 from ganserve.contract.errors import DatasetError
+from ganserve.contract.resizing import ResizeMode
 from ganserve.training.balance import balance_hint
 from ganserve.training.datasets import Resize, Split, load, refuse_inside
 from ganserve.training.datasets.inspection import Inspection, inspect_source
 from ganserve.training.datasets.packing import check_target, pack_dataset
-from ganserve.training.datasets.resizing import ResizeMode
 
 _MOST_VALUES: Final = 12
 _MOST_CLASSES: Final = 40

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ganserve.contract.errors import DatasetError
+from ganserve.contract.resizing import Resize
 
 from .dataset import OnProgress
 from .image_files import BadImageError, read_pixels
 from .listing import Fault, Listing, Survey, survey
-from .resizing import Resize
 
 _NUM_LISTED = 10
 

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from ganserve.contract.resizing import Resize
+
 from .image_formats import FORMATS
 from .metadata import load, turned_upright, upright_size, without_metadata
-from .resizing import Resize
 
 MAX_PIXELS = 4096 * 4096
 """Of an image that is decoded as it is."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ganserve.contract.errors import DatasetError
+from ganserve.contract.resizing import Resize
 
 from .dataset import ImageDataset, OnProgress, RunningDigest, Split
 from .decoding import read_all
 from .layouts import UNUSABLE_TEST
 from .listing import Fault, Listing, survey
-from .resizing import Resize
 from .sources import opened
 from .splits import SPLITS
 

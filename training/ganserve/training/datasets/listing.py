@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from ganserve.contract.card import MAX_IMAGE_SIDE
 from ganserve.contract.errors import DatasetError
+from ganserve.contract.resizing import Resize
 
 from .dataset import OnProgress
 from .image_files import MAX_PIXELS, MAX_PIXELS_TO_RESIZE, BadImageError, Header, ImageFile, read_header
-from .resizing import Resize
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ganserve.contract.errors import ConfigError, DatasetError
+from ganserve.contract.resizing import Resize, resize_array
 
 from . import fingerprints
 from .archives import BROKEN, fault_of_zip
@@ -23,7 +24,6 @@ from .huggingface import PARQUET_SUFFIX, is_hub_name, list_hub, list_parquet
 from .idx import idx_of_file, load_idx
 from .listing import Listing
 from .npz import holds_npz, load_npz
-from .resizing import Resize, resize_array
 from .tables import find_tables, find_tables_below, only_table
 from .zips import find_pair, open_pair, open_zip
 

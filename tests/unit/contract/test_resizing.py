@@ -8,7 +8,7 @@ from PIL import Image
 
 from ganserve.contract.errors import ConfigError
 from ganserve.training.datasets import Resize, load
-from ganserve.training.datasets.resizing import ResizeMode
+from ganserve.contract.resizing import ResizeMode
 
 
 def test_parse() -> None:
