@@ -46,6 +46,7 @@ from ._queries.requests import IndicesLike, PriorityName
 from ._sample_address import Address, address_of
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
+from ._samples.scores import Scores
 from ._source import SampleSource
 from ._transport.access import TokenFile
 
@@ -78,6 +79,7 @@ __all__ = [
     "RetryEvent",
     "SampleSource",
     "Samples",
+    "Scores",
     "ServerError",
     "TokenFile",
     "UnauthenticatedError",

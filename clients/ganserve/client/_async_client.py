@@ -18,13 +18,14 @@ from ._calls.batches import BatchPlan, read_ahead_async
 from ._calls.core import Core, merge_models
 from ._calls.profile import Profile, check_repeats
 from ._calls.retry_event import OnRetry
+from ._queries.input_images import ImageLike
 from ._queries.interpolation import interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
 from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName
-from ._queries.transforms import ImageLike
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
+from ._samples.scores import Scores
 from ._transport.access import Access, PathLike, Token
 from ._transport.addresses import Target
 from ._transport.connections import AsyncConnections
@@ -119,6 +120,23 @@ class AsyncClient:
             samples = await calls.samples(batch.query, core.deadline(timeout_s))
             for image in batch.images(samples.numpy()):
                 yield image
+
+    async def score(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        model: str | None = None,
+        classes: Sequence[str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Scores:
+        """As `Client.score`."""
+        core = self._core if model is None else self._core.for_model(model)
+        served = await AsyncCalls(core, self._connections).model(core.deadline(timeout_s))
+        core = core.pinned_to(served)
+        calls = AsyncCalls(core, self._connections)
+        queries = core.score_queries(served.card, images)
+        parts = [await calls.samples(query, core.deadline(timeout_s)) for query in queries]
+        return Scores.of(served.card, parts, classes)
 
     async def resume(self, error: RequestError, *, timeout_s: float | None = None) -> Samples:
         """As `Client.resume`."""

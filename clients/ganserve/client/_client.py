@@ -20,13 +20,14 @@ from ._calls.core import Core, merge_models
 from ._calls.profile import Profile, check_repeats
 from ._calls.retry_event import OnRetry
 from ._calls.submissions import CALLS_AT_ONCE, Submissions
+from ._queries.input_images import ImageLike
 from ._queries.interpolation import interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike
 from ._queries.options import SampleOptions, check_options
 from ._queries.requests import IndicesLike, PriorityName
-from ._queries.transforms import ImageLike
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
+from ._samples.scores import Scores
 from ._transport.access import Access, PathLike, Token
 from ._transport.addresses import Target
 from ._transport.connections import Connections
@@ -298,6 +299,31 @@ class Client:
         calls = Calls(core, self._connections)
         for batch in core.transforms(served.card, images, masks, label):
             yield from batch.images(calls.samples(batch.query, core.deadline(timeout_s)).numpy())
+
+    def score(
+        self,
+        images: Iterable[ImageLike],
+        *,
+        model: str | None = None,
+        classes: Sequence[str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Scores:
+        """Numbers of images by a scorer, such as how real each one looks, and their percentiles among real images.
+
+        An image of another size is brought to the scorer's as the images were that it was trained on.
+
+        Args:
+            images: as for `transform`; at least one.
+            model: the scorer, as in `Client`; without it, the client's own model.
+            classes: name of the class of each image, where they are known: then the number for that class counts.
+            timeout_s: most seconds for some 256 images; without it, the client's own.
+        """
+        core = self._core if model is None else self._core.for_model(model)
+        served = Calls(core, self._connections).model(core.deadline(timeout_s))
+        core = core.pinned_to(served)
+        calls = Calls(core, self._connections)
+        queries = core.score_queries(served.card, images)
+        return Scores.of(served.card, [calls.samples(query, core.deadline(timeout_s)) for query in queries], classes)
 
     def stream(
         self,

@@ -21,15 +21,18 @@ from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 from ._calls.batches import BatchPlan, read_ahead
 from ._calls.submissions import CALLS_AT_ONCE, Submissions, SubmittedCall
 from ._queries.checks import whole_number
+from ._queries.input_images import ImageLike
 from ._queries.interpolation import interpolated_latents
 from ._queries.labels import CountsLike, LabelsLike, label_policy
 from ._queries.options import SampleOptions, check_options, sample_query
 from ._queries.parts import num_samples, part
 from ._queries.requests import IndicesLike, image_encoding, latents_query
-from ._queries.transforms import ImageLike, batches
+from ._queries.scoring import score_queries
+from ._queries.transforms import batches
 from ._samples.memory import check_fits
 from ._samples.model_info import ModelInfo
 from ._samples.samples import Samples
+from ._samples.scores import Scores
 
 if TYPE_CHECKING:
     from ganserve.runtime.local import LocalModel
@@ -149,6 +152,12 @@ class LocalGenerator:
         card = self.get_model().card
         for batch in batches(self._selector(), card, images, masks, label_policy(label)):
             yield from batch.images(self._answer(batch.query).numpy())
+
+    def score(self, images: Iterable[ImageLike], *, classes: Sequence[str] | None = None) -> Scores:
+        """As `Client.score`."""
+        card = self.get_model().card
+        parts = [self._answer(query) for query in score_queries(self._selector(), card, images)]
+        return Scores.of(card, parts, classes)
 
     def stream(
         self,

@@ -12,6 +12,7 @@ from typing import Final, Unpack
 from numpy.typing import ArrayLike
 
 from ganserve.client._queries.chains import further_models
+from ganserve.client._queries.input_images import ImageLike
 from ganserve.client._queries.labels import LabelsLike, label_policy
 from ganserve.client._queries.options import SampleOptions, sample_query
 from ganserve.client._queries.parts import generate_request, most_samples, num_samples, part, parts
@@ -23,7 +24,8 @@ from ganserve.client._queries.requests import (
     named,
     priority_value,
 )
-from ganserve.client._queries.transforms import Batch, ImageLike, batches
+from ganserve.client._queries.scoring import score_queries
+from ganserve.client._queries.transforms import Batch, batches
 from ganserve.client._samples.memory import check_fits
 from ganserve.client._samples.model_info import ModelInfo
 from ganserve.client._samples.replies import whole_reply
@@ -286,6 +288,10 @@ class Core:
     ) -> Iterator[Batch]:
         """Queries that transform images by the client's model, which has that card. Raises InvalidRequestError."""
         return batches(self._model, card, images, masks, label_policy(label))
+
+    def score_queries(self, card: ModelCard, images: Iterable[ImageLike]) -> Iterator[SampleQuery]:
+        """Queries for the scores of images by the client's model, which has that card. Raises InvalidRequestError."""
+        return score_queries(self._model, card, images)
 
     def _learn(self, reply: GetModelResponse) -> ModelInfo:
         alias = "" if self._model.digest else self._model.alias

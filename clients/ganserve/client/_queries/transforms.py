@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ganserve.contract.card import is_translator
 from ganserve.contract.errors import InvalidRequestError
-from ganserve.contract.images import Images, read_image, to_pil
+from ganserve.contract.images import Images
 from ganserve.v1.generator_pb2 import ImageEncoding, InputImages, LabelPolicy, ModelSelector, SampleQuery
 from ganserve.v1.model_pb2 import ModelCard
 
+from .input_images import NUM_RGB, ImageLike, check_many, in_channels, read_input
 from .requests import named
 from .tiling import Tiling
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-ImageLike: TypeAlias = "NDArray[np.uint8] | Image | str | os.PathLike[str]"
-"""uint8 (height, width) or (height, width, 1 or 3), a PIL image, or a PNG, JPEG or WebP file."""
-
 _TILES_AT_ONCE: Final = 256
-_NUM_RGB: Final = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +34,8 @@ class _Planes:
         if len(made) > 1:
             return np.concatenate(made, axis=2)
         (image,) = made
-        if self.is_grey and image.shape[2] == _NUM_RGB and self.arrays[0].shape[2] == _NUM_RGB:
-            return np.asarray(to_pil(image).convert("L"))[..., None]
+        if self.is_grey and image.shape[2] == NUM_RGB and self.arrays[0].shape[2] == NUM_RGB:
+            return in_channels(image, 1)
         return image
 
 
@@ -129,8 +120,7 @@ def _check_model(card: ModelCard, *, has_masks: bool) -> None:
 def _pairs(
     images: Iterable[ImageLike], masks: Iterable[ImageLike] | None
 ) -> Iterator[tuple[ImageLike, ImageLike | None]]:
-    if _is_one(images):
-        raise InvalidRequestError("give any number of images, and of one a list, as in [image]", field="images")
+    check_many(images)
     if masks is None:
         yield from zip(images, repeat(None))
         return
@@ -140,47 +130,19 @@ def _pairs(
         raise InvalidRequestError("there are more images than masks, or fewer", field="masks") from None
 
 
-def _is_one(images: Any) -> bool:
-    """Whether it is an image, whose rows would be taken for images."""
-    if isinstance(images, np.ndarray):
-        return images.ndim == 2 or (images.ndim == 3 and images.shape[2] in (1, _NUM_RGB))
-    return isinstance(images, (str, os.PathLike)) or hasattr(images, "convert")
-
-
 def _planes(image: ImageLike, card: ModelCard) -> _Planes:
-    array = _array(image)
+    array = read_input(image)
     is_grey, num_taken = array.shape[2] == 1, card.inputs[0].shape.channels
-    if is_grey and num_taken == _NUM_RGB:
-        return _Planes([array.repeat(_NUM_RGB, axis=2)], is_grey)
-    if not is_grey and num_taken == 1:
-        if card.image.channels == 1:
-            return _Planes([array[..., channel : channel + 1] for channel in range(_NUM_RGB)], is_grey)
-        return _Planes([np.asarray(to_pil(array).convert("L"))[..., None]], is_grey)
-    return _Planes([array], is_grey)
+    if not is_grey and num_taken == 1 and card.image.channels == 1:
+        return _Planes([array[..., channel : channel + 1] for channel in range(NUM_RGB)], is_grey)
+    return _Planes([in_channels(array, num_taken)], is_grey)
 
 
 def _mask(mask: ImageLike, size: tuple[int, ...]) -> Images:
-    array = _array(mask)
+    array = read_input(mask)
     if array.shape != (*size, 1):
         raise InvalidRequestError(
             f"the mask is {'×'.join(map(str, array.shape))}, and its image is {size[0]}×{size[1]}; give one of that "
             "size in greyscale"
-        )
-    return array
-
-
-def _array(image: ImageLike) -> Images:
-    """uint8 (height, width, 1 or 3)."""
-    if isinstance(image, (str, os.PathLike)):
-        return read_image(Path(image))
-    mode = getattr(image, "mode", None)
-    if mode is not None and mode not in ("L", "RGB"):
-        raise InvalidRequestError(f"the PIL image has the mode {mode}; convert it to RGB or L")
-    array: NDArray[Any] = np.asarray(image)
-    if array.ndim == 2:
-        array = array[..., None]
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (1, _NUM_RGB) or 0 in array.shape:
-        raise InvalidRequestError(
-            f"the image is {array.dtype} {array.shape}; give uint8 (height, width) or (height, width, 1 or 3)"
         )
     return array
