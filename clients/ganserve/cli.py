@@ -64,6 +64,7 @@ COMMANDS: Final = {
     "transform": _Command(
         "ganserve.client.cli.transform:transform", "Make images of images, with a server or here from a bundle."
     ),
+    "score": _Command("ganserve.client.cli.score:score", "Give images numbers, and list them worst first."),
     "dump": _Command("ganserve.dump.cli:dump", "Write a data set of samples to disk, in shards."),
     "models": _Command("ganserve.client.cli.models:models", "List the models of a server, or show one model's card."),
 }

@@ -252,6 +252,13 @@ class AsyncClient:
         client._calls = AsyncCalls(client._core, self._connections)
         return client
 
+    def for_model(self, model: str) -> AsyncClient:
+        """As `Client.for_model`."""
+        client = copy.copy(self)
+        client._core = self._core.for_model(model)
+        client._calls = AsyncCalls(client._core, self._connections)
+        return client
+
     async def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """As `Client.get_model`."""
         return await self._calls.model(self._core.deadline(timeout_s))

@@ -455,6 +455,16 @@ class Client:
         client._calls = Calls(client._core, self._connections)
         return client
 
+    def for_model(self, model: str) -> Client:
+        """A client for another model of the same servers, by name, ``name:version`` or ``name:alias``.
+
+        It shares this one's connections, and is closed with it.
+        """
+        client = copy.copy(self)
+        client._core = self._core.for_model(model)
+        client._calls = Calls(client._core, self._connections)
+        return client
+
     def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """The client's model as a server runs it now: identity, card, state and limits."""
         return self._calls.model(self._core.deadline(timeout_s))

@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter
 
 from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.client.cli.access import AccessFlags
+from ganserve.client.cli.chain_flags import ChainFlags, chain_arguments
 from ganserve.client.cli.classes import read_classes
 from ganserve.client.cli.progress import showing_progress
 from ganserve.client.cli.source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
@@ -28,7 +29,7 @@ from .strays import describe_strays
 from .whole import write_shards
 
 _SAMPLES: Final = Group("Samples", sort_key=2)
-_OUTPUT: Final = Group("Output", sort_key=3)
+_OUTPUT: Final = Group("Output", sort_key=4)
 
 _Format = Literal["folder", "zip", "webdataset", "parquet", "npz"]
 _Images = Literal["png", "webp", "raw"]
@@ -56,6 +57,7 @@ def dump(
     counts: Annotated[str | None, Parameter(group=_SAMPLES)] = None,
     truncation: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
     spread: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
+    chain: ChainFlags = None,
 ) -> None:
     """Write a data set of samples to disk, in shards, that is the same bytes however it was written.
 
@@ -113,6 +115,7 @@ def dump(
             counts=wanted.counts,
             truncation=truncation,
             spread=spread,
+            **chain_arguments(chain),
             within_one_level=within_one_level,
         )
         numbers = range(plan.num_shards) if share is None else _shards_of(share, plan.num_shards)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Final
 
 from PIL import features
 
 from ganserve.client import CountsLike, LabelsLike, ModelInfo, Samples, SampleSource
+from ganserve.client._queries.chains import further_name, set_chain
 from ganserve.client._queries.requests import address_query
 from ganserve.client._samples.model_info import short_name
 from ganserve.client.formats.table import Form
@@ -18,7 +20,7 @@ from ganserve.contract.images import ImageFormatName
 from ganserve.contract.text import counted
 from ganserve.v1.dump_pb2 import DumpPlan
 from ganserve.v1.generator_pb2 import ImageEncoding, ModelSelector
-from ganserve.v1.model_pb2 import Reproducibility
+from ganserve.v1.model_pb2 import ImageShape, Reproducibility
 
 from .plan import DUMP_FORMS, Plan, check_image_format, describe
 
@@ -40,6 +42,9 @@ def make_plan(
     counts: CountsLike | None = None,
     truncation: float | None = None,
     spread: float | None = None,
+    best_of: int | None = None,
+    scorer: str | None = None,
+    then: str | Sequence[str] | None = None,
     within_one_level: bool = False,
 ) -> Plan:
     """Plans a dump of a source's model, which makes the first sample to say what makes it.
@@ -56,6 +61,9 @@ def make_plan(
         counts: as for `Client.generate`.
         truncation: as for `Client.generate`.
         spread: as for `Client.generate`.
+        best_of: as for `Client.generate`.
+        scorer: as for `Client.generate`.
+        then: as for `Client.generate`.
         within_one_level: whether pixels may differ by one 8-bit level from one making to the next, as a GPU's may.
 
     Raises:
@@ -83,11 +91,22 @@ def make_plan(
     )
     query.ClearField("encoding")
     first = source.generate(
-        indices=[first_index], seed=seed, labels=labels, counts=counts, truncation=truncation, spread=spread
+        indices=[first_index],
+        seed=seed,
+        labels=labels,
+        counts=counts,
+        truncation=truncation,
+        spread=spread,
+        best_of=best_of,
+        scorer=scorer,
+        then=then,
     )
+    if first.is_chained:
+        pinned = [further_name(model) for model in first.then]
+        set_chain(query, first.best_of, first.scorer and further_name(first.scorer), pinned or None)
     _check_reproducible(first, served, within_one_level)
     num_samples = query.address.count
-    shards = default_num_shards(num_samples, served, format) if num_shards is None else num_shards
+    shards = default_num_shards(num_samples, first.shape, format) if num_shards is None else num_shards
     if not 1 <= shards <= min(num_samples, 2**31):
         raise ConfigError(
             f"the number of shards is {shards}; {counted(num_samples, 'sample')} can be divided into "
@@ -100,7 +119,7 @@ def make_plan(
             format=format,
             image_format=chosen,
             num_shards=shards,
-            image=served.card.image,
+            image=ImageShape(height=first.shape[0], width=first.shape[1], channels=first.shape[2]),
             class_names=served.card.class_names,
             versions=_versions(form, chosen),
             licences=served.message.licences,
@@ -111,11 +130,11 @@ def make_plan(
     return plan
 
 
-def default_num_shards(num_samples: int, model: ModelInfo, format: str) -> int:  # noqa: A002
+def default_num_shards(num_samples: int, shape: tuple[int, int, int], format: str) -> int:  # noqa: A002
     """One for a zip or npz, which training reads one of; else one for each 100,000 samples and GiB of pixels begun."""
     if format in _READ_ONE_BY_ONE:
         return 1
-    height, width, channels = model.image_shape
+    height, width, channels = shape
     num_bytes = num_samples * height * width * channels
     return max(-(-num_samples // _SHARD_SAMPLES), -(-num_bytes // _SHARD_BYTES))
 

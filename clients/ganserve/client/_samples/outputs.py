@@ -109,7 +109,11 @@ def save_samples(samples: Samples, out: str, overwrite: bool) -> None:
     if isinstance(output, _ManyImages) and output.image_format != "raw":
         output = replace(output, image_format=_format_of(samples), class_folders=bool(class_names))
     contents = Contents(
-        count=len(samples), last_index=int(samples.indices.max()), shape=samples.shape, class_names=class_names
+        count=len(samples),
+        last_index=int(samples.indices.max()),
+        shape=samples.shape,
+        class_names=class_names,
+        is_chained=samples.is_chained,
     )
     with output.writing(contents) as writer:
         writer.add(samples)

@@ -126,6 +126,11 @@ class Samples:
             _pixels=_joined([part._pixels for part in parts]),
         )
 
+    @property
+    def is_chained(self) -> bool:
+        """Whether other models chose or transformed them."""
+        return self.scorer is not None or bool(self.then)
+
     def between(self, start: int, stop: int) -> Samples:
         """Samples at positions `start … stop - 1`. Shares its arrays with these."""
         return replace(

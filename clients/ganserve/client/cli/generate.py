@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
 
+from ganserve.client._queries.chains import further_name
 from ganserve.client._sample_address import Address, address_of
 from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.client._samples.outputs import OutputOptions, open_output
@@ -20,6 +22,7 @@ from ganserve.contract.text import counted
 from ganserve.flags import Timeout
 
 from .access import AccessFlags
+from .chain_flags import ChainFlags, ChainOptions, chain_arguments
 from .classes import read_classes
 from .legend import Legend
 from .progress import showing_progress
@@ -28,7 +31,7 @@ from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
 _DEFAULT_NUM: Final = 64
 
 _SAMPLES = Group("Samples", sort_key=2)
-_OUTPUT = Group("Output", sort_key=3)
+_OUTPUT = Group("Output", sort_key=4)
 
 
 def generate(
@@ -47,6 +50,7 @@ def generate(
     truncation: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
     spread: Annotated[float | None, Parameter(group=_SAMPLES)] = None,
     like: Annotated[Path | None, Parameter(group=_SAMPLES)] = None,
+    chain: ChainFlags = None,
     columns: Annotated[int | None, Parameter(group=_OUTPUT)] = None,
     captions: Annotated[bool, Parameter(negative="", show_default=False, group=_OUTPUT)] = False,
     format: Annotated[FileFormatName | None, Parameter(group=_OUTPUT)] = None,  # noqa: A002
@@ -69,6 +73,7 @@ def generate(
         ganserve generate --model digits -n 500 --labels 0=0.9,1=0.1 --out arrays.npz
         ganserve generate --bundle models/digits/1 -n 64 --seed 7 --out grid.png
         ganserve generate --like more/dog/7-000012.png --out again/
+        ganserve generate --model faces -n 64 --best-of 4 --then sr2x --out better.png
 
     Args:
         model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
@@ -107,12 +112,17 @@ def generate(
         overwrite=overwrite,
     )
     output = open_output(out, options)
-    address = None if like is None else _address_alone(like, (n, seed, labels, counts, truncation, spread), first_index)
+    address = (
+        None
+        if like is None
+        else _address_alone(like, (n, seed, labels, counts, truncation, spread, chain), first_index)
+    )
     if address is not None:
         digest = digest or address.digest if bundle is None else digest
         model = model or address.model if bundle is None else model
         n, seed, first_index = 1, address.seed, address.index
         truncation, spread = address.truncation, address.spread
+        chain = ChainOptions(best_of=address.best_of, scorer=address.scorer, then=tuple(address.then or ()))
     with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as source:
         served = source.get_model()
         class_names = served.class_names
@@ -127,19 +137,33 @@ def generate(
             counts=wanted.counts,
             truncation=truncation,
             spread=spread,
+            **chain_arguments(chain),
             format=output.wire_format,
             quality=output.wire_quality,
         )
         began_s = time.perf_counter()
+        first = next(stream)
         recipe = Recipe(
-            n=wanted.n, first_index=first_index, labels=labels, counts=counts, truncation=truncation, spread=spread
+            n=wanted.n,
+            first_index=first_index,
+            labels=labels,
+            counts=counts,
+            truncation=truncation,
+            spread=spread,
+            best_of=first.best_of,
+            scorer=first.scorer and further_name(first.scorer),
+            then=tuple(further_name(model) for model in first.then) or None,
         )
         contents = Contents(
-            count=wanted.n, last_index=first_index + wanted.n - 1, shape=served.image_shape, class_names=class_names
+            count=wanted.n,
+            last_index=first_index + wanted.n - 1,
+            shape=first.shape,
+            class_names=class_names,
+            is_chained=first.is_chained,
         )
         legend = Legend(class_names, output.columns_of(wanted.n))
         with output.writing(contents, recipe) as writer, showing_progress(wanted.n) as progress:
-            for samples in stream:
+            for samples in itertools.chain([first], stream):
                 writer.add(samples)
                 legend.add(samples)
                 progress.advance(len(samples))
@@ -155,8 +179,8 @@ def _address_alone(like: Path, others: Iterable[object], first_index: int) -> Ad
     """The address of an image. Raises ConfigError where other flags say which samples too."""
     if first_index or any(other is not None for other in others):
         raise ConfigError(
-            "--like says which sample; leave -n, --seed, --first-index, --labels, --counts, --truncation and --spread "
-            "out"
+            "--like says which sample; leave -n, --seed, --first-index, --labels, --counts, --truncation, --spread, "
+            "--best-of, --scorer and --then out"
         )
     return address_of(like)
 

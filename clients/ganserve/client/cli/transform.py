@@ -13,12 +13,13 @@ from ganserve.client._samples.model_info import short_name
 from ganserve.contract import images as codec
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.files import new_file
-from ganserve.contract.images import FILE_FORMATS, FileFormat, file_format_of
+from ganserve.contract.images import FileFormat, file_format_of
 from ganserve.contract.text import counted
 from ganserve.flags import Timeout
 from ganserve.v1.generator_pb2 import ImageEncoding
 
 from .access import AccessFlags
+from .image_files import image_suffixes, images_of
 from .label_text import class_key
 from .progress import showing_progress
 from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
@@ -95,27 +96,19 @@ def _targets(source: Path, out: Path) -> Iterator[tuple[Path, Path]]:
             raise ConfigError(f"{out} is a file, and {source} a folder; give a folder to write to")
         if out.absolute().is_relative_to(source.absolute()):
             raise ConfigError(f"{out} would hold images and what is made of them; give another folder")
-        images = sorted(path for path in source.rglob("*") if file_format_of(path.suffix) and path.is_file())
-        if not images:
-            raise ConfigError(f"{source} holds no images; they are {_suffixes()} files")
-        yield from ((image, out / image.relative_to(source)) for image in images)
+        yield from ((image, out / image.relative_to(source)) for image in images_of(source))
         return
-    if not source.exists():
-        raise ConfigError(f"{source}: there is no such file or folder")
+    (image,) = images_of(source)
     target = out / source.name if out.is_dir() else out
     _format_of(target)
-    yield source, target
+    yield image, target
 
 
 def _format_of(path: Path) -> FileFormat:
     form = file_format_of(path.suffix)
     if form is None:
-        raise ConfigError(f"{path}: name it {_suffixes()}")
+        raise ConfigError(f"{path}: name it {image_suffixes()}")
     return form
-
-
-def _suffixes() -> str:
-    return ", ".join(form.suffixes[0] for form in FILE_FORMATS)
 
 
 def _mask_of(image: Path, source: Path, masks: Path) -> Path:

@@ -32,6 +32,7 @@ class Contents:
         image_format: form of the images. Only JPEG and WebP with a quality are not lossless.
         quality: 1 to 100; of JPEG and WebP.
         class_folders: whether the files of a class lie in a folder of its own, where there are classes.
+        is_chained: whether other models chose or transformed the samples, which their addresses then tell.
     """
 
     count: int
@@ -41,6 +42,7 @@ class Contents:
     image_format: ImageFormatName = "png"
     quality: int | None = None
     class_folders: bool = True
+    is_chained: bool = False
 
     @property
     def suffix(self) -> str:

@@ -4,7 +4,7 @@ address."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ganserve.client._queries.chains import further_name
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.extras import install_advice
 
@@ -89,6 +90,11 @@ class ParquetWriter:
             "seed": arrow.repeat(arrow.scalar(samples.seed, arrow.uint64()), count),
             "truncation": arrow.repeat(arrow.scalar(samples.truncation, arrow.float64()), count),
             "spread": arrow.repeat(arrow.scalar(samples.spread, arrow.float64()), count),
+            "best_of": arrow.repeat(arrow.scalar(samples.best_of, arrow.uint32()), count),
+            "scorer": arrow.repeat(
+                arrow.scalar(samples.scorer and further_name(samples.scorer), arrow.string()), count
+            ),
+            "then": [[further_name(model) for model in samples.then]] * count,
             "model": arrow.repeat(f"{samples.model.name}:{samples.model.version}", count),
             "digest": arrow.repeat(samples.model.digest, count),
         }
@@ -118,7 +124,7 @@ def _schema(arrow: Any, contents: Contents) -> Any:
     """The columns, and what `datasets` reads its features from."""
     is_raw = contents.image_format == "raw"
     image = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
-    fields: dict[str, tuple[Any, Mapping[str, Any]]] = {
+    fields: dict[str, tuple[Any, Mapping[str, Any] | Sequence[Mapping[str, Any]]]] = {
         "pixels": (arrow.large_binary(), _value("large_binary")),
         "image": (image, {"_type": "Image"}),
         "label": (arrow.int64(), {"names": list(contents.class_names), "_type": "ClassLabel"}),
@@ -126,10 +132,15 @@ def _schema(arrow: Any, contents: Contents) -> Any:
         "seed": (arrow.uint64(), _value("uint64")),
         "truncation": (arrow.float64(), _value("float64")),
         "spread": (arrow.float64(), _value("float64")),
+        "best_of": (arrow.uint32(), _value("uint32")),
+        "scorer": (arrow.string(), _value("string")),
+        "then": (arrow.list_(arrow.string()), [_value("string")]),
         "model": (arrow.string(), _value("string")),
         "digest": (arrow.string(), _value("string")),
     }
     del fields["image" if is_raw else "pixels"]
+    if not contents.is_chained:
+        del fields["best_of"], fields["scorer"], fields["then"]
     if not contents.class_names:
         del fields["label"]
     features = {name: feature for name, (_, feature) in fields.items()}

@@ -11,7 +11,8 @@
 
 `SyntheticDataset` is map-style, `SyntheticStream` iterable, and `mix` adds to a real data set so many samples of each
 class. Each takes a source (`Client`, `LocalGenerator`), gives every epoch samples of its own, and can be repeated
-exactly, for a sample is an address. This is the one part of the client that needs PyTorch.
+exactly, for a sample is an address. `Transformed` has real images pass through a translator. This is the one part of
+the client that needs PyTorch.
 """
 
 from ganserve.contract.extras import install_advice
@@ -26,5 +27,14 @@ from ._images import ImageType
 from ._mix import UnevenShareWarning, mix
 from ._mixed import MixedDataset
 from ._stream import SyntheticStream
+from ._transformed import Transformed
 
-__all__ = ["ImageType", "MixedDataset", "SyntheticDataset", "SyntheticStream", "UnevenShareWarning", "mix"]
+__all__ = [
+    "ImageType",
+    "MixedDataset",
+    "SyntheticDataset",
+    "SyntheticStream",
+    "Transformed",
+    "UnevenShareWarning",
+    "mix",
+]

@@ -38,6 +38,9 @@ class SyntheticDataset(MapStyle):
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         first_index: int = 0,
         images: ImageType | None = None,
         transform: Transform | None = None,
@@ -52,6 +55,9 @@ class SyntheticDataset(MapStyle):
             counts: as in `Client.generate`.
             truncation: as in `Client.generate`.
             spread: as in `Client.generate`.
+            best_of: as in `Client.generate`.
+            scorer: as in `Client.generate`.
+            then: as in `Client.generate`.
             first_index: index of the first sample of epoch 0.
             images: what an image is: ``"tensor"``, uint8 (C, H, W); ``"pil"``; or ``"numpy"``, uint8 (H, W, C).
                 Without it tensors, or arrays where `transform` is of albumentations.
@@ -62,7 +68,17 @@ class SyntheticDataset(MapStyle):
             InvalidRequestError: a length, seed, labels, counts, index, truncation or spread that cannot be used.
             RequestError: the source does not answer.
         """
-        self.recipe = Recipe.open(source, seed=seed, labels=labels, counts=counts, truncation=truncation, spread=spread)
+        self.recipe = Recipe.open(
+            source,
+            seed=seed,
+            labels=labels,
+            counts=counts,
+            truncation=truncation,
+            spread=spread,
+            best_of=best_of,
+            scorer=scorer,
+            then=then,
+        )
         self._length = self.recipe.check_length(self.recipe.num_counted if length is None else length)
         self._epochs = EpochIndices(self._length, first_index)
         self._presentation = Presentation.choose(images, transform)

@@ -40,6 +40,9 @@ def mix(
     top_up: bool = False,
     truncation: float | None = None,
     spread: float | None = None,
+    best_of: int | None = None,
+    scorer: str | None = None,
+    then: str | Sequence[str] | None = None,
     classes: ClassesLike | None = None,
     images: ImageType | None = None,
     transform: Transform | None = None,
@@ -69,6 +72,9 @@ def mix(
         top_up: in place of `ratio`, as many synthetic images as a class lacks to be as large as the largest.
         truncation: as in `Client.generate`.
         spread: as in `Client.generate`.
+        best_of: as in `Client.generate`.
+        scorer: as in `Client.generate`.
+        then: as in `Client.generate`.
         classes: the generator's class for each real label, in order, or for real names that differ from the
             generator's. Without it, classes are matched by name.
         images: what images are before the transform, as in `SyntheticDataset`.
@@ -90,7 +96,9 @@ def mix(
         RequestError: the source does not answer.
     """
     _check_exclusive(ratio=ratio, balance=balance or None, counts=counts, top_up=top_up or None)
-    recipe = _open_recipe(synthetic, seed, truncation, spread)
+    recipe = _open_recipe(
+        synthetic, seed=seed, truncation=truncation, spread=spread, best_of=best_of, scorer=scorer, then=then
+    )
     if isinstance(real, (str, Path)):
         real = ClassFolders(real)
     images_of_real = RealImages(real, image_key=image_key, label_key=label_key)
@@ -110,7 +118,7 @@ def mix(
     if uneven := rule.uneven():
         warnings.warn(_describe_uneven(names, uneven), UnevenShareWarning, stacklevel=2)
     presentation = Presentation.choose(images, transform)
-    fitting = Fitting.choose(presentation, recipe.model.image_shape, resize, channels, synthetic_transform)
+    fitting = Fitting.choose(presentation, recipe.shape, resize, channels, synthetic_transform)
     keys = (image_key, label_key) if images_of_real.gives_mappings else None
     return MixedDataset(images_of_real, recipe, rule, fitting, names, matched, keys=keys, flag=flag)
 
@@ -122,14 +130,14 @@ def _check_exclusive(**arguments: Any) -> None:
         raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them, or ratio with balance")
 
 
-def _open_recipe(synthetic: SampleSource, seed: int | None, truncation: float | None, spread: float | None) -> Recipe:
+def _open_recipe(synthetic: SampleSource, **options: Any) -> Recipe:
     """Samples of all classes in turns, so that the index tells the class."""
     if isinstance(synthetic, (SyntheticDataset, SyntheticStream)):
         raise ConfigError(
             f"a {type(synthetic).__name__} has a length, labels and indices of its own, and mix chooses those by its "
             f"quotas; give the source itself, as in mix(real, client, seed={synthetic.recipe.seed}, ratio=0.25)"
         )
-    recipe = Recipe.open(synthetic, seed=seed, truncation=truncation, spread=spread)
+    recipe = Recipe.open(synthetic, **options)
     if not recipe.model.class_names:
         raise ConfigError("the generator is unconditional, so that its samples have no labels to mix by")
     return recipe.with_labels(range(len(recipe.model.class_names)))

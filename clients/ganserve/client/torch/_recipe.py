@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.client._async_client import AsyncClient
+from ganserve.client._queries.chains import further_name
 from ganserve.client._queries.checks import whole_number
 from ganserve.client._queries.labels import CountsLike, LabelsLike, label_policy
 from ganserve.client._queries.requests import address_query
@@ -38,6 +39,8 @@ class Recipe:
         counts: as in `Client.generate`.
         truncation: as in `Client.generate`.
         spread: as in `Client.generate`.
+        chain: the other models that samples pass, pinned: `best_of`, `scorer` and `then` as in `Client.generate`.
+        shape: height, width and channels of an image.
         policy: what labels and counts come to.
     """
 
@@ -48,6 +51,8 @@ class Recipe:
     counts: CountsLike | None
     truncation: float | None
     spread: float | None
+    chain: Mapping[str, Any]
+    shape: tuple[int, int, int]
     policy: LabelPolicy = field(repr=False)
 
     @classmethod
@@ -60,6 +65,9 @@ class Recipe:
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
     ) -> Recipe:
         """Asks for the model, and checks the rest against its card.
 
@@ -89,7 +97,7 @@ class Recipe:
             raise InvalidRequestError(
                 f"{short_name(model.identity)} is unconditional: it takes no labels", field="query.labels"
             )
-        return cls(
+        recipe = cls(
             source=source,
             model=model,
             seed=seed,
@@ -97,8 +105,20 @@ class Recipe:
             counts=counts,
             truncation=truncation,
             spread=spread,
+            chain={},
+            shape=model.image_shape,
             policy=query.labels,
         )
+        if best_of is None and scorer is None and then is None:
+            return recipe
+        recipe = replace(recipe, chain={"best_of": best_of, "scorer": scorer, "then": then})
+        first = recipe.fetch([0])  # which tells the very models that there are, and what they make
+        chain = {
+            "best_of": first.best_of,
+            "scorer": first.scorer and further_name(first.scorer),
+            "then": [further_name(model) for model in first.then] or None,
+        }
+        return replace(recipe, chain=chain, shape=first.shape)
 
     def with_labels(self, labels: Sequence[int]) -> Recipe:
         """The same samples, of which index `i` has entry `i` of the labels, modulo their number."""
@@ -116,6 +136,7 @@ class Recipe:
             counts=self.counts,
             truncation=self.truncation,
             spread=self.spread,
+            **self.chain,
         )
         if samples.model.digest != self.model.digest:
             raise PreconditionError(
@@ -153,6 +174,7 @@ class Recipe:
             "labels": self.policy.SerializeToString(deterministic=True).hex(),
             "truncation": self.truncation,
             "spread": self.spread,
+            **{name: self.chain.get(name) for name in ("best_of", "scorer", "then")},
             **more,
         }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from torch.utils.data import IterableDataset
@@ -47,6 +47,9 @@ class SyntheticStream(IterableDataset[Any]):
         counts: CountsLike | None = None,
         truncation: float | None = None,
         spread: float | None = None,
+        best_of: int | None = None,
+        scorer: str | None = None,
+        then: str | Sequence[str] | None = None,
         first_index: int = 0,
         batch_size: int = 64,
         prefetch: int = 2,
@@ -65,6 +68,9 @@ class SyntheticStream(IterableDataset[Any]):
             counts: as in `Client.generate`.
             truncation: as in `Client.generate`.
             spread: as in `Client.generate`.
+            best_of: as in `Client.generate`.
+            scorer: as in `Client.generate`.
+            then: as in `Client.generate`.
             first_index: index of the first sample of epoch 0.
             batch_size: samples a request, which a worker takes in a row.
             prefetch: requests that each worker has under way ahead of its reader.
@@ -80,7 +86,17 @@ class SyntheticStream(IterableDataset[Any]):
             InvalidRequestError: a number, labels, counts, a truncation or a spread that cannot be used.
             RequestError: the source does not answer.
         """
-        self.recipe = Recipe.open(source, seed=seed, labels=labels, counts=counts, truncation=truncation, spread=spread)
+        self.recipe = Recipe.open(
+            source,
+            seed=seed,
+            labels=labels,
+            counts=counts,
+            truncation=truncation,
+            spread=spread,
+            best_of=best_of,
+            scorer=scorer,
+            then=then,
+        )
         self._has_end = length is not None
         self._length = _ENDLESS if length is None else self.recipe.check_length(length)
         self._epochs = EpochIndices(self._length, first_index)
