@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from ganserve.contract.errors import ArtifactError
 from ganserve.contract.scores import PERCENTS, knows_classes
 from ganserve.contract.text import counted
-from ganserve.v1.model_pb2 import ImageRole, ModelCard, ModelKind
+from ganserve.v1.model_pb2 import ImageRole, ImageShape, ModelCard, ModelKind
 
 LATENT_SCHEME = "philox4x64-as241-v1"
 UNKNOWN = "unknown"
@@ -151,12 +151,22 @@ def image_shape(card: ModelCard) -> tuple[int, int, int]:
     return card.image.height, card.image.width, card.image.channels
 
 
+def shapes(card: ModelCard) -> str:
+    """What it makes, and of images of which size where it takes some, in short, for people."""
+    taken = "".join(f"{_by(entry.shape)} → " for entry in card.inputs[:1])
+    return taken + (counted(len(card.scores), "score") if is_scorer(card) else _by(card.image))
+
+
+def _by(shape: ImageShape) -> str:
+    return f"{shape.height}×{shape.width}×{shape.channels}"
+
+
 def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     """What the card says, line by line, for people: a short name and a text."""
     if not is_scorer(card):
-        yield "image", "×".join(map(str, image_shape(card)))
+        yield "image", _by(card.image)
     for entry in card.inputs:
-        yield f"takes {entry.name}", f"{entry.shape.height}×{entry.shape.width}×{entry.shape.channels}"
+        yield f"takes {entry.name}", _by(entry.shape)
     if is_translator(card):
         yield "larger images", f"in tiles, with a halo of {card.halo}" if card.HasField("halo") else "are not taken"
     if card.latent_dim:

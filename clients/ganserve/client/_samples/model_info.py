@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ganserve.contract.card import image_shape
+from ganserve.contract.card import image_shape, shapes
 from ganserve.v1.model_pb2 import ModelCard, ModelIdentity, ModelState, Reproducibility, Runtime, ServedModel
 
 
@@ -87,9 +87,8 @@ class ModelInfo:
         state = ModelState.Name(self.state).removeprefix("MODEL_STATE_").lower()
         if not self.digest:
             return f"<{self.name}:{self.version}, {state}: {self.state_reason}>"
-        shape = "×".join(map(str, self.image_shape))
         classes = f"{len(self.class_names)} classes" if self.class_names else "no classes"
-        return f"<{short_name(self.identity)}, {shape}, {classes}, {self.card.architecture}, {state}>"
+        return f"<{short_name(self.identity)}, {shapes(self.card)}, {classes}, {self.card.architecture}, {state}>"
 
 
 def short_name(model: ModelIdentity) -> str:

@@ -111,7 +111,7 @@ def score(
                 rows += _scored(scorer, some, root, class_folders=class_folders)
                 progress.advance(len(some))
     rate = len(files) / (time.perf_counter() - began_s)
-    rows.sort(key=lambda row: (not row.error, row.score, row.file))
+    rows.sort(key=_rank)
     with new_file(out) as partial:
         _write(partial, rows, class_folders=class_folders)
     picture = out.with_suffix(".png")
@@ -145,6 +145,11 @@ def _scored(
         yield _Row(file=file, score=value, percentile=percentile, likeliest=name)
 
 
+def _rank(row: _Row) -> tuple[bool, float, float, Path]:
+    """Unreadable files first, then by percentile, which compares classes, where it is known."""
+    return not row.error, 0.0 if math.isnan(row.percentile) else row.percentile, row.score, row.file
+
+
 def _class_of(path: Path) -> str:
     if len(path.parts) < 2:
         raise ConfigError(f"{path} lies in no folder of a class; leave --class-folders out")
@@ -173,13 +178,20 @@ def _draw(path: Path, rows: Sequence[_Row], root: Path) -> bool:
         return False
     most = min(_MOST_SHOWN, -(-len(readable) // 2))
     shown = [*readable[:most], *reversed(readable[most:][-most:])]
-    images = [in_channels(read_input(root / row.file), 3) for row in shown]
-    size = Resize(height=_SIDE_SHOWN, width=_SIDE_SHOWN, mode="pad")
+    images = [_to_see(root / row.file) for row in shown]
     texts = [f"{row.score:.3g}" if math.isnan(row.percentile) else f"{row.percentile:.3g} %" for row in shown]
-    sheet = make_captioned_sheet(np.stack([resize_array(image, size) for image in images]), texts, _COLUMNS)
+    sheet = make_captioned_sheet(np.stack(images), texts, _COLUMNS)
     with new_file(path) as partial:
         partial.write_bytes(codec.encode(sheet, ImageEncoding(format=FORMAT_NUMBERS["png"])))
     return True
+
+
+def _to_see(path: Path) -> Images:
+    """An image of whatever size in a square, in colour; a small one enlarged a whole number of times."""
+    image = in_channels(read_input(path), 3)
+    zoom = max(1, _SIDE_SHOWN // max(image.shape[:2]))
+    enlarged = image.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    return resize_array(enlarged, Resize(height=_SIDE_SHOWN, width=_SIDE_SHOWN, mode="pad"))
 
 
 def _summary(rows: Sequence[_Row], *, class_folders: bool) -> Iterator[str]:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ganserve.client._samples.model_info import ModelInfo, short_name
-from ganserve.contract.card import facts, image_shape
+from ganserve.contract.card import facts, shapes
 from ganserve.contract.text import counted, printable
 from ganserve.v1.admin_pb2 import ModelStatus
 from ganserve.v1.model_pb2 import ModelState, Reproducibility
@@ -27,7 +27,7 @@ def model_table(models: Iterable[ModelInfo]) -> Table:
                 for cell in (
                     short_name(model.identity),
                     _state(model),
-                    "×".join(map(str, image_shape(model.card))) if model.digest else "",
+                    shapes(model.card) if model.digest else "",
                     (str(len(model.card.class_names)) if model.card.class_names else "none") if model.digest else "",
                     model.card.architecture,
                     model.card.loss,

@@ -4,6 +4,7 @@ const PER_PAGE = 64;
 const NO_TRUNCATION = 31; // the last step of the slider, whose steps are tenths
 const LAST_SEED = 2n ** 64n - 1n;
 const SETTLE_MS = 120;
+const TAKING_IMAGES = ["MODEL_KIND_TRANSLATOR", "MODEL_KIND_SCORER"]; // which a page of samples cannot show
 
 const $ = (id) => document.getElementById(id);
 const loads = new Map(); // what each image waits for
@@ -335,7 +336,7 @@ async function readModels() {
   try {
     const reply = await (await ask("v1/models")).json();
     // Those that were loaded, and make samples of addresses.
-    models = reply.models.filter((one) => one.identity.digest && one.card?.kind !== "MODEL_KIND_TRANSLATOR");
+    models = reply.models.filter((one) => one.identity.digest && !TAKING_IMAGES.includes(one.card?.kind));
     if (reply.grpc_port) grpcServer = addressOf(reply);
   } catch (error) {
     tell(error.message);
