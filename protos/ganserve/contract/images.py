@@ -81,6 +81,7 @@ FORMAT_NUMBERS: Final[Mapping[str, ImageFormat.ValueType]] = {
 
 _FILE_FORMATS_BY_NUMBER: Final = {form.number: form for form in FILE_FORMATS}
 _PILLOW_NAMES: Final = tuple(form.pillow_name for form in FILE_FORMATS)
+NUM_RGB: Final = 3
 _SMALLEST_TO_SEE: Final = 48  # pixels
 _GREY_MODES: Final = frozenset({"1", "L", "LA", "I;16"})
 
@@ -170,10 +171,40 @@ def read_image(path: Path) -> Images:
     except OSError as error:
         raise InvalidRequestError(f"{path} cannot be read ({error.strerror})") from error
     try:
-        with _opened(data, len(data)) as picture:
-            return _pixels(ImageOps.exif_transpose(picture), 1 if picture.mode in _GREY_MODES else 3)
+        image, _ = decode_photograph(data)
     except ArtifactError as error:
         raise InvalidRequestError(f"{path}: {error}") from error
+    return image
+
+
+def decode_photograph(data: bytes, most_pixels: int | None = None) -> tuple[Images, FileFormat]:
+    """An image of any size, uint8 (height, width, 1 or 3), turned as its EXIF says, and its format.
+
+    Transparency is left out.
+
+    Args:
+        data: a PNG, JPEG or WebP file.
+        most_pixels: those that it may have, which its header tells before it is decoded; None for any number.
+
+    Raises:
+        ArtifactError: it is not such a file, or has more pixels.
+    """
+    with _opened(data, len(data)) as picture:
+        if most_pixels is not None and picture.width * picture.height > most_pixels:
+            raise ArtifactError(
+                f"the image is {picture.height}×{picture.width}, more than the {most_pixels:,} pixels that are taken"
+            )
+        form = next(form for form in FILE_FORMATS if form.pillow_name == picture.format)
+        return _pixels(ImageOps.exif_transpose(picture), 1 if picture.mode in _GREY_MODES else NUM_RGB), form
+
+
+def in_channels(image: Images, channels: int) -> Images:
+    """An image uint8 (height, width, 1 or 3) in grey or in colour: uint8 (height, width, channels)."""
+    if image.shape[2] == channels:
+        return image
+    if channels == NUM_RGB:
+        return image.repeat(NUM_RGB, axis=2)
+    return np.asarray(to_pil(image).convert("L"))[..., None]
 
 
 @contextmanager

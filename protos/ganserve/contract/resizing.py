@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 from PIL import Image
 
 from ganserve.contract.card import MAX_IMAGE_SIDE
 from ganserve.contract.errors import ConfigError
+from ganserve.contract.images import Images, in_channels
+from ganserve.v1.model_pb2 import ModelCard
 
 ResizeMode = Literal["stretch", "crop", "pad"]
 
@@ -70,3 +72,18 @@ def resize_array(pixels: np.ndarray, resize: Resize) -> np.ndarray:
     """One image uint8 (H, W, 1 or 3) as uint8 (height, width, 1 or 3)."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     return np.asarray(resize.apply(image), dtype=np.uint8).reshape(resize.height, resize.width, -1)
+
+
+def fitted(image: Images, card: ModelCard) -> Images:
+    """An image uint8 (H, W, 1 or 3) as a scorer was shown its own: in its channels, and brought to its size alike."""
+    taken = card.inputs[0].shape
+    array = in_channels(image, taken.channels)
+    if array.shape[:2] == (taken.height, taken.width):
+        return array
+    return resize_array(array, Resize(height=taken.height, width=taken.width, mode=_mode_of(card)))
+
+
+def _mode_of(card: ModelCard) -> ResizeMode:
+    """How the images that a model was trained on were brought to its size."""
+    known = dict(card.training_config).get("resize_mode")
+    return next((mode for mode in get_args(ResizeMode) if mode == known), "stretch")

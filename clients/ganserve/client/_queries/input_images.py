@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.contract.errors import InvalidRequestError
-from ganserve.contract.images import Images, read_image, to_pil
+from ganserve.contract.images import NUM_RGB, Images, read_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 ImageLike: TypeAlias = "NDArray[np.uint8] | Image | str | os.PathLike[str]"
 """uint8 (height, width) or (height, width, 1 or 3), a PIL image, or a PNG, JPEG or WebP file."""
-
-NUM_RGB: Final = 3
 
 
 def read_input(image: ImageLike) -> Images:
@@ -43,15 +41,6 @@ def check_many(images: Iterable[ImageLike]) -> None:
     """Raises InvalidRequestError for one image, whose rows would be taken for images."""
     if _is_one(images):
         raise InvalidRequestError("give any number of images, and of one a list, as in [image]", field="images")
-
-
-def in_channels(image: Images, channels: int) -> Images:
-    """The image in grey or in colour: uint8 (height, width, channels)."""
-    if image.shape[2] == channels:
-        return image
-    if channels == NUM_RGB:
-        return image.repeat(NUM_RGB, axis=2)
-    return np.asarray(to_pil(image).convert("L"))[..., None]
 
 
 def _is_one(images: Any) -> bool:

@@ -12,31 +12,14 @@ import numpy as np
 from ganserve.contract.card import is_translator
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.images import Images
+from ganserve.contract.tiling import TiledImage
 from ganserve.v1.generator_pb2 import ImageEncoding, InputImages, LabelPolicy, ModelSelector, SampleQuery
 from ganserve.v1.model_pb2 import ModelCard
 
-from .input_images import NUM_RGB, ImageLike, check_many, in_channels, read_input
+from .input_images import ImageLike, check_many, read_input
 from .requests import named
-from .tiling import Tiling
 
 _TILES_AT_ONCE: Final = 256
-
-
-@dataclass(frozen=True, eq=False)
-class _Planes:
-    """An image as the model takes it: one array, or one a channel where a greyscale model is given colours."""
-
-    arrays: list[Images]
-    is_grey: bool
-
-    def restored(self, made: list[Images]) -> Images:
-        """What was made of the arrays, as one image with as many channels as were given, where the model allows it."""
-        if len(made) > 1:
-            return np.concatenate(made, axis=2)
-        (image,) = made
-        if self.is_grey and image.shape[2] == NUM_RGB and self.arrays[0].shape[2] == NUM_RGB:
-            return in_channels(image, 1)
-        return image
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,17 +31,14 @@ class Batch:
     """
 
     query: SampleQuery
-    _parts: list[tuple[_Planes, Tiling]]
+    _parts: list[TiledImage]
 
     def images(self, made: Images) -> Iterator[Images]:
         """The images, in order, from the transformed tiles (N, height, width, channels)."""
         start = 0
-        for planes, tiling in self._parts:
-            whole = []
-            for _ in planes.arrays:
-                whole.append(tiling.join(made[start : start + tiling.num_tiles]))
-                start += tiling.num_tiles
-            yield planes.restored(whole)
+        for tiled in self._parts:
+            yield tiled.join(made[start : start + tiled.num_tiles])
+            start += tiled.num_tiles
 
 
 def batches(
@@ -75,7 +55,7 @@ def batches(
             image cannot be read or transformed by it; the field names its position.
     """
     _check_model(card, has_masks=masks is not None)
-    parts: list[tuple[_Planes, Tiling]] = []
+    parts: list[TiledImage] = []
     tiles: list[Images] = []
     mask_tiles: list[Images] = []
 
@@ -89,16 +69,14 @@ def batches(
 
     for place, (image, mask) in enumerate(_pairs(images, masks)):
         try:
-            planes = _planes(image, card)
-            tiling = Tiling.of(planes.arrays[0], card)
-            mask_of_image = None if mask is None else _mask(mask, planes.arrays[0].shape[:2])
+            array = read_input(image)
+            tiled = TiledImage.of(array, card)
+            if mask is not None:
+                mask_tiles.append(tiled.mask_tiles(_mask(mask, array.shape[:2])))
         except InvalidRequestError as error:
             raise InvalidRequestError(str(error), field=f"images[{place}]") from error
-        parts.append((planes, tiling))
-        for array in planes.arrays:
-            tiles.append(tiling.cut(array))
-            if mask_of_image is not None:
-                mask_tiles.append(tiling.cut(mask_of_image))
+        parts.append(tiled)
+        tiles.append(tiled.tiles())
         if sum(map(len, tiles)) >= _TILES_AT_ONCE:
             yield whole()
             parts, tiles, mask_tiles = [], [], []
@@ -128,14 +106,6 @@ def _pairs(
         yield from zip(images, masks, strict=True)
     except ValueError:
         raise InvalidRequestError("there are more images than masks, or fewer", field="masks") from None
-
-
-def _planes(image: ImageLike, card: ModelCard) -> _Planes:
-    array = read_input(image)
-    is_grey, num_taken = array.shape[2] == 1, card.inputs[0].shape.channels
-    if not is_grey and num_taken == 1 and card.image.channels == 1:
-        return _Planes([array[..., channel : channel + 1] for channel in range(NUM_RGB)], is_grey)
-    return _Planes([in_channels(array, num_taken)], is_grey)
 
 
 def _mask(mask: ImageLike, size: tuple[int, ...]) -> Images:

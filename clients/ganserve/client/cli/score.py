@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 import numpy as np
 from cyclopts import Group, Parameter
 
-from ganserve.client._queries.input_images import in_channels, read_input
+from ganserve.client._queries.input_images import read_input
 from ganserve.client._samples.captions import make_captioned_sheet
 from ganserve.client._samples.model_info import short_name
 from ganserve.contract import images as codec
 from ganserve.contract.errors import ConfigError, InvalidRequestError
 from ganserve.contract.files import new_file
-from ganserve.contract.images import FORMAT_NUMBERS, Images
+from ganserve.contract.images import FORMAT_NUMBERS, Images, in_channels
 from ganserve.contract.resizing import Resize, resize_array
 from ganserve.contract.text import counted
 from ganserve.flags import Timeout

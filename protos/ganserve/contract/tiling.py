@@ -8,7 +8,7 @@ import numpy as np
 
 from ganserve.contract.card import scale_of
 from ganserve.contract.errors import InvalidRequestError
-from ganserve.contract.images import Images
+from ganserve.contract.images import NUM_RGB, Images, in_channels
 from ganserve.v1.model_pb2 import ModelCard
 
 
@@ -81,3 +81,49 @@ class Tiling:
         grid = inside.reshape(*self.grid, rows, columns, -1).swapaxes(1, 2)
         whole = grid.reshape(self.grid[0] * rows, self.grid[1] * columns, -1)
         return whole[: self.height * self.scale, : self.width * self.scale]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TiledImage:
+    """An image as a translator takes it: tiles of the image, or of each of its channels by itself.
+
+    Attributes:
+        planes: one array, or one a channel where a greyscale model is given colours.
+        is_grey: whether the image was.
+        tiling: how each is cut.
+    """
+
+    planes: list[Images]
+    is_grey: bool
+    tiling: Tiling
+
+    @classmethod
+    def of(cls, image: Images, card: ModelCard) -> TiledImage:
+        """From uint8 (height, width, 1 or 3). Raises as `Tiling.of` does."""
+        is_grey, num_taken = image.shape[2] == 1, card.inputs[0].shape.channels
+        if not is_grey and num_taken == 1 and card.image.channels == 1:
+            planes = [image[..., channel : channel + 1] for channel in range(NUM_RGB)]
+        else:
+            planes = [in_channels(image, num_taken)]
+        return cls(planes=planes, is_grey=is_grey, tiling=Tiling.of(image, card))
+
+    @property
+    def num_tiles(self) -> int:
+        """How many tiles there are."""
+        return self.tiling.num_tiles * len(self.planes)
+
+    def tiles(self) -> Images:
+        """uint8 (N, tile height, tile width, channels)."""
+        return np.concatenate([self.tiling.cut(plane) for plane in self.planes])
+
+    def mask_tiles(self, mask: Images) -> Images:
+        """The same of its mask, uint8 (height, width, 1)."""
+        return np.concatenate([self.tiling.cut(mask)] * len(self.planes))
+
+    def join(self, made: Images) -> Images:
+        """The image that transformed tiles make, with as many channels as were given, where the model allows it."""
+        size = self.tiling.num_tiles
+        whole = [self.tiling.join(made[start : start + size]) for start in range(0, len(made), size)]
+        image = np.concatenate(whole, axis=2)
+        came_as_rgb = self.is_grey and self.planes[0].shape[2] == NUM_RGB
+        return in_channels(image, 1) if came_as_rgb and image.shape[2] == NUM_RGB else image
