@@ -17,6 +17,7 @@ from ganserve.serving.metrics import Metrics
 
 from .endpoints import Models, Pictures, Probes
 from .gate import HttpGate, count_as
+from .image_requests import SCORE_PATH, TRANSFORM_PATH, ImageRequests
 from .page_files import page_routes
 from .pictures import INTERPOLATIONS_PATH, SAMPLES_PATH
 
@@ -47,6 +48,7 @@ def build_app(
         stall_s: see `HttpGate`.
     """
     pictures, models, probes = Pictures(answers), Models(answers, grpc_address), Probes(metrics, health)
+    images = ImageRequests(answers)
     handlers: dict[str, Any] = {
         "/metrics": probes.metrics,
         "/livez": probes.livez,
@@ -58,6 +60,8 @@ def build_app(
         **page_routes(),
     }
     routes = [Route(path, count_as(metrics, path, handle)) for path, handle in handlers.items()]
+    sent_to: dict[str, Any] = {TRANSFORM_PATH: images.transform, SCORE_PATH: images.score}
+    routes += [Route(path, count_as(metrics, path, handle), methods=["POST"]) for path, handle in sent_to.items()]
     router = Router(routes, redirect_slashes=False, default=_not_found)
     return HttpGate(router, metrics, access=access, observers=observers, max_calls=max_calls, stall_s=stall_s)
 

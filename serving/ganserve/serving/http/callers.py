@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.requests import Request
 from starlette.types import Scope
 
+from ganserve.contract.errors import DeadlineError
 from ganserve.serving.counted_call import current_identity
 from ganserve.serving.scheduler import Caller, Priority
 
@@ -35,6 +39,17 @@ def caller_of(request: Request) -> Caller:
         deadline_s=time.monotonic() + float(wait[1]) if wait else None,
         quota=identity.quota if identity else None,
     )
+
+
+@asynccontextmanager
+async def in_time(request: Request) -> AsyncIterator[None]:
+    """Around what a request waits for. Raises DeadlineError where the time that it allows is over."""
+    deadline_s = caller_of(request).deadline_s
+    try:
+        async with asyncio.timeout(None if deadline_s is None else deadline_s - time.monotonic()):
+            yield
+    except TimeoutError:
+        raise DeadlineError("the time allowed passed before the images were made; allow more") from None
 
 
 def authorization_of(scope: Scope) -> str | None:

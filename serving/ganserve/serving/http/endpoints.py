@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
@@ -13,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ganserve.contract.bundle import LABELS_INPUT
-from ganserve.contract.errors import DeadlineError, UnavailableError
+from ganserve.contract.errors import UnavailableError
 from ganserve.serving.answers import Answer, Answers
 from ganserve.serving.health import Health
 from ganserve.serving.metrics import Metrics
@@ -21,7 +20,7 @@ from ganserve.v1.generator_pb2 import ModelSelector
 from ganserve.v1.model_pb2 import ModelCard, ServedModel
 
 from .caching import cache_headers, has_current
-from .callers import caller_of
+from .callers import caller_of, in_time
 from .gate import when_sent
 from .pictures import Picture, read_interpolation, read_samples, read_selector
 
@@ -65,15 +64,11 @@ class Pictures:
 
     async def _make(self, request: Request, picture: Picture) -> tuple[Answer, bytes]:
         caller = caller_of(request)
-        left_s = None if caller.deadline_s is None else caller.deadline_s - time.monotonic()
-        try:
-            async with asyncio.timeout(left_s):
-                answer = await self._answers.samples(picture.query, caller, when_sent(request.scope))
-                data = await self._answers.draw(answer, picture.layout.columns, picture.layout.gap)
-                caller.stopwatch.mark_encoded()
-                return answer, data
-        except TimeoutError:
-            raise DeadlineError("the time allowed passed before the samples were made; allow more") from None
+        async with in_time(request):
+            answer = await self._answers.samples(picture.query, caller, when_sent(request.scope))
+            data = await self._answers.draw(answer, picture.layout.columns, picture.layout.gap)
+            caller.stopwatch.mark_encoded()
+            return answer, data
 
 
 class Models:

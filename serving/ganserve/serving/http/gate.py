@@ -28,6 +28,7 @@ from ganserve.serving.scopes import scopes_of_path
 from ganserve.serving.status import as_request_error
 from ganserve.serving.throttled_log import ThrottledLog
 
+from .bodies import Inbox
 from .callers import authorization_of
 from .problems import problem_response
 
@@ -35,6 +36,7 @@ _RETRY_S: Final = 1.0
 _CHUNK_BYTES: Final = 64 * 1024
 _SENT: Final = "ganserve.sent"
 _BOUNDED: Final = "/v1/"  # probes and metrics are answered on the worst of days too
+_SENT_TO: Final = ("/transform", "/score")  # with an image as the body
 _OTHER: Final = "HTTP other"
 _LONGEST_TOLD: Final = 80
 
@@ -97,9 +99,11 @@ class HttpGate:
         call = CountedCall(self._metrics, self._metrics.of_method(_OTHER), _HttpOrigin(scope), self._observers)
         current_call.set(call)
         reply = _Reply(send, call, self._stall_s, is_private=self._access is not None)
+        inbox = Inbox(receive, scope)
         when_over: list[Callable[[], None]] = []
         scope[_SENT] = when_over.append
-        tasks = [asyncio.create_task(self._answer(scope, reply, call)), asyncio.create_task(_left(receive))]
+        answer = self._answer(scope, reply, call)  # which looks who asks before a byte of a body is read
+        tasks = [asyncio.create_task(answer), asyncio.create_task(inbox.emptied(keep=_takes_body(scope)))]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -129,12 +133,15 @@ class HttpGate:
             told = as_request_error(error)
             call.fail(told)
             if not reply.has_begun:
-                await problem_response(told, call.request_id)(scope, _nothing, reply.send)
+                response = problem_response(told, call.request_id, allow=_allowed(scope["path"]))
+                await response(scope, _nothing, reply.send)
 
     def _admit(self, scope: Scope, call: CountedCall, is_bounded: bool) -> None:
         """Whether a request may begin. Raises RequestError."""
-        if scope["method"] not in ("GET", "HEAD"):
-            raise UnsupportedError(f"{scope['method'][:20]} is not understood here; everything is asked for with GET")
+        if scope["method"] not in _allowed(scope["path"]):
+            raise UnsupportedError(
+                f"{scope['method'][:20]} is not understood here; use {' or '.join(_allowed(scope['path']))}"
+            )
         if self._access is not None:
             self._identify(self._access, scope, call)
         if not is_bounded:
@@ -231,10 +238,13 @@ class _Reply:
             raise UnavailableError(f"nothing of the reply was taken for {self._stall_s:g} s, so it ends") from error
 
 
-async def _left(receive: Receive) -> None:
-    """Waits until the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _allowed(path: str) -> tuple[str, ...]:
+    """The methods that a path is asked for with."""
+    return ("POST",) if path.startswith(_BOUNDED) and path.endswith(_SENT_TO) else ("GET", "HEAD")
+
+
+def _takes_body(scope: Scope) -> bool:
+    return scope["method"] == "POST" and scope["method"] in _allowed(scope["path"])
 
 
 async def _nothing() -> Message:
@@ -244,7 +254,7 @@ async def _nothing() -> Message:
 
 def method_name(path: str) -> str:
     """What calls of a route are counted as."""
-    return f"GET {path}"
+    return f"{_allowed(path)[0]} {path}"
 
 
 def count_as(metrics: Metrics, path: str, handle: Any) -> Any:

@@ -77,5 +77,5 @@ class Parameters:
         """Raises InvalidRequestError where something is given that has no meaning here."""
         for name in self.given:
             if name not in self._known:
-                known = ", ".join(sorted(self._known))
-                raise InvalidRequestError(f"there is no parameter {name[:40]!r}; use {known}", field=name[:40])
+                advice = f"use {', '.join(sorted(self._known))}" if self._known else "leave it out"
+                raise InvalidRequestError(f"there is no parameter {name[:40]!r}; {advice}", field=name[:40])

@@ -177,13 +177,27 @@ def _read_format(parameters: Parameters, suffix: str) -> tuple[FileFormat, Image
     if asked is not None and by_suffix is not None and by_suffix.name != asked:
         raise InvalidRequestError(f"the path ends in {suffix} and format is {asked}; give one of them", field="format")
     form = _FORMATS[asked] if asked is not None else by_suffix or _FORMATS["png"]
+    return form, _encoding(form, parameters)
+
+
+def read_form(parameters: Parameters) -> tuple[FileFormat, ImageEncoding] | None:
+    """The format that the parameter names, and its quality; None without it. Raises InvalidRequestError."""
+    asked = parameters.take("format")
+    if asked is None:
+        return None
+    if asked not in _FORMATS:
+        raise InvalidRequestError(f"format is {asked[:40]!r}; use {', '.join(_FORMATS)}", field="format")
+    return _FORMATS[asked], _encoding(_FORMATS[asked], parameters)
+
+
+def _encoding(form: FileFormat, parameters: Parameters) -> ImageEncoding:
     encoding = ImageEncoding(format=form.number)
     quality = parameters.take_whole("quality", low=1, high=100)
     if quality is not None:
         if not form.takes_quality:
             raise InvalidRequestError(f"quality does not go with {form.name}; leave it out", field="quality")
         encoding.quality = quality
-    return form, encoding
+    return encoding
 
 
 def _read_layout(parameters: Parameters, num_samples: int) -> Layout:

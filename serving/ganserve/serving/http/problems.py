@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -38,8 +39,14 @@ _PARTS_OF_URL: Final = {
 }
 
 
-def problem_response(error: RequestError, request_id: str) -> Response:
-    """The reply that tells of an error, and by which id the log knows the request. No cache keeps it."""
+def problem_response(error: RequestError, request_id: str, *, allow: Sequence[str]) -> Response:
+    """The reply that tells of an error, and by which id the log knows the request. No cache keeps it.
+
+    Args:
+        error: what is wrong.
+        request_id: by which the log knows the request.
+        allow: the methods that the path is asked for with.
+    """
     status = _STATUSES.get(error.status, HTTPStatus.INTERNAL_SERVER_ERROR)
     problem = {"title": status.phrase, "status": status.value, "detail": str(error), "code": error.status}
     if error.field:
@@ -50,7 +57,7 @@ def problem_response(error: RequestError, request_id: str) -> Response:
     if status is HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = _CHALLENGE
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        headers |= {"allow": "GET, HEAD", "connection": "close"}  # a body may follow that nobody reads
+        headers |= {"allow": ", ".join(allow), "connection": "close"}  # a body may follow that nobody reads
     return Response(json.dumps(problem), status.value, headers, media_type="application/problem+json")
 
 
