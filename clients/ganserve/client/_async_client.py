@@ -109,6 +109,7 @@ class AsyncClient:
         model: str | None = None,
         masks: Iterable[ImageLike] | None = None,
         label: int | str | None = None,
+        seed: int | None = None,
         timeout_s: float | None = None,
     ) -> AsyncIterator[Images]:
         """As `Client.transform`."""
@@ -116,7 +117,7 @@ class AsyncClient:
         served = await AsyncCalls(core, self._connections).model(core.deadline(timeout_s))
         core = core.pinned_to(served)
         calls = AsyncCalls(core, self._connections)
-        for batch in core.transforms(served.card, images, masks, label):
+        for batch in core.transforms(served.card, images, masks, label, seed):
             samples = await calls.samples(batch.query, core.deadline(timeout_s))
             for image in batch.images(samples.numpy()):
                 yield image

@@ -285,9 +285,10 @@ class Core:
         images: Iterable[ImageLike],
         masks: Iterable[ImageLike] | None,
         label: int | str | None,
+        seed: int | None,
     ) -> Iterator[Batch]:
         """Queries that transform images by the client's model, which has that card. Raises InvalidRequestError."""
-        return batches(self._model, card, images, masks, label_policy(label))
+        return batches(self._model, card, images, masks, label_policy(label), seed)
 
     def score_queries(self, card: ModelCard, images: Iterable[ImageLike]) -> Iterator[SampleQuery]:
         """Queries for the scores of images by the client's model, which has that card. Raises InvalidRequestError."""

@@ -138,7 +138,7 @@ def address_query(
                 "indices say which samples and how many; leave n and first_index out", field="query.address.indices"
             )
         address = _range_of(indices) or SampleAddress(indices=_indices(indices))
-    address.seed = _seed(seed)
+    address.seed = checked_seed(seed)
     if truncation is not None:
         address.truncation = real_number(truncation, "truncation", field="query.address.truncation")
         check_truncation(address.truncation)
@@ -238,7 +238,8 @@ def _indices(indices: IndicesLike) -> list[int]:
     ]
 
 
-def _seed(seed: int | None) -> int:
+def checked_seed(seed: int | None) -> int:
+    """The seed itself, or one that is drawn. Raises InvalidRequestError for anything but 0 to 2^64 - 1."""
     if seed is None:
         return secrets.randbits(_DRAWN_SEED_BITS)
     return whole_number(seed, "seed", low=0, high=NUM_SEEDS - 1, field="query.address.seed")

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from ganserve.contract.card import is_translator
+from ganserve.contract.card import is_translator, kind_of
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.images import Images
 from ganserve.contract.tiling import TiledImage
@@ -17,7 +17,7 @@ from ganserve.v1.generator_pb2 import ImageEncoding, InputImages, LabelPolicy, M
 from ganserve.v1.model_pb2 import ModelCard
 
 from .input_images import ImageLike, check_many, read_input
-from .requests import named
+from .requests import checked_seed, named
 
 _TILES_AT_ONCE: Final = 256
 
@@ -47,14 +47,19 @@ def batches(
     images: Iterable[ImageLike],
     masks: Iterable[ImageLike] | None,
     labels: LabelPolicy | None,
+    seed: int | None,
 ) -> Iterator[Batch]:
     """Queries for the tiles of all images, in order; each holds whole images, and no more than it must.
 
+    For a model that takes latents too, those of index `i` of the seed go with all tiles of image `i`.
+
     Raises:
-        InvalidRequestError: the model is no translator, takes a mask that is not given or the other way round, or an
-            image cannot be read or transformed by it; the field names its position.
+        InvalidRequestError: the model is no translator, takes a mask or latents that are not given or the other way
+            round, or an image cannot be read or transformed by it; the field names its position.
     """
-    _check_model(card, has_masks=masks is not None)
+    _check_model(card, has_masks=masks is not None, has_seed=seed is not None)
+    seed = checked_seed(seed) if card.latent_dim else None
+    first = 0
     parts: list[TiledImage] = []
     tiles: list[Images] = []
     mask_tiles: list[Images] = []
@@ -65,7 +70,13 @@ def batches(
             pixels=np.concatenate(tiles).tobytes(),
             mask_pixels=np.concatenate(mask_tiles).tobytes() if mask_tiles else b"",
         )
-        return Batch(SampleQuery(model=named(model), images=sent, labels=labels, encoding=ImageEncoding()), [*parts])
+        query = SampleQuery(model=named(model), images=sent, labels=labels, encoding=ImageEncoding())
+        if seed is not None:
+            query.address.seed = seed
+            query.address.indices.extend(
+                index for index, tiled in enumerate(parts, start=first) for _ in range(tiled.num_tiles)
+            )
+        return Batch(query, [*parts])
 
     for place, (image, mask) in enumerate(_pairs(images, masks)):
         try:
@@ -79,16 +90,19 @@ def batches(
         tiles.append(tiled.tiles())
         if sum(map(len, tiles)) >= _TILES_AT_ONCE:
             yield whole()
+            first += len(parts)
             parts, tiles, mask_tiles = [], [], []
     if parts:
         yield whole()
 
 
-def _check_model(card: ModelCard, *, has_masks: bool) -> None:
+def _check_model(card: ModelCard, *, has_masks: bool, has_seed: bool) -> None:
     if not is_translator(card):
-        raise InvalidRequestError("this model makes images of latents; give the name of a translator", field="model")
-    if card.latent_dim:
-        raise InvalidRequestError("this model takes latents beside its images; ask it by a query", field="model")
+        raise InvalidRequestError(f"this model is a {kind_of(card)}; give the name of a translator", field="model")
+    if has_seed and not card.latent_dim:
+        raise InvalidRequestError(
+            "this model takes no latents, so that a seed changes nothing; leave it out", field="seed"
+        )
     takes_masks = len(card.inputs) > 1
     if takes_masks != has_masks:
         told = "takes a mask with each image" if takes_masks else "takes no masks"
