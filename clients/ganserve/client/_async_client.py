@@ -110,6 +110,7 @@ class AsyncClient:
         masks: Iterable[ImageLike] | None = None,
         label: int | str | None = None,
         seed: int | None = None,
+        indices: Iterable[int] | None = None,
         timeout_s: float | None = None,
     ) -> AsyncIterator[Images]:
         """As `Client.transform`."""
@@ -117,7 +118,7 @@ class AsyncClient:
         served = await AsyncCalls(core, self._connections).model(core.deadline(timeout_s))
         core = core.pinned_to(served)
         calls = AsyncCalls(core, self._connections)
-        for batch in core.transforms(served.card, images, masks, label, seed):
+        for batch in core.transforms(served.card, images, masks, label, seed, indices):
             samples = await calls.samples(batch.query, core.deadline(timeout_s))
             for image in batch.images(samples.numpy()):
                 yield image

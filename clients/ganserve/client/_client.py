@@ -274,6 +274,7 @@ class Client:
         masks: Iterable[ImageLike] | None = None,
         label: int | str | None = None,
         seed: int | None = None,
+        indices: Iterable[int] | None = None,
         timeout_s: float | None = None,
     ) -> Iterator[Images]:
         """Images made of images by a translator, such as one for super-resolution, in their order.
@@ -289,8 +290,9 @@ class Client:
             masks: one an image, of its size and in greyscale, for an inpainting model: pixels above 127 are made anew,
                 and all others are kept byte for byte.
             label: the class of all, for a conditional translator.
-            seed: for a translator that takes latents too: image `i` gets those of index `i`, so that ``[photo] * 8`` are
-                eight variants of a photo. Without it, one is drawn.
+            seed: for a translator that takes latents too: image `i` gets those of index `i`, so that ``[photo] * 8``
+                are eight variants of a photo. Without it, one is drawn.
+            indices: the index of each image under the seed, in place of its position.
             timeout_s: most seconds for some 256 tiles; without it, the client's own.
 
         Yields:
@@ -300,7 +302,7 @@ class Client:
         served = Calls(core, self._connections).model(core.deadline(timeout_s))
         core = core.pinned_to(served)  # whose tiles are cut
         calls = Calls(core, self._connections)
-        for batch in core.transforms(served.card, images, masks, label, seed):
+        for batch in core.transforms(served.card, images, masks, label, seed, indices):
             yield from batch.images(calls.samples(batch.query, core.deadline(timeout_s)).numpy())
 
     def score(

@@ -148,10 +148,11 @@ class LocalGenerator:
         masks: Iterable[ImageLike] | None = None,
         label: int | str | None = None,
         seed: int | None = None,
+        indices: Iterable[int] | None = None,
     ) -> Iterator[Images]:
         """As `Client.transform`."""
         card = self.get_model().card
-        for batch in batches(self._selector(), card, images, masks, label_policy(label), seed):
+        for batch in batches(self._selector(), card, images, masks, label_policy(label), seed, indices):
             yield from batch.images(self._answer(batch.query).numpy())
 
     def score(self, images: Iterable[ImageLike], *, classes: Sequence[str] | None = None) -> Scores:

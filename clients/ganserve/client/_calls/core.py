@@ -286,9 +286,10 @@ class Core:
         masks: Iterable[ImageLike] | None,
         label: int | str | None,
         seed: int | None,
+        indices: Iterable[int] | None,
     ) -> Iterator[Batch]:
         """Queries that transform images by the client's model, which has that card. Raises InvalidRequestError."""
-        return batches(self._model, card, images, masks, label_policy(label), seed)
+        return batches(self._model, card, images, masks, label_policy(label), seed, indices)
 
     def score_queries(self, card: ModelCard, images: Iterable[ImageLike]) -> Iterator[SampleQuery]:
         """Queries for the scores of images by the client's model, which has that card. Raises InvalidRequestError."""

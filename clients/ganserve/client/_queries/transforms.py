@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import count, islice, repeat
 from typing import Final
 
 import numpy as np
@@ -48,10 +48,12 @@ def batches(
     masks: Iterable[ImageLike] | None,
     labels: LabelPolicy | None,
     seed: int | None,
+    indices: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
     """Queries for the tiles of all images, in order; each holds whole images, and no more than it must.
 
-    For a model that takes latents too, those of index `i` of the seed go with all tiles of image `i`.
+    For a model that takes latents too, those of one index of the seed go with all tiles of an image: its position,
+    unless `indices` say another.
 
     Raises:
         InvalidRequestError: the model is no translator, takes a mask or latents that are not given or the other way
@@ -59,7 +61,7 @@ def batches(
     """
     _check_model(card, has_masks=masks is not None, has_seed=seed is not None)
     seed = checked_seed(seed) if card.latent_dim else None
-    first = 0
+    index_of_image = count() if indices is None else iter(indices)
     parts: list[TiledImage] = []
     tiles: list[Images] = []
     mask_tiles: list[Images] = []
@@ -74,7 +76,9 @@ def batches(
         if seed is not None:
             query.address.seed = seed
             query.address.indices.extend(
-                index for index, tiled in enumerate(parts, start=first) for _ in range(tiled.num_tiles)
+                index
+                for index, tiled in zip(islice(index_of_image, len(parts)), parts, strict=True)
+                for _ in range(tiled.num_tiles)
             )
         return Batch(query, [*parts])
 
@@ -90,7 +94,6 @@ def batches(
         tiles.append(tiled.tiles())
         if sum(map(len, tiles)) >= _TILES_AT_ONCE:
             yield whole()
-            first += len(parts)
             parts, tiles, mask_tiles = [], [], []
     if parts:
         yield whole()

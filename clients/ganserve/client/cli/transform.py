@@ -59,7 +59,7 @@ def transform(
         out: Where to; a folder for the images of a folder.
         masks: A mask, or a folder of masks with the names of their images, .png in place of .jpg: white is made anew.
         label: The class (cat, or its label 3), for a model that knows classes.
-        seed: Seed of the latents, for a model that takes some beside its images.
+        seed: Seed of the latents, for a model that takes some beside its images; 0 by default.
         overwrite: Make again what is there.
         model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
         bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
@@ -80,7 +80,16 @@ def transform(
     with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as client:
         served = client.get_model()
         key = None if label is None else class_key(label, served.class_names)
-        made = client.transform((image for image, _ in targets), masks=mask_files, label=key, seed=seed)
+        if served.card.latent_dim and seed is None:
+            seed = 0  # so that the same command goes on with the same latents
+        place = {image: index for index, (image, _) in enumerate(found)}
+        made = client.transform(
+            (image for image, _ in targets),
+            masks=mask_files,
+            label=key,
+            seed=seed,
+            indices=[place[image] for image, _ in targets],
+        )
         with showing_progress(len(targets)) as progress:
             for (_, target), image in zip(targets, made, strict=True):
                 form = _format_of(target)
