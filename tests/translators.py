@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ganserve.contract.bundle import CARD_KEY
+from ganserve.contract.bundle import CARD_KEY, signature_of
 from ganserve.contract.card import to_json
 from ganserve.contract.images import Images
 from ganserve.exporter.bundle import Target, write_bundle
-from ganserve.v1.bundle_pb2 import Parity
+from ganserve.v1.bundle_pb2 import Parity, TensorSpec
 from ganserve.v1.model_pb2 import ImageInput, ImageRole, ImageShape, ModelCard, ModelKind
 
 TILE = (12, 10)
 SCALE = 2
 
 
-def make_translator(models: Path, parity: Parity, name: str = "blur2x", *, is_tiled: bool = True) -> Path:
-    """Writes a bundle: the mean of 3×3 pixels, with zeros beyond the edges, each pixel of it four times."""
-    height, width = TILE
+def make_translator(
+    models: Path,
+    parity: Parity,
+    name: str = "blur2x",
+    *,
+    is_tiled: bool = True,
+    tile: tuple[int, int] = TILE,
+    change: Callable[[ModelCard], None] | None = None,
+) -> Path:
+    """Writes a bundle: the mean of 3×3 pixels, with zeros beyond the edges, each pixel of it four times.
+
+    `change` may alter the card, and so give it further inputs, of which it makes nothing.
+    """
+    height, width = tile
     card = ModelCard(
         kind=ModelKind.MODEL_KIND_TRANSLATOR,
         image=ImageShape(height=SCALE * height, width=SCALE * width, channels=3),
@@ -36,6 +48,8 @@ def make_translator(models: Path, parity: Parity, name: str = "blur2x", *, is_ti
         architecture="blur",
         loss="none",
     )
+    if change is not None:
+        change(card)
     kernel = np.repeat(np.full((1, 1, 3, 3), 1 / 9, np.float32), 3, axis=0)
     constants = {
         "kernel": kernel,
@@ -61,7 +75,7 @@ def make_translator(models: Path, parity: Parity, name: str = "blur2x", *, is_ti
     graph = helper.make_graph(
         nodes,
         "blur",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", height, width, 3])],
+        [helper.make_tensor_value_info(entry.name, *_type_of(entry)) for entry in signature_of(card).inputs],
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", SCALE * height, SCALE * width, 3])],
         [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
     )
@@ -69,6 +83,11 @@ def make_translator(models: Path, parity: Parity, name: str = "blur2x", *, is_ti
     model.metadata_props.add(key=CARD_KEY, value=to_json(card))
     onnx.checker.check_model(model, full_check=True)
     return write_bundle(model.SerializeToString(), card, Target(models=models, name=name), parity)[0]
+
+
+def _type_of(tensor: TensorSpec) -> tuple[int, list[str | int]]:
+    """A tensor's type and shape as ONNX has them."""
+    return helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), ["batch", *tensor.row_shape]
 
 
 def blurred_twice_as_large(image: Images) -> Images:

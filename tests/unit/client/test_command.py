@@ -51,6 +51,7 @@ def test_help_lists_the_commands_and_imports_none() -> None:
         "generate",
         "interpolate",
         "transform",
+        "score",
         "dump",
         "models",
     ]

@@ -16,6 +16,8 @@ from ganserve.contract.errors import ConfigError
 from ganserve.v1.bundle_pb2 import Manifest
 from ganserve.v1.model_pb2 import ImageShape, ModelCard
 
+from ...scorers import scorer_card
+
 
 def test_the_signature_follows_from_the_card() -> None:
     card = ModelCard(latent_dim=64, image=ImageShape(height=28, width=20, channels=1), class_names=["cat", "dog"])
@@ -26,6 +28,12 @@ def test_the_signature_follows_from_the_card() -> None:
     }
     assert [axes_of(tensor) for tensor in signature.outputs] == [("batch", 28, 20, 1)]
     assert [tensor.name for tensor in signature_of(ModelCard(latent_dim=3)).inputs] == ["latents"]
+
+
+def test_the_signature_of_a_scorer_has_a_column_for_each_score() -> None:
+    signature = signature_of(scorer_card(["cat", "dog"]))
+    assert [(one.name, one.dtype, axes_of(one)) for one in signature.inputs] == [("image", "uint8", ("batch", 6, 5, 3))]
+    assert [(one.name, one.dtype, axes_of(one)) for one in signature.outputs] == [("scores", "float32", ("batch", 3))]
 
 
 @pytest.mark.parametrize("name", ["digits", "a", "0.x-y_z", "a" * 64])

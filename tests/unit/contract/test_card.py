@@ -6,7 +6,17 @@ import pytest
 
 from ganserve.contract import card as model_card
 from ganserve.contract.errors import ArtifactError
-from ganserve.v1.model_pb2 import DatasetFingerprint, ImageInput, ImageRole, ImageShape, ModelCard, ModelKind
+from ganserve.v1.model_pb2 import (
+    DatasetFingerprint,
+    ImageInput,
+    ImageRole,
+    ImageShape,
+    ModelCard,
+    ModelKind,
+    ScoreOutput,
+)
+
+from ...scorers import scorer_card
 
 
 def make_card(**changes: Any) -> ModelCard:
@@ -141,5 +151,97 @@ def mask(height: int, width: int) -> ImageInput:
     ],
 )
 def test_what_no_model_can_be(card: ModelCard, fault: str) -> None:
+    with pytest.raises(ArtifactError, match=fault):
+        model_card.check(card, source="here")
+
+
+def make_scorer_card(**changes: Any) -> ModelCard:
+    card = scorer_card(["cat", "dog"])
+    for name, value in changes.items():
+        card.ClearField(name)  # type: ignore[arg-type]
+        card.MergeFrom(ModelCard(**{name: value}))
+    return card
+
+
+def named(*names: str, of_class: bool = False) -> list[ScoreOutput]:
+    return [ScoreOutput(name=name, of_class=of_class) for name in names]
+
+
+def test_a_scorer_takes_images_and_gives_numbers() -> None:
+    card = make_scorer_card()
+    model_card.check(card, source="here")
+    assert model_card.from_json(model_card.to_json(card), source="here") == card
+    assert model_card.is_scorer(card)
+    assert model_card.takes_images(card)
+    assert not model_card.is_translator(card)
+    assert not model_card.is_conditional(card)
+    assert not any(map(model_card.is_scorer, (make_card(), make_translator_card())))
+    assert [model_card.takes_images(other) for other in (make_card(), make_translator_card())] == [False, True]
+    kinds = [model_card.kind_of(other) for other in (make_card(), make_translator_card(), card)]
+    assert kinds == ["generator", "translator", "scorer"]
+    model_card.check(make_scorer_card(scores=named("realness")), source="here")
+
+
+def test_people_read_what_a_model_makes_of_what() -> None:
+    assert model_card.shapes(make_card()) == "28×20×1"
+    assert model_card.shapes(make_translator_card()) == "32×48×3 → 64×96×3"
+    assert model_card.shapes(make_scorer_card()) == "6×5×3 → 3 scores"
+    assert model_card.shapes(make_scorer_card(scores=named("realness"))) == "6×5×3 → 1 score"
+
+
+def test_people_read_the_facts_of_a_scorer() -> None:
+    facts = dict(model_card.facts(make_scorer_card()))
+    assert facts["takes image"] == "6×5×3"
+    assert facts["scores"] == "realness, cat, dog"
+    assert facts["quantiles"] == "each, over held-out real images, by class"
+    assert not {"image", "latent_dim", "classes", "larger images"} & set(facts)
+    assert dict(model_card.facts(make_scorer_card(scores=named("realness"))))["quantiles"] == "not measured"
+
+
+def test_cards_of_other_models_say_nothing_of_scores() -> None:
+    assert "scores" not in model_card.to_json(make_card())
+    assert "scores" not in model_card.to_json(make_translator_card())
+
+
+@pytest.mark.parametrize(
+    ("card", "fault"),
+    [
+        (make_scorer_card(inputs=[]), "a scorer takes an image, and nothing else"),
+        (
+            make_scorer_card(inputs=[*make_scorer_card().inputs, mask(6, 5)]),
+            "a scorer takes an image, and nothing else",
+        ),
+        (make_scorer_card(class_names=["cat"]), "a scorer takes an image, and nothing else"),
+        (
+            make_scorer_card(latent_dim=3, latent_scheme=model_card.LATENT_SCHEME),
+            "a scorer takes an image, and nothing",
+        ),
+        (make_scorer_card(image=ImageShape(height=6, width=5, channels=3)), "a scorer makes no images"),
+        (make_scorer_card(halo=1), "a scorer makes no images"),
+        (make_scorer_card(scores=[]), "whose class is not known, and that first"),
+        (make_scorer_card(scores=named("cat", of_class=True)), "whose class is not known, and that first"),
+        (make_scorer_card(scores=named("realness", "")), "its scores have no names, or two of them the same"),
+        (make_scorer_card(scores=named("cat") + named("cat", of_class=True)), "have no names, or two of them the same"),
+        (
+            make_scorer_card(scores=[ScoreOutput(name="realness", quantiles=[1, 2])]),
+            "the quantiles of realness are not 113 in ascending order",
+        ),
+        (
+            make_scorer_card(scores=[ScoreOutput(name="realness", quantiles=range(113, 0, -1))]),
+            "the quantiles of realness are not 113 in ascending order",
+        ),
+        (
+            make_scorer_card(scores=[ScoreOutput(name="realness", quantiles=[float("nan")] * 113)]),
+            "the quantiles of realness are not 113 in ascending order",
+        ),
+        (
+            make_scorer_card(inputs=[ImageInput(name="image", role=ImageRole.IMAGE_ROLE_IMAGE, shape=ImageShape())]),
+            "the image is 0×0",
+        ),
+        (make_card(scores=named("realness")), "a generator gives no scores"),
+        (make_translator_card(scores=named("realness")), "a translator gives no scores"),
+    ],
+)
+def test_what_no_scorer_can_be(card: ModelCard, fault: str) -> None:
     with pytest.raises(ArtifactError, match=fault):
         model_card.check(card, source="here")

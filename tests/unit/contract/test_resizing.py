@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from ganserve.contract.errors import ConfigError
-from ganserve.training.datasets import Resize, load
 from ganserve.contract.resizing import ResizeMode
+from ganserve.training.datasets import Resize, load
 
 
 def test_parse() -> None:

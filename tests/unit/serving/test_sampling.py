@@ -106,7 +106,7 @@ def test_a_stream_begins_one_part_at_a_time_while_others_wait_for_room(play: Pla
 
 @pytest.mark.parametrize("num_cancels", [1, 2])
 def test_a_stream_that_is_cancelled_gives_back_all_it_held(play: Play, num_cancels: int) -> None:
-    async def story(_: Model, chain: ServedChain) -> None:
+    async def story(_model: Model, chain: ServedChain) -> None:
         budget = Budget(10**6)
 
         async def read() -> None:

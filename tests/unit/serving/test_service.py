@@ -234,7 +234,7 @@ def test_long_lists_of_classes_and_indices_are_read_off_the_event_loop(
         readers.append(threading.get_ident())
         return open_source(query, card)
 
-    monkeypatch.setattr("ganserve.serving.answers.open_source", read)
+    monkeypatch.setattr("ganserve.runtime.chain.open_source", read)
     address = SampleAddress(seed=1, count=2)
     classes = ClassList(classes=[ClassReference(label=1), ClassReference(name="emu")] * 250_000)
     long_queries = (
