@@ -210,10 +210,10 @@ class Repository:
             if other.title == model.title:
                 leaving.hurry.set()
         hurry = asyncio.Event()
+        self._catalogue.retired.append(model)  # at once: between two turns of the loop calls may ask for it
         self._leaving[model] = _Leaving(hurry, asyncio.create_task(self._linger_and_drain(model, hurry)))
 
     async def _linger_and_drain(self, model: Model, hurry: asyncio.Event) -> None:
-        self._catalogue.retired.append(model)
         ends = [asyncio.create_task(end) for end in (hurry.wait(), self._without_streams(model))]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in ends:
