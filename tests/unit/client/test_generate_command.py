@@ -115,6 +115,9 @@ def test_a_folder(generate: Any, script: Script) -> None:
         "counts": None,
         "truncation": 1.5,
         "spread": 1.25,
+        "best_of": None,
+        "scorer": None,
+        "then": None,
         "format": "png",
         "quality": None,
     }

@@ -145,7 +145,7 @@ def test_a_model_that_sees_whole_images_takes_those_of_its_size_alone(models: Pa
 
 def test_generators_and_translators_are_not_taken_for_each_other(server: ServerProcess) -> None:
     with Client(server.address, model="blur2x") as client:
-        with pytest.raises(InvalidRequestError, match="this model makes images of images; give one a sample"):
+        with pytest.raises(InvalidRequestError, match="this model takes images; give one a sample"):
             client.generate(3)
         with pytest.raises(InvalidRequestError, match="this model takes no latents, so nothing lies between"):
             client.interpolate((1, 0), (1, 2), 3)

@@ -46,3 +46,20 @@ def test_a_request_that_does_not_fit_a_reply_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="one reply cannot hold 4 samples; this model makes 1 to 3"):
         limits.check_request(4, field="query.address.count")
     assert limits_of(2048).samples_per_request == 1
+
+
+def test_models_that_share_a_call_run_no_more_rows_for_it_than_each_would_alone() -> None:
+    small, large = limits_of(32), limits_of(64)
+    alone = Limits.shared([(small, 1)])
+    assert (alone.samples_per_request, alone.samples_per_part) == (small.samples_per_request, small.samples_per_part)
+    shared = Limits.shared([(small, 4), (small, 4), (large, 1)])
+    assert shared.sample_bytes == large.sample_bytes
+    assert shared.samples_per_request == min(small.samples_per_request // 4, large.samples_per_request)
+    assert shared.samples_per_part == min(small.samples_per_part // 4, large.samples_per_part)
+    assert shared.samples_ahead == min(small.samples_ahead // 4, large.samples_ahead)
+
+
+def test_one_sample_may_always_be_asked_for() -> None:
+    tightest = limits_of(2048, num_lanes=1, max_batch=1, max_queued_rows=1)
+    shared = Limits.shared([(tightest, 64), (tightest, 64)])
+    assert (shared.samples_per_request, shared.samples_per_part, shared.samples_ahead) == (1, 1, 1)
