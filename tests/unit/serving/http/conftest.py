@@ -83,16 +83,20 @@ class Stage:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return await asyncio.to_thread(self._ask, method, path, named)
 
+    async def post(self, path: str, body: bytes, **headers: str) -> Reply:
+        """Sends a body."""
+        return await asyncio.to_thread(self._ask, "POST", path, headers, body)
+
     def value(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"ganserve_{name}", labels)
 
     def num_runs(self) -> float:
         return self.value("batch_rows_count", model="tiny", version="1") or 0
 
-    def _ask(self, method: str, path: str, headers: dict[str, str]) -> Reply:
+    def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Reply:
         connection = http.client.HTTPConnection(self.address, timeout=60)
         try:
-            connection.request(method, path, headers=headers)
+            connection.request(method, path, body, headers)
             reply = connection.getresponse()
             return Reply(reply.status, reply.headers, reply.read())
         finally:
