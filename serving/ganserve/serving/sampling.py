@@ -39,7 +39,7 @@ async def make_all(chain: ServedChain, caller: Caller) -> Made:
     All models admit their rows before the first of them runs.
     """
     rows = rows_by_model(chain)
-    quota = caller.quota.spent(rows.total()) if caller.quota else nullcontext()
+    quota = caller.quota.spent(sum(rows.values())) if caller.quota else nullcontext()
     with quota, ExitStack() as stack:
         admitted = {
             model: stack.enter_context(model.batcher.admitted(num_rows, caller)) for model, num_rows in rows.items()
