@@ -89,9 +89,12 @@ def dtype_of(manifest: Manifest) -> Dtype:
 
 def describe_parity(parity: Parity) -> str:
     """One line for people."""
+    compared = f"{counted(parity.num_images, 'image')} in {parity.dtype}"
+    if not parity.num_values:  # of a scorer
+        return f"{compared}: numbers within {parity.max_float_error:.2g}"
     levels = "1 level" if parity.max_levels_off == 1 else f"{parity.max_levels_off} levels"
     return (
-        f"{counted(parity.num_images, 'image')} in {parity.dtype}: floats within {parity.max_float_error:.2g}, "
+        f"{compared}: floats within {parity.max_float_error:.2g}, "
         f"{parity.num_values_off:,} of {parity.num_values:,} values off, by {levels} at most"
     )
 

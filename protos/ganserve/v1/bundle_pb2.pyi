@@ -243,7 +243,7 @@ class Parity(message.Message):
     max_levels_off: builtins.int
     """Largest difference of a value, in levels of 255."""
     num_values: builtins.int
-    """Values compared."""
+    """Values compared: those of pixels, of which a scorer makes none."""
     num_values_off: builtins.int
     """Values that differ by a level or more."""
     def __init__(

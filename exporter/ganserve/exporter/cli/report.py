@@ -96,8 +96,8 @@ def _parity_table(export: Export) -> Table:
             f"each of {len(comparisons)} alone" if alone else "mixed" if conditional else "none",
             export.manifest.parity.dtype,
             f"{max(comparison.max_float_error for comparison in comparisons):.2g}",
-            f"{sum(comparison.num_values_off for comparison in comparisons):,} of {num_values:,}",
-            str(max(comparison.max_levels_off for comparison in comparisons)),
+            f"{sum(comparison.num_values_off for comparison in comparisons):,} of {num_values:,}" if num_values else "",
+            str(max(comparison.max_levels_off for comparison in comparisons)) if num_values else "",
             f"{sum(comparison.seconds for comparison in comparisons):.3f}",
         )
     return table

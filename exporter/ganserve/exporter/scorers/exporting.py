@@ -39,6 +39,8 @@ from .parity import check_scores
 ScorerKind = Literal["discriminator", "classifier"]
 
 _SCORED_AT_ONCE: Final = 64
+_OF_IMAGES: Final = {"size", "resize_mode"}
+"""Settings of a run that say how its images were brought to its size."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,9 @@ def scorers_of(
     classifier = finished.feature_extractor()
     card = _scorer_card(saved.card, "confidence", finished.dataset.class_names)
     card.architecture, card.loss = "classifier", "cross-entropy"
+    card.ClearField("images_seen")  # and the settings: those of the run are not its own
+    for name in set(card.training_config) - _OF_IMAGES:
+        del card.training_config[name]
     card.metrics["accuracy"] = classifier.accuracy
     return [
         discriminator,
