@@ -89,6 +89,7 @@ class Core:
         self.addresses = parse_addresses(target)
         self._known: ModelInfo | None = None
         self._further: dict[str, ModelInfo] = {}  # by digest
+        self._meant: dict[bytes, tuple[str, float]] = {}  # digest of what a selector stands for, and until when
         self._known_until_s = -math.inf
         self._servers = Servers(self.addresses)
         self._model = model_selector(model, version, digest)
@@ -175,15 +176,20 @@ class Core:
     def ask_for_further(self, query: SampleQuery) -> Iterator[Ask[None]]:
         """Asks for the models that a query names beside its own. Each answer has it take the very model that there is.
 
-        So all parts of a call are by the same ones, whatever their names come to stand for meanwhile.
+        So all parts of a call are by the same ones, whatever their names come to stand for meanwhile. That is asked again
+        every few seconds, as for the client's own model.
         """
         for selector in further_models(query):
+            digest, until_s = self._meant.get(_key(selector), (selector.digest, -math.inf))
+            if time.monotonic() < until_s:
+                selector.digest = digest
             if not selector.digest or selector.digest not in self._further:
                 yield Ask("GetModel", GetModelRequest(model=selector), partial(self._learn_further, selector))
 
     def _learn_further(self, selector: ModelSelector, reply: GetModelResponse) -> None:
         model = ModelInfo(reply.model)
         self._further[model.digest] = model
+        self._meant[_key(selector)] = model.digest, time.monotonic() + _LOOK_AGAIN_S
         selector.digest = model.digest
 
     def _most_samples(self, query: SampleQuery, model: ModelInfo) -> int:
@@ -255,8 +261,9 @@ class Core:
         return self._known if query.model.digest or time.monotonic() < self._known_until_s else None
 
     def forget(self) -> None:
-        """The model has changed: it is to be asked for again."""
+        """The model has changed: it is to be asked for again, and those beside it too."""
         self._known = None
+        self._meant.clear()
         self._servers.forget_lacks()
 
     def cursor(self, query: SampleQuery, batch_size: int | None) -> StreamCursor:
@@ -345,6 +352,10 @@ def merge_models(lists: Iterable[list[ModelInfo]]) -> list[ModelInfo]:
     """The models of several servers, each once, by name and version."""
     by_identity = {(model.name, model.version, model.digest): model for models in lists for model in models}
     return [by_identity[identity] for identity in sorted(by_identity)]
+
+
+def _key(selector: ModelSelector) -> bytes:
+    return selector.SerializeToString(deterministic=True)
 
 
 def _all_models(reply: ListModelsResponse) -> list[ModelInfo]:
