@@ -128,7 +128,7 @@ def test_what_cannot_be_asked_for_is_told(
 
 
 class Moving(Script):
-    """A server of a model that takes images, whose name comes to stand for another; who has a digest is answered by it."""
+    """A server of models that take images, whose name comes to stand for another; a digest is answered by its own."""
 
     card = ModelCard()
 

@@ -58,7 +58,7 @@ def server(models: Path, start_server: StartServer) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(params=["bundle", "client", "asyncio client"])
-def score(request: pytest.FixtureRequest, models: Path, server: ServerProcess) -> Iterator[Score]:
+def score(request: pytest.FixtureRequest, models: Path, server: ServerProcess) -> Score:
     """Scores images by a model, in every way."""
 
     def here(images: Any, model: str = "tiny-discriminator", **options: Any) -> Scores:
@@ -76,7 +76,7 @@ def score(request: pytest.FixtureRequest, models: Path, server: ServerProcess) -
 
         return asyncio.run(ask())
 
-    yield {"bundle": here, "client": there, "asyncio client": by_asyncio}[request.param]
+    return {"bundle": here, "client": there, "asyncio client": by_asyncio}[request.param]
 
 
 def test_every_client_gives_the_scorers_numbers(score: Score) -> None:
