@@ -106,6 +106,8 @@ class Script(GeneratorServiceServicer):
         knows_many: whether several requests may come in one call, as they may not to older servers.
         many: how many requests came in each such call; 0 for one that was refused.
         knows_spread: whether replies tell of the spread, as those of older servers do not.
+        further: digests of other models, by name, which samples may pass.
+        knows_chains: whether replies tell of those, as those of older servers do not.
     """
 
     name: str = "digits"
@@ -122,6 +124,8 @@ class Script(GeneratorServiceServicer):
     hold_after: int = 0
     obeys_pins: bool = True
     knows_spread: bool = True
+    further: dict[str, str] = field(default_factory=dict)
+    knows_chains: bool = True
     knows_many: bool = True
     many: list[int] = field(default_factory=list)
     times: CallTimes | None = field(
@@ -178,6 +182,8 @@ class Script(GeneratorServiceServicer):
 
     def GetModel(self, request: GetModelRequest, context: Any) -> GetModelResponse:  # noqa: N802
         self.requests.append(request)
+        if request.model.name in self.further:
+            return GetModelResponse(model=ServedModel(identity=self._further(request.model.name), state=self.state))
         self._refuse_other_names(request.model.name, context)
         if request.model.digest not in ("", self.digest):
             Failure(grpc.StatusCode.FAILED_PRECONDITION, "another digest").end(context)
@@ -203,6 +209,9 @@ class Script(GeneratorServiceServicer):
             runtime=Runtime(device="cpu", lanes=1),
             max_samples_per_request=self.max_samples,
         )
+
+    def _further(self, name: str) -> ModelIdentity:
+        return ModelIdentity(name=name, version=1, digest=self.further[name])
 
     def _outcome(self, request: GenerateRequest, of_all: Any) -> Outcome:
         context = _OneOfMany(of_all)
@@ -236,6 +245,12 @@ class Script(GeneratorServiceServicer):
             format=query.encoding.format,
             spread=query.address.spread if self.knows_spread and query.address.HasField("spread") else None,
         )
+        if self.knows_chains and query.HasField("best_of"):
+            batch.best_of = query.best_of.candidates
+            batch.scorer.CopyFrom(self._further(query.best_of.scorer.name))
+            batch.scores.add(name="own_class", values=range(count))
+        if self.knows_chains:
+            batch.then.extend(self._further(selector.name) for selector in query.then)
         if seed is None:
             values = np.frombuffer(query.latents.values, "<f4")[::LATENT_DIM].astype(np.uint8)
         else:

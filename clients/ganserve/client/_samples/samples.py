@@ -274,8 +274,10 @@ def _check_lengths(batch: SampleBatch, raw: bool) -> None:
         ("class names", batch.class_names),
         ("indices", batch.indices),
     )
-    for name, values in (*of_samples, *((score.name, score.values) for score in batch.scores)):
-        if values and len(values) != batch.count:
+    of_scores = ((f"numbers of {score.name}", score.values) for score in batch.scores)
+    told = ((f"percentiles of {score.name}", score.percentiles) for score in batch.scores if score.percentiles)
+    for name, values in (*((name, values) for name, values in of_samples if values), *of_scores, *told):
+        if len(values) != batch.count:
             raise ServerError(f"the reply holds {len(values)} {name} for {counted(batch.count, 'sample')}")
 
 

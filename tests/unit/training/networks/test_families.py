@@ -247,3 +247,20 @@ def test_class_batch_norms_get_the_statistics_of_the_averaged_weights() -> None:
     assert first.running_mean is not None
     assert theirs.running_mean is not None
     assert not torch.equal(first.running_mean, theirs.running_mean)
+
+
+@every_discriminator
+@pytest.mark.parametrize("num_classes", [0, 3])
+def test_the_logits_of_all_classes_are_those_that_each_label_gives(
+    arch: Architecture, norm: Norm, num_classes: int
+) -> None:
+    discriminator = build_discriminator(arch, ImageShape(16, 12, 3), num_classes=num_classes, base_width=4, norm=norm)
+    stir(discriminator)
+    discriminator.eval()
+    images = torch.randn(5, 3, 16, 12).clamp(-1, 1)
+    with torch.inference_mode():
+        labels = [torch.full((5,), label) for label in range(num_classes)] or [None]
+        expected = torch.stack([discriminator(images, label) for label in labels], dim=1)
+        made = discriminator.class_logits(images)
+    assert made.shape == (5, max(1, num_classes))
+    torch.testing.assert_close(made, expected)
