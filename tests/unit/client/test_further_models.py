@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ganserve.client import Client, InvalidRequestError, NotFoundError, PreconditionError, ServerError, UnsupportedError
+from ganserve.client._calls import core
 from ganserve.contract.images import Images
 from ganserve.v1.generator_pb2 import (
     GenerateRequest,
@@ -46,7 +47,14 @@ def test_all_requests_of_a_call_name_the_very_models(connect: Connect, server: S
     assert asked.count("sr2x") == 1  # the other one is known by its digest
 
 
-def test_a_name_is_asked_for_anew_by_each_call(connect: Connect, server: ScriptedServer, script: Script) -> None:
+def test_a_name_is_asked_for_again_every_few_seconds(
+    connect: Connect, server: ScriptedServer, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(server.address)
+    client.generate(2, **CHAIN)
+    client.generate(2, **CHAIN)
+    assert [request.model.name for request in script.asked(GetModelRequest)].count("digits-discriminator") == 1
+    monkeypatch.setattr(core, "_LOOK_AGAIN_S", 0.0)
     client = connect(server.address)
     client.generate(2, **CHAIN)
     script.further["digits-discriminator"] = "12" * 32

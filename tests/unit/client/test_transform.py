@@ -149,7 +149,7 @@ def test_generators_and_translators_are_not_taken_for_each_other(server: ServerP
             client.generate(3)
         with pytest.raises(InvalidRequestError, match="this model takes no latents, so nothing lies between"):
             client.interpolate((1, 0), (1, 2), 3)
-        with pytest.raises(InvalidRequestError, match="this model makes images of latents"):
+        with pytest.raises(InvalidRequestError, match="this model is a generator; give the name of a translator"):
             list(client.transform([texture(12, 10)], model="tiny"))
 
 
