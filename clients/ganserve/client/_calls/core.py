@@ -176,8 +176,8 @@ class Core:
     def ask_for_further(self, query: SampleQuery) -> Iterator[Ask[None]]:
         """Asks for the models that a query names beside its own. Each answer has it take the very model that there is.
 
-        So all parts of a call are by the same ones, whatever their names come to stand for meanwhile, which is asked for
-        again every few seconds, as of the client's own model.
+        So all parts of a call are by the same ones, whatever their names come to stand for meanwhile. That is asked
+        for again every few seconds, as of the client's own model.
         """
         for selector in further_models(query):
             digest, until_s = self._meant.get(_key(selector), (selector.digest, -math.inf))
