@@ -97,7 +97,7 @@ def test_a_reply_of_other_models_is_refused(
         change(batch)
         return batch
 
-    script._batch = make_other  # type: ignore[method-assign]
+    script._batch = make_other  # type: ignore
     with pytest.raises(ServerError, match=text):
         connect(server.address).generate(2, **CHAIN)
 
