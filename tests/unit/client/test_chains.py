@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def source(
     request: pytest.FixtureRequest, models: Path, server: ServerProcess, small_batches: ServerProcess
 ) -> Iterator[Any]:
     """Samples of the generator `tiny`, in every way."""
-    kinds = {
+    kinds: dict[str, Callable[[], Any]] = {
         "bundle": lambda: LocalGenerator(models / "tiny" / "1"),
         "server": lambda: Client(server.address, model="tiny"),
         "small batches": lambda: Client(small_batches.address, model="tiny"),
@@ -134,6 +134,7 @@ def test_sample_j_is_the_best_of_candidates_nj_and_on(
     _, expected, scores = choice(generator, indices, candidates, seed=11, labels=labels)
     made = source.generate(5, seed=11, first_index=first, labels=labels, best_of=candidates)
     assert np.array_equal(made.numpy(), expected.numpy())
+    assert expected.labels is not None
     assert made.labels.tolist() == expected.labels.tolist()
     assert made.indices.tolist() == list(indices)
     assert list(made.scores) == ["own_class"]
@@ -229,6 +230,7 @@ def test_samples_pass_through_translators_in_their_order(source: Any, generator:
     made = source.generate(9, seed=4, then=["blur2x", "again2x:1"])
     assert made.shape == (24, 20, 3)
     assert np.array_equal(made.numpy(), np.stack(images))
+    assert expected.labels is not None
     assert made.labels.tolist() == expected.labels.tolist()
     assert [(model.name, model.version) for model in made.then] == [("blur2x", 1), ("again2x", 1)]
     assert made.model == expected.model

@@ -58,7 +58,9 @@ def test_a_name_is_asked_for_again_every_few_seconds(
     client = connect(server.address)
     client.generate(2, **CHAIN)
     script.further["digits-discriminator"] = "12" * 32
-    assert client.generate(2, **CHAIN).scorer.digest == "12" * 32
+    scorer = client.generate(2, **CHAIN).scorer
+    assert scorer is not None
+    assert scorer.digest == "12" * 32
 
 
 def test_streams_and_batches_name_them_too(connect: Connect, server: ScriptedServer, script: Script) -> None:
@@ -105,7 +107,7 @@ def test_a_reply_of_other_models_is_refused(
         change(batch)
         return batch
 
-    script._batch = make_other  # type: ignore[method-assign]
+    script._batch = make_other  # type: ignore[assignment,method-assign]
     with pytest.raises(ServerError, match=text):
         connect(server.address).generate(2, **CHAIN)
 

@@ -228,7 +228,7 @@ def test_a_digest_pins_the_former_scorer_while_it_lingers(play: Play) -> None:
         new = await stage.swap_scorer(2)
         pinned = await stage.samples(query)
         assert pinned.describe() == former.describe()
-        assert np.array_equal(pinned.images, former.images)
+        assert np.array_equal(pinned.made.rows.columns["images"], former.made.rows.columns["images"])
         assert [part.describe().scorer for part in await stage.stream(query)] == [former.describe().scorer]
         assert (await stage.samples(query_of(6, best_of=3))).describe().scorer == new.identity
         query.best_of.scorer.digest = "0" * 64

@@ -16,8 +16,12 @@ from .inference_pb2 import ModelInferRequest
 DATATYPES: Final[Mapping[str, str]] = {"float32": "FP32", "int64": "INT64", "uint8": "UINT8"}
 """The protocol's names of the types that signatures have."""
 
-_TYPED_CONTENTS: Final = {"FP32": "fp32_contents", "INT64": "int64_contents"}
-_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8")}
+_TYPED_CONTENTS: Final = {"FP32": "fp32_contents", "INT64": "int64_contents", "UINT8": "uint_contents"}
+_DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
+    "FP32": np.dtype("<f4"),
+    "INT64": np.dtype("<i8"),
+    "UINT8": np.dtype("u1"),
+}
 _MOST_AXES: Final = 8
 
 
@@ -59,7 +63,7 @@ def _read_tensor(tensor: ModelInferRequest.InferInputTensor, raw: bytes | None, 
         )
     if tensor.datatype not in _DTYPES:
         raise InvalidRequestError(
-            f"the input {name!r} is {tensor.datatype[:80]!r}; models here take {' and '.join(_DTYPES)}",
+            f"the input {name!r} is {tensor.datatype[:80]!r}; models here take {', '.join(_DTYPES)}",
             field=f"{field}.datatype",
         )
     if not 0 < len(shape) <= _MOST_AXES or min(shape) < 1:
@@ -92,4 +96,10 @@ def _read_typed(tensor: ModelInferRequest.InferInputTensor, shape: tuple[int, ..
             f"are {len(values)}",
             field=f"{field}.contents.{contents}",
         )
-    return np.fromiter(values, _DTYPES[tensor.datatype], len(values)).reshape(shape)
+    try:
+        return np.fromiter(values, _DTYPES[tensor.datatype], len(values)).reshape(shape)
+    except OverflowError:
+        raise InvalidRequestError(
+            f"the input {tensor.name[:80]!r} has values that {tensor.datatype} does not hold",
+            field=f"{field}.contents.{contents}",
+        ) from None

@@ -441,7 +441,7 @@ REFUSALS: dict[str, tuple[ModelInferRequest, str, str, str]] = {
     "another type": (
         request_of(inputs=[changed(typed_latents(), datatype="FP64"), typed_labels()]),
         "INVALID_ARGUMENT",
-        "the input 'latents' is 'FP64'; models here take FP32 and INT64",
+        "the input 'latents' is 'FP64'; models here take FP32, INT64, UINT8",
         "inputs[0].datatype",
     ),
     "the other's type": (

@@ -259,7 +259,7 @@ def test_the_logits_of_all_classes_are_those_that_each_label_gives(
     discriminator.eval()
     images = torch.randn(5, 3, 16, 12).clamp(-1, 1)
     with torch.inference_mode():
-        labels = [torch.full((5,), label) for label in range(num_classes)] or [None]
+        labels = [torch.full((5,), label) if num_classes else None for label in range(max(1, num_classes))]
         expected = torch.stack([discriminator(images, label) for label in labels], dim=1)
         made = discriminator.class_logits(images)
     assert made.shape == (5, max(1, num_classes))
