@@ -49,14 +49,15 @@ def snippets_of(document: Path) -> list[Snippet]:
     ]
 
 
-def run_document(document: str | Path, section: str | None = None) -> dict[str, Any]:
+def run_document(document: str | Path, section: str | None = None, **known: Any) -> dict[str, Any]:
     """Runs the blocks of a document, as a reader would in one session, and gives the names that they leave behind.
 
     Args:
         document: its name in `docs/`, or a path.
         section: the only heading whose blocks are run; without it, all are.
+        known: what the reader has, by name.
     """
-    names: dict[str, Any] = {"__name__": "documented"}
+    names: dict[str, Any] = {"__name__": "documented", **known}
     chosen = [one for one in snippets_of(DOCUMENTS / document) if section in (None, one.section)]
     if not chosen:
         raise LookupError(f"{document} prints no Python under {section!r}")

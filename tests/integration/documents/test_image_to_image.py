@@ -16,6 +16,10 @@ from tests.snippets import DOCUMENTS
 
 from ganserve.client._calls import core
 from ganserve.contract.textures import sample_textures
+from ganserve.v1.bundle_pb2 import Parity
+from ganserve.v1.model_pb2 import ModelCard
+
+from ...translators import make_translator
 
 
 @pytest.fixture
@@ -42,7 +46,16 @@ def test_every_command_and_snippet_runs(
     start_server: Callable[..., AbstractContextManager[Any]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    make_bundle: Callable[..., Path],
+    tiny_card: ModelCard,
+    tiny_parity: Parity,
 ) -> None:
+    faces = ModelCard()
+    faces.CopyFrom(tiny_card)
+    faces.image.height = faces.image.width = 64
+    make_bundle(reader / "models", "faces", card=faces)
+    make_translator(reader / "models", tiny_parity, "night")
+    pets = [(torch.zeros(3, 20, 16, dtype=torch.uint8), label) for label in range(3)]
     text = (DOCUMENTS / "image-to-image.md").read_text()
     bring, serve, transform = (shlex.split(line)[1:] for line in re.findall(r"^    (ganserve .*)$", text, re.MULTILINE))
     assert run_command(*bring).returncode == 0
@@ -50,7 +63,10 @@ def test_every_command_and_snippet_runs(
         done = run_command(*transform, "--server", server.address)
         assert done.returncode == 0, done.stderr
         monkeypatch.setattr(core, "parse_addresses", lambda _: (server.address,))
-        run_document("image-to-image.md")
+        names = run_document("image-to-image.md", pets=pets)
+        image, label = names["night"][2]
+        assert (image.shape, label) == ((3, 40, 32), 2)
+        names["client"].close()
     assert capsys.readouterr().out == "(180, 260, 3)\n"
     with Image.open(reader / "larger" / "holiday.webp") as larger:
         assert larger.size == (260, 180)

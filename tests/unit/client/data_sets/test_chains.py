@@ -18,7 +18,7 @@ from ganserve.v1.bundle_pb2 import Parity
 
 from ....scorers import SHAPE, make_scorer
 from ....translators import make_translator
-from .conftest import CLASSES, Labelled, MakeBundle, pixels
+from .conftest import Labelled, MakeBundle, pixels
 
 CHAIN: dict[str, Any] = {"best_of": 3, "then": "blur2x"}
 
