@@ -32,7 +32,8 @@ def quantiles_of(scores: ArrayLike) -> list[float]:
 
 def percentiles(scores: NDArray[np.float32], quantiles: Sequence[float]) -> NDArray[np.float64]:
     """How many per cent of the real images have a smaller score than each of `scores`, by linear interpolation."""
-    return np.interp(scores, quantiles, PERCENTS)
+    descending = -np.array(quantiles[::-1])  # of real images with equal scores, the lower end is wanted
+    return np.interp(-scores.astype(np.float64), descending, PERCENTS[::-1])
 
 
 def knows_classes(card: ModelCard) -> bool:

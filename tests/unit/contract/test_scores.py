@@ -44,6 +44,12 @@ def test_percentiles_lie_between_quantiles_and_end_at_0_and_100() -> None:
     assert percentiles(scores, quantiles) == pytest.approx([0, 0, 0.005, 12.5, 50, 99.995, 100, 100, 100, 0], abs=1e-5)
 
 
+def test_of_images_with_equal_scores_none_counts_as_smaller() -> None:
+    quantiles = quantiles_of([0.0] * 30 + [1.0] * 40 + [2.0] * 30)
+    told = percentiles(np.array([0.0, 1.0, 2.0], np.float32), quantiles)
+    assert told == pytest.approx([0, 30, 70], abs=1)
+
+
 def test_a_score_is_found_by_the_name_of_its_class_alone() -> None:
     card = scorer_card(["cat", "dog"])
     assert [column_of(card, name) for name in ("cat", "dog", "emu", "realness")] == [1, 2, None, None]
