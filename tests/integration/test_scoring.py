@@ -66,7 +66,7 @@ def test_the_worst_images_come_first_and_those_that_cannot_be_read_before_them(
     done = run_command("score", "photos", "there.csv", "--model", "tiny-discriminator", "--server", server.address)
     assert done.returncode == 0, done.stderr
     assert "there.csv: 13 images by tiny-discriminator:1@" in done.stdout
-    assert "there.png: the worst of them, then the best" in done.stdout
+    assert "there.sheet.png: the worst of them, and below the line the best" in done.stdout
     assert "1 file could not be read" in done.stdout
     torn, *rows = rows_of("there.csv")
     assert (torn["file"], torn["score"], torn["percentile"]) == ("cat/torn.png", "", "")
@@ -79,7 +79,7 @@ def test_the_worst_images_come_first_and_those_that_cannot_be_read_before_them(
         assert float(row["score"]) == by_file[row["file"]][0]
         assert row["likeliest"] == CLASSES[by_file[row["file"]][1:].argmax()]
         assert (row["class"], row["error"]) == ("", "")
-    with Image.open("there.png") as picture:
+    with Image.open("there.sheet.png") as picture:
         assert picture.mode == "RGB"
     done = run_command("score", "photos", "here.csv", "--bundle", models / "tiny-discriminator" / "1")
     assert done.returncode == 0, done.stderr
@@ -121,11 +121,11 @@ def test_one_image_and_images_of_other_sizes(models: Path, run_command: RunComma
 
 
 @pytest.mark.usefixtures("photos")
-def test_only_files_that_cannot_be_read_make_no_picture(models: Path, run_command: RunCommand) -> None:
+def test_files_of_which_none_can_be_read_are_an_error(models: Path, run_command: RunCommand) -> None:
     done = run_command("score", "photos/cat/torn.png", "scores.csv", "--bundle", models / "tiny-discriminator" / "1")
-    assert done.returncode == 0, done.stderr
-    assert [bool(row["error"]) for row in rows_of("scores.csv")] == [True]
-    assert not Path("scores.png").exists()
+    assert done.returncode == 3
+    assert "none of 1 file could be read; these 40 bytes are not a readable image" in done.stderr
+    assert not Path("scores.csv").exists()
 
 
 @pytest.mark.usefixtures("photos")
@@ -133,6 +133,7 @@ def test_only_files_that_cannot_be_read_make_no_picture(models: Path, run_comman
     ("words", "bundle", "text"),
     [
         (("photos", "scores.txt"), "tiny-discriminator", "scores.txt: name the table .csv"),
+        (("photos", "photos/scores.csv"), "tiny-discriminator", "would lie among the images that are scored"),
         (("nowhere", "scores.csv"), "tiny-discriminator", "nowhere: there is no such file or folder"),
         (("photos", "scores.csv"), "tiny", "this model is a generator; give the name of a scorer"),
         (("photos", "scores.csv"), "blur2x", "this model is a translator; give the name of a scorer"),

@@ -49,7 +49,7 @@ def test_a_folder_keeps_names_folders_and_formats(
     assert done.returncode == 0, done.stderr
     assert "3 images by blur2x:1" in done.stdout
     made = sorted(str(path.relative_to(tmp_path / "large")) for path in (tmp_path / "large").rglob("*.*"))
-    assert made == sorted(SIZES)
+    assert made == sorted([*SIZES, "transform.json"])
     for name in ("a.png", "more/b.webp"):
         expected = blurred_twice_as_large(opened(photos / name)[0])
         assert np.abs(opened(tmp_path / "large" / name)[0].astype(int) - expected).max() <= 1
@@ -61,11 +61,13 @@ def test_what_is_there_is_left_alone(models: Path, photos: Path, tmp_path: Path,
     command = ("transform", photos, large, "--bundle", models / "blur2x" / "1")
     (photos / "more" / "torn.png").write_bytes((photos / "a.png").read_bytes()[:50])
     failed = run_command(*command)
-    assert failed.returncode == 2
+    assert failed.returncode == 3
     assert failed.stderr.count("\n") == 1
     assert "torn.png: these 50 bytes are not a readable image" in failed.stderr
+    assert all((large / name).is_file() for name in SIZES)  # which come before it
     (photos / "more" / "torn.png").unlink()
-    large.mkdir(exist_ok=True)
+    for name in ("more/b.webp", "more/c.jpg"):
+        (large / name).unlink()
     (large / "a.png").write_bytes(b"mine")
     done = run_command(*command)
     assert done.returncode == 0, done.stderr
@@ -75,6 +77,32 @@ def test_what_is_there_is_left_alone(models: Path, photos: Path, tmp_path: Path,
     assert "3 images, all there already" in run_command(*command).stdout
     assert run_command(*command, "--overwrite").returncode == 0
     assert opened(large / "a.png")[0].shape == (40, 30, 3)
+
+
+def test_what_cannot_be_read_may_be_left_out(
+    models: Path, photos: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
+    (photos / "a-torn.png").write_bytes(b"nothing")
+    command = ("transform", photos, tmp_path / "large", "--bundle", models / "blur2x" / "1")
+    done = run_command(*command, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert "warning: left out: " in done.stderr
+    assert "a-torn.png: these 7 bytes are not a readable image" in done.stderr
+    assert "4 images by blur2x:1" in done.stdout
+    assert "; 1 left out" in done.stdout
+    assert all((tmp_path / "large" / name).is_file() for name in SIZES)
+
+
+def test_another_model_does_not_go_on_where_one_has_begun(
+    photos: Path, tmp_path: Path, run_command: RunCommand, tiny_parity: Parity
+) -> None:
+    one = make_translator(tmp_path / "models", tiny_parity, "one")
+    other = make_translator(tmp_path / "models", tiny_parity, "other", is_tiled=False)
+    assert run_command("transform", photos, tmp_path / "large", "--bundle", one).returncode == 0
+    done = run_command("transform", photos, tmp_path / "large", "--bundle", other)
+    assert done.returncode == 2
+    assert "holds images by another model, class or seed, as " in done.stderr
+    assert "transform.json" in done.stderr
 
 
 def test_one_file(models: Path, photos: Path, tmp_path: Path, run_command: RunCommand) -> None:

@@ -128,7 +128,7 @@ class AsyncClient:
         images: Iterable[ImageLike],
         *,
         model: str | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[int | str] | None = None,
         timeout_s: float | None = None,
     ) -> Scores:
         """As `Client.score`."""

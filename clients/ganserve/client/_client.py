@@ -310,7 +310,7 @@ class Client:
         images: Iterable[ImageLike],
         *,
         model: str | None = None,
-        classes: Sequence[str] | None = None,
+        classes: Sequence[int | str] | None = None,
         timeout_s: float | None = None,
     ) -> Scores:
         """Numbers of images by a scorer, such as how real each one looks, and their percentiles among real images.
@@ -320,7 +320,7 @@ class Client:
         Args:
             images: as for `transform`; at least one.
             model: the scorer, as in `Client`; without it, the client's own model.
-            classes: name of the class of each image, where they are known: then the number for that class counts.
+            classes: the class of each image, by name or label, where they are known: then the number for it counts.
             timeout_s: most seconds for some 256 images; without it, the client's own.
         """
         core = self._core if model is None else self._core.for_model(model)

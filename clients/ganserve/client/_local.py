@@ -155,7 +155,7 @@ class LocalGenerator:
         for batch in batches(self._selector(), card, images, masks, label_policy(label), seed, indices):
             yield from batch.images(self._answer(batch.query).numpy())
 
-    def score(self, images: Iterable[ImageLike], *, classes: Sequence[str] | None = None) -> Scores:
+    def score(self, images: Iterable[ImageLike], *, classes: Sequence[int | str] | None = None) -> Scores:
         """As `Client.score`."""
         card = self.get_model().card
         parts = [self._answer(query) for query in score_queries(self._selector(), card, images)]

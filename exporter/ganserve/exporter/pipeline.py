@@ -41,6 +41,7 @@ class Export:
 
     folder: Path
     manifest: Manifest
+    card: ModelCard
     comparisons: list[Comparison]
     warnings: tuple[str, ...]
     """What is doubtful of the generator, a line each; Python's own warnings say so too."""
@@ -194,4 +195,4 @@ def write_compared(
     folder, manifest = write_bundle(model, card, target, summarise(comparisons, dtype, tolerance))
     for doubt in all_doubts:
         warnings.warn(doubt, ExportWarning, stacklevel=4)
-    return Export(folder=folder, manifest=manifest, comparisons=comparisons, warnings=all_doubts)
+    return Export(folder=folder, manifest=manifest, card=card, comparisons=comparisons, warnings=all_doubts)

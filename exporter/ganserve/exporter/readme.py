@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from ganserve.contract.bundle import MODEL_FILE, SAMPLES_FILE
-from ganserve.contract.card import UNKNOWN, is_conditional, is_scorer, is_translator, kind_of
+from ganserve.contract.card import UNKNOWN, is_conditional, is_scorer, is_translator, kind_of, larger_images
 from ganserve.contract.manifest import describe_parity, digest_of
 from ganserve.v1.bundle_pb2 import Manifest, TensorSpec
 from ganserve.v1.model_pb2 import ImageShape, ModelCard
@@ -89,8 +89,7 @@ def _sources(card: ModelCard) -> str:
     classes = f"| classes | {', '.join(card.class_names) if is_conditional(card) else 'none (unconditional)'} |\n"
     if not is_translator(card):
         return f"{classes}| latent size | {card.latent_dim} |\n| sample addressing | {card.latent_scheme} |\n"
-    larger = f"in tiles, with a halo of {card.halo} pixels" if card.HasField("halo") else "are not taken"
-    return f"{classes}| larger images | {larger} |\n"
+    return f"{classes}| larger images | {larger_images(card)} |\n"
 
 
 def _call(card: ModelCard) -> str:

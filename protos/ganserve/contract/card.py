@@ -136,6 +136,13 @@ def kind_of(card: ModelCard) -> str:
     return "scorer" if is_scorer(card) else "translator" if is_translator(card) else "generator"
 
 
+def larger_images(card: ModelCard) -> str:
+    """What a translator makes of images that are larger than those it takes, for people."""
+    if card.HasField("halo"):
+        return f"are cut into tiles, with a halo of {card.halo}"
+    return "are not taken: it has to see an image as a whole, or its file fixes height and width"
+
+
 def scale_of(card: ModelCard) -> int:
     """Pixels of a side that a translator makes of each pixel."""
     return card.image.height // card.inputs[0].shape.height
@@ -168,7 +175,7 @@ def facts(card: ModelCard) -> Iterator[tuple[str, str]]:
     for entry in card.inputs:
         yield f"takes {entry.name}", _by(entry.shape)
     if is_translator(card):
-        yield "larger images", f"in tiles, with a halo of {card.halo}" if card.HasField("halo") else "are not taken"
+        yield "larger images", larger_images(card)
     if card.latent_dim:
         yield "latent_dim", f"{card.latent_dim}, addressed by {card.latent_scheme}"
     if is_scorer(card):

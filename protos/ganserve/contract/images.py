@@ -83,6 +83,7 @@ _FILE_FORMATS_BY_NUMBER: Final = {form.number: form for form in FILE_FORMATS}
 _PILLOW_NAMES: Final = tuple(form.pillow_name for form in FILE_FORMATS)
 NUM_RGB: Final = 3
 _SMALLEST_TO_SEE: Final = 48  # pixels
+_DEEP_MODES: Final = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 _GREY_MODES: Final = frozenset({"1", "L", "LA", "I;16"})
 
 
@@ -175,6 +176,17 @@ def read_image(path: Path) -> Images:
     except ArtifactError as error:
         raise InvalidRequestError(f"{path}: {error}") from error
     return image
+
+
+def from_pil(image: Image.Image) -> Images:
+    """uint8 (height, width, 1 or 3) from a PIL image of 8 bits a channel. Transparency is left out.
+
+    Raises:
+        InvalidRequestError: it has more bits.
+    """
+    if image.mode in _DEEP_MODES:
+        raise InvalidRequestError(f"the PIL image has the mode {image.mode}, more than 8 bits a channel; convert it")
+    return _pixels(image, 1 if image.mode in _GREY_MODES else NUM_RGB)
 
 
 def decode_photograph(data: bytes, most_pixels: int | None = None) -> tuple[Images, FileFormat]:

@@ -41,8 +41,9 @@ class Tiling:
         tile = (card.inputs[0].shape.height, card.inputs[0].shape.width)
         if not card.HasField("halo") and (height, width) != tile:
             raise InvalidRequestError(
-                f"the image is {height}×{width}, and this model has to see a whole image of {tile[0]}×{tile[1]}; "
-                "resize it, or import the model at another --size",
+                f"the image is {height}×{width}, and this model takes whole images of {tile[0]}×{tile[1]} alone: it "
+                "has to see all of one, or its file fixes their size; resize it, or import a file with free height "
+                "and width at another --size",
                 field="images",
             )
         halo = card.halo if (height, width) != tile else 0

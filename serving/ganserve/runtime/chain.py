@@ -226,9 +226,11 @@ def _check_then(stages: Stages[M]) -> None:
 def _check_shape(made: ImageShape, model: ChainModel, field: str) -> None:
     taken = model.card.inputs[0].shape
     if made != taken:
+        cure = f"import it with --size {made.height}x{made.width}, or make them at its size"
+        if (made.height, made.width) == (taken.height, taken.width):
+            cure = "in a chain greyscale stays greyscale; `transform` brings images to a model's channels"
         made_text, taken_text = (f"{shape.height}×{shape.width}×{shape.channels}" for shape in (made, taken))
         raise InvalidRequestError(
-            f"{model.loaded.identity.name} takes images of {taken_text}, and those before it are {made_text}; import "
-            f"it with --size {made.height}x{made.width}, or make them at its size",
+            f"{model.loaded.identity.name} takes images of {taken_text}, and those before it are {made_text}; {cure}",
             field=field,
         )

@@ -67,7 +67,7 @@ def test_every_snippet_and_the_command_for_folders_run(
             samples = eval(f"client.{call}", {"client": client})  # noqa: S307 - it is the document's own
     assert capsys.readouterr().out.count("\n") == 1
     assert (reader / "scores.csv").read_text().count("\n") == 3
-    assert (reader / "scores.png").is_file()
+    assert (reader / "scores.sheet.png").is_file()
     assert (len(samples), samples.best_of, samples.scorer.name) == (64, 4, "pets-classifier")
 
 

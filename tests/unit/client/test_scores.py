@@ -102,6 +102,8 @@ def test_the_number_of_its_own_class_counts_where_it_is_known(score: Score) -> N
     card = scorer_card()
     told = [percentiles(value, card.scores[column].quantiles) for value, column in zip(expected, columns, strict=True)]
     assert scores.percentile.tolist() == told
+    by_label = score(IMAGES, classes=[CLASSES.index(name) for name in classes])
+    assert np.array_equal(by_label.score, expected)
 
 
 def test_a_scorer_may_know_neither_classes_nor_percentiles(score: Score) -> None:
@@ -149,6 +151,10 @@ def test_other_sizes_are_brought_to_the_scorers_as_its_training_images_were(
         ([IMAGES[0].astype(float)], {}, "the image is float64", "images[0]"),
         (IMAGES, {"classes": ["cat"] * 6}, "there are classes of 6 images, and 7 images", "classes"),
         (IMAGES, {"classes": ["cow"] * 7}, "the scorer knows no class 'cow'; it knows cat, dog, emu", "classes"),
+        (IMAGES, {"classes": [3] * 7}, "the scorer knows no class 3; it knows cat, dog, emu", "classes"),
+        (IMAGES, {"classes": [-1] * 7}, "the scorer knows no class -1", "classes"),
+        (IMAGES, {"classes": [None] * 7}, "the scorer knows no class None", "classes"),
+        (IMAGES, {"classes": "cat"}, "classes are 'cat'; give one of each image, in a list", "classes"),
         (IMAGES, {"classes": ["realness"] * 7}, "the scorer knows no class 'realness'", "classes"),
         (IMAGES, {"model": "tiny"}, "this model is a generator; give the name of a scorer", "model"),
         (IMAGES, {"model": "blur2x"}, "this model is a translator; give the name of a scorer", "model"),

@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 
 from ganserve.client import AsyncClient, Client, InvalidRequestError, LocalGenerator
+from ganserve.client._queries.transforms import batches
 from ganserve.contract.images import Images
 from ganserve.contract.textures import sample_textures
 from ganserve.v1.bundle_pb2 import Parity
 from ganserve.v1.generator_pb2 import GenerateRequest, InputImages, ModelSelector, SampleQuery, StreamSamplesRequest
 from ganserve.v1.generator_pb2_grpc import GeneratorServiceStub
+from ganserve.v1.model_pb2 import ImageInput, ImageRole, ImageShape, ModelCard, ModelKind
 
 from ...servers import ServerProcess, StartServer
 from ...translators import SCALE, TILE, blurred_twice_as_large, make_translator
@@ -49,6 +51,62 @@ def server(models: Path, start_server: StartServer) -> Iterator[ServerProcess]:
 def texture(height: int, width: int, channels: int = 3, seed: int = 1) -> Images:
     image: Images = sample_textures(seed, 0, 1, (height, width, channels))[0]
     return image
+
+
+def test_an_image_of_more_tiles_than_are_asked_for_at_once_is_one_image(source: LocalGenerator) -> None:
+    images = [texture(5, 5), texture(170, 180), texture(40, 40), texture(3, 3)]
+    for image, made in zip(images, source.transform(images), strict=True):
+        assert np.abs(made.astype(int) - blurred_twice_as_large(image)).max() <= 1
+
+
+def test_images_before_a_faulty_one_come_first(source: LocalGenerator) -> None:
+    made = source.transform([texture(5, 5), texture(9, 9), "nowhere.png"])
+    assert [next(made).shape for _ in range(2)] == [(10, 10, 3), (18, 18, 3)]
+    with pytest.raises(InvalidRequestError, match=r"nowhere.png cannot be read"):
+        next(made)
+
+
+@pytest.mark.parametrize("mode", ["P", "1", "LA", "RGBA", "CMYK"])
+def test_pil_images_of_8_bits_are_taken_whatever_their_mode(source: LocalGenerator, mode: str) -> None:
+    image = Image.fromarray(texture(9, 8)).convert(mode)
+    plain = image.convert("L" if mode in ("1", "LA") else "RGB")
+    given, expected = source.transform([image, plain])
+    np.testing.assert_array_equal(given, expected)
+
+
+def inpainter() -> ModelCard:
+    """The card of a model that takes a mask beside its image."""
+    shape = ImageShape(height=4, width=4, channels=3)
+    mask = ImageInput(name="mask", role=ImageRole.IMAGE_ROLE_MASK, shape=ImageShape(height=4, width=4, channels=1))
+    image = ImageInput(name="image", role=ImageRole.IMAGE_ROLE_IMAGE, shape=shape)
+    return ModelCard(kind=ModelKind.MODEL_KIND_TRANSLATOR, image=shape, inputs=[image, mask], halo=0)
+
+
+def mask_pixels(mask: Any) -> Images:
+    (batch,) = batches(ModelSelector(name="inpaint"), inpainter(), [texture(4, 4)], [mask], None, None)
+    return np.frombuffer(batch.query.images.mask_pixels, np.uint8).reshape(4, 4)
+
+
+def test_a_mask_may_be_of_bools(tmp_path: Path) -> None:
+    mask = np.eye(4, dtype=bool)
+    np.testing.assert_array_equal(mask_pixels(mask), np.eye(4) * 255)
+    Image.fromarray(np.eye(4, dtype=np.uint8) * 255).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(mask_pixels(tmp_path / "mask.png"), np.eye(4) * 255)
+    np.testing.assert_array_equal(mask_pixels(np.zeros((4, 4), np.uint8)), np.zeros((4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("mask", "text"),
+    [
+        (np.eye(4, dtype=np.uint8), "the mask has no value but 0 and 1; give 0 and 255, or bools"),
+        (np.eye(5, dtype=bool), "the mask is 5×5×1, and its image is 4×4"),
+        (np.zeros((4, 4, 3), np.uint8), "the mask is 4×4×3, and its image is 4×4; give one of that size in greyscale"),
+    ],
+)
+def test_what_is_no_mask_is_told(mask: Images, text: str) -> None:
+    with pytest.raises(InvalidRequestError, match=text) as caught:
+        mask_pixels(mask)
+    assert caught.value.field == "masks[0]"
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -122,7 +180,10 @@ def test_files_and_pil_images_are_taken(source: LocalGenerator, tmp_path: Path) 
         (texture(12, 10), {}, "give any number of images, and of one a list", "images"),
         ("photo.png", {}, "give any number of images, and of one a list", "images"),
         ([texture(12, 10).astype(float)], {}, r"the image is float64 \(12, 10, 3\); give uint8", "images[0]"),
-        ([texture(12, 10), Image.new("CMYK", (5, 5))], {}, "has the mode CMYK; convert it to RGB or L", "images[1]"),
+        ([texture(12, 10), Image.new("F", (5, 5))], {}, "has the mode F, more than 8 bits a channel", "images[1]"),
+        ([b"bytes"], {}, "a bytes is no image; give an array, a PIL image or the name of a file", "images[0]"),
+        (5, {}, "give any number of images, and of one a list", "images"),
+        ([texture(12, 10)], {"seed": 7}, "this model takes no latents, so that a seed changes nothing", "seed"),
         (["nowhere.png"], {}, r"nowhere.png cannot be read \(No such file or directory\)", "images[0]"),
         ([__file__], {}, "are not a readable image: none of PNG, JPEG, WEBP", "images[0]"),
         ([texture(12, 10)], {"masks": [texture(12, 10, 1)]}, "this model takes no masks", "masks"),
@@ -139,7 +200,7 @@ def test_what_cannot_be_transformed_is_told(
 def test_a_model_that_sees_whole_images_takes_those_of_its_size_alone(models: Path) -> None:
     with LocalGenerator(models / "whole" / "1") as source:
         assert len(list(source.transform([texture(*TILE)] * 3))) == 3
-        with pytest.raises(InvalidRequestError, match="13×10, and this model has to see a whole image of 12×10"):
+        with pytest.raises(InvalidRequestError, match="13×10, and this model takes whole images of 12×10 alone"):
             list(source.transform([texture(13, 10)]))
 
 

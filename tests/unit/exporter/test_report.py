@@ -16,6 +16,7 @@ from ganserve.contract.manifest import read_manifest
 from ganserve.exporter.cli.report import run_and_report
 from ganserve.exporter.parity import OnProgress
 from ganserve.exporter.pipeline import Export, ExportWarning
+from ganserve.v1.model_pb2 import ModelCard
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ def test_other_errors_stay_what_they_are() -> None:
 
 
 def test_what_is_doubtful_is_printed_once(
-    tmp_path: Path, make_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, make_bundle: Callable[..., Path], tiny_card: ModelCard, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_bundle(tmp_path)
 
@@ -72,6 +73,7 @@ def test_what_is_doubtful_is_printed_once(
         return Export(
             folder=folder,
             manifest=read_manifest(folder),
+            card=tiny_card,
             comparisons=[],
             warnings=("all images are grey",),
             checkpoint="best.safetensors, step 7",

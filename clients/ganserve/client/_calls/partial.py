@@ -125,7 +125,7 @@ class Assembly:
     def failed(self, error: RequestError) -> RequestError:
         """The error that ends the call, with what came."""
         partial = Partial(self.query, self.digest, dict(self._pieces))
-        if self._pieces:
+        if self._pieces and not self.query.HasField("images"):  # of which tiles would be told
             num_there = sum(map(len, self._pieces.values()))
             text = (
                 f"{error}; {num_there:,} of {num_samples(self.query):,} samples came, and {partial.describe_missing()} "

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from ganserve.contract.errors import InvalidRequestError
-from ganserve.contract.images import NUM_RGB, Images, read_image
+from ganserve.contract.images import NUM_RGB, Images, from_pil, read_image
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-ImageLike: TypeAlias = "NDArray[np.uint8] | Image | str | os.PathLike[str]"
+ImageLike: TypeAlias = "NDArray[np.uint8] | PIL.Image.Image | str | os.PathLike[str]"
 """uint8 (height, width) or (height, width, 1 or 3), a PIL image, or a PNG, JPEG or WebP file."""
 
 
@@ -24,9 +22,13 @@ def read_input(image: ImageLike) -> Images:
     """uint8 (height, width, 1 or 3). Raises InvalidRequestError where it cannot be read or is no such image."""
     if isinstance(image, (str, os.PathLike)):
         return read_image(Path(image))
-    mode = getattr(image, "mode", None)
-    if mode is not None and mode not in ("L", "RGB"):
-        raise InvalidRequestError(f"the PIL image has the mode {mode}; convert it to RGB or L")
+    if isinstance(image, PIL.Image.Image):
+        return from_pil(image)
+    given: object = image
+    if not hasattr(given, "__array__"):
+        raise InvalidRequestError(
+            f"a {type(given).__name__} is no image; give an array, a PIL image or the name of a file"
+        )
     array: NDArray[Any] = np.asarray(image)
     if array.ndim == 2:
         array = array[..., None]
@@ -38,9 +40,17 @@ def read_input(image: ImageLike) -> Images:
 
 
 def check_many(images: Iterable[ImageLike]) -> None:
-    """Raises InvalidRequestError for one image, whose rows would be taken for images."""
-    if _is_one(images):
+    """Raises InvalidRequestError for one image, whose rows would be taken for images, and for what holds none."""
+    if _is_one(images) or not isinstance(images, Iterable):
         raise InvalidRequestError("give any number of images, and of one a list, as in [image]", field="images")
+
+
+def told_of(image: ImageLike, error: InvalidRequestError) -> str:
+    """What is wrong with an image, with the name of its file, where it has one."""
+    text = str(error)
+    if not isinstance(image, (str, os.PathLike)) or text.startswith(os.fspath(image)):
+        return text
+    return f"{os.fspath(image)}: {text}"
 
 
 def _is_one(images: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 from ganserve.contract.images import ImageFormatName
+from ganserve.contract.latents import NUM_INDICES
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
 from .chains import set_chain
@@ -70,4 +71,7 @@ def sample_query(
         encoding=image_encoding(format, quality),
     )
     set_chain(query, best_of, scorer, then)
+    if best_of is not None and n is None and query.address.count:
+        left = NUM_INDICES // best_of - query.address.first_index
+        query.address.count = min(query.address.count, max(1, left))
     return query

@@ -15,7 +15,7 @@ from ganserve.contract.resizing import fitted
 from ganserve.v1.generator_pb2 import InputImages, ModelSelector, SampleQuery
 from ganserve.v1.model_pb2 import ModelCard
 
-from .input_images import ImageLike, check_many, read_input
+from .input_images import ImageLike, check_many, read_input, told_of
 from .requests import named
 
 _AT_ONCE: Final = 256
@@ -41,4 +41,4 @@ def _fitted(image: ImageLike, place: int, card: ModelCard) -> Images:
     try:
         return fitted(read_input(image), card)
     except InvalidRequestError as error:
-        raise InvalidRequestError(str(error), field=f"images[{place}]") from error
+        raise InvalidRequestError(told_of(image, error), field=f"images[{place}]") from error

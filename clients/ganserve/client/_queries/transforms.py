@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count, islice, repeat
+from itertools import count, repeat
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from ganserve.contract.tiling import TiledImage
 from ganserve.v1.generator_pb2 import ImageEncoding, InputImages, LabelPolicy, ModelSelector, SampleQuery
 from ganserve.v1.model_pb2 import ModelCard
 
-from .input_images import ImageLike, check_many, read_input
+from .input_images import ImageLike, check_many, read_input, told_of
 from .requests import checked_seed, named
 
 _TILES_AT_ONCE: Final = 256
@@ -24,21 +25,69 @@ _TILES_AT_ONCE: Final = 256
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some images in a row, as one query.
+    """Some tiles in a row, as one query.
 
     Attributes:
-        query: for all their tiles.
+        query: for the tiles.
     """
 
     query: SampleQuery
-    _parts: list[TiledImage]
+    _joiner: _Joiner
 
     def images(self, made: Images) -> Iterator[Images]:
-        """The images, in order, from the transformed tiles (N, height, width, channels)."""
-        start = 0
-        for tiled in self._parts:
-            yield tiled.join(made[start : start + tiled.num_tiles])
-            start += tiled.num_tiles
+        """The images, in order, that are whole with these transformed tiles (N, height, width, channels)."""
+        return self._joiner.add(made)
+
+
+class _Joiner:
+    """Puts images together as their tiles come in, in order."""
+
+    def __init__(self) -> None:
+        self._expected: deque[TiledImage] = deque()
+        self._made: list[Images] = []
+
+    def expect(self, image: TiledImage) -> None:
+        """Its tiles follow those of the images before."""
+        self._expected.append(image)
+
+    def add(self, made: Images) -> Iterator[Images]:
+        """Takes tiles, and gives the images that are whole with them."""
+        self._made.append(made)
+        while self._expected and sum(map(len, self._made)) >= self._expected[0].num_tiles:
+            image = self._expected.popleft()
+            tiles = np.concatenate(self._made)
+            self._made = [tiles[image.num_tiles :]]
+            yield image.join(tiles[: image.num_tiles])
+
+
+class _Tiles:
+    """Tiles that wait to be asked for, each with its mask and its index, where the model takes those."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Images, Images | None, int]] = []
+
+    def __len__(self) -> int:
+        return sum(len(tiles) for tiles, _, _ in self._parts)
+
+    def add(self, image: TiledImage, mask: Images | None, index: int) -> None:
+        """All tiles of an image."""
+        self._parts.append((image.tiles(), None if mask is None else image.mask_tiles(mask), index))
+
+    def take(self, most: int) -> tuple[Images, Images | None, list[int]]:
+        """The first tiles, of which there is one at least, with their masks and indices."""
+        taken: list[tuple[Images, Images | None, int]] = []
+        while self._parts and most:
+            tiles, masks, index = self._parts.pop(0)
+            taken.append((tiles[:most], None if masks is None else masks[:most], index))
+            if len(tiles) > most:
+                self._parts.insert(0, (tiles[most:], None if masks is None else masks[most:], index))
+            most -= len(taken[-1][0])
+        masks_taken = [masks for _, masks, _ in taken if masks is not None]
+        return (
+            np.concatenate([tiles for tiles, _, _ in taken]),
+            np.concatenate(masks_taken) if masks_taken else None,
+            [index for tiles, _, index in taken for _ in range(len(tiles))],
+        )
 
 
 def batches(
@@ -50,53 +99,51 @@ def batches(
     seed: int | None,
     indices: Iterable[int] | None = None,
 ) -> Iterator[Batch]:
-    """Queries for the tiles of all images, in order; each holds whole images, and no more than it must.
+    """Queries for the tiles of all images, in order, some 256 each.
 
     For a model that takes latents too, those of one index of the seed go with all tiles of an image: its position,
     unless `indices` say another.
 
     Raises:
         InvalidRequestError: the model is no translator, takes a mask or latents that are not given or the other way
-            round, or an image cannot be read or transformed by it; the field names its position.
+            round, or an image cannot be read or transformed by it, after those before it have come; the field names its
+            position.
     """
     _check_model(card, has_masks=masks is not None, has_seed=seed is not None)
     seed = checked_seed(seed) if card.latent_dim else None
     index_of_image = count() if indices is None else iter(indices)
-    parts: list[TiledImage] = []
-    tiles: list[Images] = []
-    mask_tiles: list[Images] = []
+    joiner, waiting = _Joiner(), _Tiles()
 
-    def whole() -> Batch:
+    def next_batch() -> Batch:
+        tiles, mask_tiles, of_tiles = waiting.take(_TILES_AT_ONCE)
         sent = InputImages(
             shape=card.inputs[0].shape,
-            pixels=np.concatenate(tiles).tobytes(),
-            mask_pixels=np.concatenate(mask_tiles).tobytes() if mask_tiles else b"",
+            pixels=tiles.tobytes(),
+            mask_pixels=b"" if mask_tiles is None else mask_tiles.tobytes(),
         )
         query = SampleQuery(model=named(model), images=sent, labels=labels, encoding=ImageEncoding())
         if seed is not None:
             query.address.seed = seed
-            query.address.indices.extend(
-                index
-                for index, tiled in zip(islice(index_of_image, len(parts)), parts, strict=True)
-                for _ in range(tiled.num_tiles)
-            )
-        return Batch(query, [*parts])
+            query.address.indices.extend(of_tiles)
+        return Batch(query, joiner)
 
     for place, (image, mask) in enumerate(_pairs(images, masks)):
+        field = f"images[{place}]"
         try:
             array = read_input(image)
             tiled = TiledImage.of(array, card)
-            if mask is not None:
-                mask_tiles.append(tiled.mask_tiles(_mask(mask, array.shape[:2])))
+            field = f"masks[{place}]"
+            mask_of_image = None if mask is None else _mask(mask, array.shape[:2])
         except InvalidRequestError as error:
-            raise InvalidRequestError(str(error), field=f"images[{place}]") from error
-        parts.append(tiled)
-        tiles.append(tiled.tiles())
-        if sum(map(len, tiles)) >= _TILES_AT_ONCE:
-            yield whole()
-            parts, tiles, mask_tiles = [], [], []
-    if parts:
-        yield whole()
+            while len(waiting):
+                yield next_batch()
+            raise InvalidRequestError(told_of(image, error), field=field) from error
+        joiner.expect(tiled)
+        waiting.add(tiled, mask_of_image, next(index_of_image))
+        while len(waiting) >= _TILES_AT_ONCE:
+            yield next_batch()
+    while len(waiting):
+        yield next_batch()
 
 
 def _check_model(card: ModelCard, *, has_masks: bool, has_seed: bool) -> None:
@@ -126,10 +173,15 @@ def _pairs(
 
 
 def _mask(mask: ImageLike, size: tuple[int, ...]) -> Images:
+    """uint8 (height, width, 1), above 127 where the image is to be made anew; one of bools is taken too."""
+    if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
+        mask = mask.astype(np.uint8) * 255
     array = read_input(mask)
     if array.shape != (*size, 1):
         raise InvalidRequestError(
             f"the mask is {'×'.join(map(str, array.shape))}, and its image is {size[0]}×{size[1]}; give one of that "
             "size in greyscale"
         )
+    if array.max() == 1:
+        raise InvalidRequestError("the mask has no value but 0 and 1; give 0 and 255, or bools")
     return array

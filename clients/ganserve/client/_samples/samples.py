@@ -230,7 +230,7 @@ class Samples:
     def __repr__(self) -> str:
         model = f"{self.model.name}:{self.model.version}@{self.model.digest[:12]}"
         origin = "explicit latents" if self.seed is None else f"seed {self.seed}, {_span(self.indices)}"
-        facts = (origin, _by(self.shape), *self._classes(), *self._chain())
+        facts = (origin, _by(self.shape), *self._classes(), *self.passed())
         return f"<{counted(len(self), 'sample')} of {model}: {', '.join(facts)}>"
 
     def _repr_png_(self) -> bytes:
@@ -250,7 +250,8 @@ class Samples:
         else:
             yield f"{len(distinct)} classes"
 
-    def _chain(self) -> Iterator[str]:
+    def passed(self) -> Iterator[str]:
+        """The other models that they passed, for people, such as ``the best of 4 each by pets-classifier:1``."""
         if self.scorer is not None:
             yield f"the best of {self.best_of} each by {self.scorer.name}:{self.scorer.version}"
         yield from (f"then {model.name}:{model.version}" for model in self.then)

@@ -37,7 +37,7 @@ class Scores:
     all: dict[str, NDArray[np.float32]]
 
     @classmethod
-    def of(cls, card: ModelCard, parts: Sequence[Samples], classes: Sequence[str] | None) -> Scores:
+    def of(cls, card: ModelCard, parts: Sequence[Samples], classes: Sequence[int | str] | None) -> Scores:
         """From the replies for all images, and the class of each, where they are known.
 
         Raises:
@@ -71,15 +71,27 @@ class Scores:
         return f"<scores of {counted(len(self), 'image')} by {model}: {float(np.median(self.score)):.4g} in the middle>"
 
 
-def _columns(card: ModelCard, classes: Sequence[str], count: int) -> NDArray[np.intp]:
+def _columns(card: ModelCard, classes: Sequence[int | str], count: int) -> NDArray[np.intp]:
     """Which number counts for each image."""
+    given: object = classes
+    if isinstance(given, (str, int)):
+        raise InvalidRequestError(f"classes are {classes!r}; give one of each image, in a list", field="classes")
     if len(classes) != count:
         raise InvalidRequestError(
             f"there are classes of {counted(len(classes), 'image')}, and {count:,} images", field="classes"
         )
-    by_name = {name: column_of(card, name) for name in set(classes)}
-    for name, column in by_name.items():
-        if column is None:
-            known = ", ".join(score.name for score in card.scores if score.of_class) or "none"
-            raise InvalidRequestError(f"the scorer knows no class {name!r}; it knows {known}", field="classes")
-    return np.array([by_name[name] for name in classes], np.intp)
+    by_class = {one: _column(card, one) for one in set(classes)}
+    return np.array([by_class[one] for one in classes], np.intp)
+
+
+def _column(card: ModelCard, one: int | str) -> int:
+    """The number for a class, by its name or its label. Raises InvalidRequestError where there is none."""
+    of_class = [place for place, score in enumerate(card.scores) if score.of_class]
+    if isinstance(one, str):
+        column = column_of(card, one)
+    else:
+        column = of_class[one] if isinstance(one, (int, np.integer)) and 0 <= one < len(of_class) else None
+    if column is None:
+        known = ", ".join(card.scores[place].name for place in of_class) or "none"
+        raise InvalidRequestError(f"the scorer knows no class {one!r}; it knows {known}", field="classes")
+    return column

@@ -169,7 +169,7 @@ def generate(
                 progress.advance(len(samples))
     rate = wanted.n / (time.perf_counter() - began_s)
     drawn = "" if seed is not None else f" (drawn; --seed {samples.seed} gives the same again)"
-    name = short_name(served.identity)
+    name = ", ".join((short_name(served.identity), *first.passed()))
     print(f"{out}: {counted(wanted.n, 'sample')} of {name}, seed {samples.seed}{drawn}, {rate:,.0f} images/s")
     if said := legend.text():
         print(said)

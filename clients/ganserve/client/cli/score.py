@@ -9,15 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
+from warnings import filterwarnings
 
 import numpy as np
 from cyclopts import Group, Parameter
+from PIL.Image import DecompressionBombWarning
 
 from ganserve.client._queries.input_images import read_input
 from ganserve.client._samples.captions import make_captioned_sheet
 from ganserve.client._samples.model_info import short_name
 from ganserve.contract import images as codec
-from ganserve.contract.errors import ConfigError, InvalidRequestError
+from ganserve.contract.errors import ArtifactError, ConfigError, InvalidRequestError
 from ganserve.contract.files import new_file
 from ganserve.contract.images import FORMAT_NUMBERS, Images, in_channels
 from ganserve.contract.resizing import Resize, resize_array
@@ -38,6 +40,7 @@ _AT_ONCE: Final = 256
 _COLUMNS: Final = 10
 _MOST_SHOWN: Final = 40
 _SIDE_SHOWN: Final = 64
+_LINE: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +77,8 @@ def score(
 ) -> None:
     """Give images numbers, and list them worst first: to clean data, and to find what does not belong.
 
-    Beside the table a picture of the same name shows the worst images and the best. Files that cannot be read come
-    first, with the reason.
+    Beside the table a picture, TABLE.sheet.png, shows the worst images and, below the line, the best. Files that cannot
+    be read come first in the table, with the reason.
 
     For example:
 
@@ -98,6 +101,9 @@ def score(
     show_waiting()
     if out.suffix.lower() != ".csv":
         raise ConfigError(f"{out}: name the table .csv")
+    if source.is_dir() and out.absolute().is_relative_to(source.absolute()):
+        raise ConfigError(f"{out} would lie among the images that are scored; give another folder")
+    filterwarnings("ignore", category=DecompressionBombWarning)  # the images are the caller's own
     files = images_of(source)
     root = source if source.is_dir() else source.parent
     began_s = time.perf_counter()
@@ -111,14 +117,15 @@ def score(
                 rows += _scored(scorer, some, root, class_folders=class_folders)
                 progress.advance(len(some))
     rate = len(files) / (time.perf_counter() - began_s)
+    if all(row.error for row in rows):
+        raise ArtifactError(f"{source}: none of {counted(len(rows), 'file')} could be read; {rows[0].error}")
     rows.sort(key=_rank)
     with new_file(out) as partial:
         _write(partial, rows, class_folders=class_folders)
-    picture = out.with_suffix(".png")
-    has_picture = _draw(picture, rows, root)
+    picture = out.with_suffix(".sheet.png")
+    _draw(picture, rows, root)
     print(f"{out}: {counted(len(files), 'image')} by {short_name(served.identity)}, worst first, {rate:,.0f} images/s")
-    if has_picture:
-        print(f"{picture}: the worst of them, then the best")
+    print(f"{picture}: the worst of them, and below the line the best")
     for line in _summary(rows, class_folders=class_folders):
         print(line)
 
@@ -134,7 +141,7 @@ def _scored(
             images.append(read_input(path))
             readable.append(path.relative_to(root))
         except InvalidRequestError as error:
-            yield _Row(file=path.relative_to(root), error=str(error))
+            yield _Row(file=path.relative_to(root), error=str(error).removeprefix(f"{path}: "))
     if not images:
         return
     classes = [_class_of(path) for path in readable] if class_folders else None
@@ -171,19 +178,22 @@ def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def _draw(path: Path, rows: Sequence[_Row], root: Path) -> bool:
-    """Draws the worst images and the best, with what is known of each below it; returns whether there are any."""
+def _draw(path: Path, rows: Sequence[_Row], root: Path) -> None:
+    """Draws the worst images and, below a line, the best, with what is known of each below it."""
     readable = [row for row in rows if not row.error]
-    if not readable:
-        return False
     most = min(_MOST_SHOWN, -(-len(readable) // 2))
-    shown = [*readable[:most], *reversed(readable[most:][-most:])]
-    images = [_to_see(root / row.file) for row in shown]
-    texts = [f"{row.score:.3g}" if math.isnan(row.percentile) else f"{row.percentile:.3g} %" for row in shown]
-    sheet = make_captioned_sheet(np.stack(images), texts, _COLUMNS)
+    parts = [_sheet(part, root) for part in (readable[:most], readable[most:][-most:][::-1]) if part]
+    line = np.full((_LINE, max(part.shape[1] for part in parts), 3), 255, np.uint8)
+    padded = [np.pad(part, ((0, _LINE), (0, line.shape[1] - part.shape[1]), (0, 0))) for part in parts]
+    sheet = np.concatenate([padded[0], *(piece for part in padded[1:] for piece in (line, part))])
     with new_file(path) as partial:
         partial.write_bytes(codec.encode(sheet, ImageEncoding(format=FORMAT_NUMBERS["png"])))
-    return True
+
+
+def _sheet(rows: Sequence[_Row], root: Path) -> Images:
+    images = np.stack([_to_see(root / row.file) for row in rows])
+    texts = [f"{row.score:.3g}" if math.isnan(row.percentile) else f"{row.percentile:.3g} %" for row in rows]
+    return make_captioned_sheet(images, texts, _COLUMNS)
 
 
 def _to_see(path: Path) -> Images:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
+from warnings import filterwarnings
 
 from cyclopts import Group, Parameter
+from PIL.Image import DecompressionBombWarning
 
+from ganserve.client._queries.input_images import read_input
 from ganserve.client._samples.model_info import short_name
 from ganserve.contract import images as codec
-from ganserve.contract.errors import ConfigError
+from ganserve.contract.errors import ArtifactError, ConfigError, InvalidRequestError
 from ganserve.contract.files import new_file
 from ganserve.contract.images import FileFormat, file_format_of
 from ganserve.contract.text import counted
@@ -25,6 +31,7 @@ from .progress import showing_progress
 from .source import DEFAULT_SERVER, MODEL, Servers, open_source, show_waiting
 
 _IMAGES = Group("Images", sort_key=0)
+_RECORD: Final = "transform.json"
 
 
 def transform(
@@ -34,6 +41,7 @@ def transform(
     masks: Annotated[Path | None, Parameter(group=_IMAGES)] = None,
     label: Annotated[str | None, Parameter(group=_IMAGES)] = None,
     seed: Annotated[int | None, Parameter(group=_IMAGES)] = None,
+    skip_bad: Annotated[bool, Parameter(negative="", show_default=False, group=_IMAGES)] = False,
     overwrite: Annotated[bool, Parameter(negative="", show_default=False, group=_IMAGES)] = False,
     model: Annotated[str | None, Parameter(group=MODEL)] = None,
     bundle: Annotated[Path | None, Parameter(group=MODEL)] = None,
@@ -46,7 +54,8 @@ def transform(
     """Make images of images with a translator, such as one for super-resolution or inpainting.
 
     Images keep their names, folders and formats. What is there already is left alone, so that the same command goes on
-    where it was stopped. What is written is there in full or not at all.
+    where it was stopped; transform.json in the folder says what made it. What is written is there in full or not at
+    all.
 
     For example:
 
@@ -60,6 +69,7 @@ def transform(
         masks: A mask, or a folder of masks with the names of their images, .png in place of .jpg: white is made anew.
         label: The class (cat, or its label 3), for a model that knows classes.
         seed: Seed of the latents, for a model that takes some beside its images; 0 by default.
+        skip_bad: Leave out images that cannot be read, and tell them, in place of stopping there.
         overwrite: Make again what is there.
         model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
         bundle: Folder of a bundle, MODELS/NAME/VERSION, to run here without a server, in place of --model and --server.
@@ -69,19 +79,28 @@ def transform(
         timeout: Most seconds to wait for the next images.
     """
     show_waiting()
+    filterwarnings("ignore", category=DecompressionBombWarning)  # the images are the caller's own
     found = list(_targets(source, out))
     targets = [(image, target) for image, target in found if overwrite or not target.exists()]
+    num_there = len(found) - len(targets)
+    faults = _faults_of([image for image, _ in targets]) if skip_bad else {}
+    for fault in faults.values():
+        print(f"ganserve: warning: left out: {fault}", file=sys.stderr)
+    targets = [(image, target) for image, target in targets if image not in faults]
     mask_files = None if masks is None else [_mask_of(image, source, masks) for image, _ in targets]
-    there = f"; {counted(len(found) - len(targets), 'image')} of them there already" if targets != found else ""
-    if not targets:
-        print(f"{out}: {counted(len(found), 'image')}, all there already")
-        return
     began_s = time.perf_counter()
-    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as client:
+    with open_source(model, bundle, server, version=version, digest=digest, timeout_s=timeout, access=access) as opened:
+        client = opened.pinned()
         served = client.get_model()
         key = None if label is None else class_key(label, served.class_names)
         if served.card.latent_dim and seed is None:
             seed = 0  # so that the same command goes on with the same latents
+        if source.is_dir():
+            record = {"model": served.name, "digest": served.digest, "label": key, "seed": seed}
+            _keep_record(out, record, overwrite=overwrite)
+        if num_there == len(found):
+            print(f"{out}: {counted(len(found), 'image')}, all there already")
+            return
         place = {image: index for index, (image, _) in enumerate(found)}
         made = client.transform(
             (image for image, _ in targets),
@@ -90,14 +109,50 @@ def transform(
             seed=seed,
             indices=[place[image] for image, _ in targets],
         )
-        with showing_progress(len(targets)) as progress:
+        with showing_progress(len(targets)) as progress, _naming_files():
             for (_, target), image in zip(targets, made, strict=True):
                 form = _format_of(target)
                 with new_file(target) as partial:
                     partial.write_bytes(codec.encode(image, ImageEncoding(format=form.number)))
                 progress.advance(1)
     rate = len(targets) / (time.perf_counter() - began_s)
-    print(f"{out}: {counted(len(found), 'image')} by {short_name(served.identity)}, {rate:,.1f} images/s{there}")
+    told = f"{out}: {counted(len(found), 'image')} by {short_name(served.identity)}, {rate:,.1f} images/s"
+    there = f"; {counted(num_there, 'image')} of them there already" if num_there else ""
+    print(told + there + (f"; {len(faults):,} left out" if faults else ""))
+
+
+def _faults_of(images: Sequence[Path]) -> dict[Path, str]:
+    """Why images cannot be read, of those that cannot."""
+    faults = {}
+    for image in images:
+        try:
+            read_input(image)
+        except InvalidRequestError as error:
+            faults[image] = str(error)
+    return faults
+
+
+@contextmanager
+def _naming_files() -> Iterator[None]:
+    """Makes what is wrong with an image a fault of its file, which the text names."""
+    try:
+        yield
+    except InvalidRequestError as error:
+        if not error.field.startswith("images["):
+            raise
+        raise ArtifactError(f"{error} (--skip-bad leaves out what cannot be read)") from error
+
+
+def _keep_record(out: Path, record: dict[str, Any], *, overwrite: bool) -> None:
+    """Writes beside the images what made them. Raises ConfigError where something else made those that are there."""
+    path = out / _RECORD
+    text = json.dumps(record)
+    if path.exists() and not overwrite and path.read_text(encoding="utf-8") != text:
+        raise ConfigError(
+            f"{out} holds images by another model, class or seed, as {path} says; give another folder, or --overwrite"
+        )
+    with new_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _targets(source: Path, out: Path) -> Iterator[tuple[Path, Path]]:

@@ -102,8 +102,8 @@ def to_pixels(image: Any, where: str) -> Images:
         kind = "tensor" if isinstance(image, torch.Tensor) else "array"
         raise DatasetError(
             f"{where} is a {kind} of {array.dtype}, shape {tuple(image.shape)}, and not uint8 pixels; give its "
-            "transform to mix, which applies it to all images, or a synthetic_transform that makes the same of "
-            "synthetic ones"
+            "transform to what it is given to, which applies it to all images, or to mix a synthetic_transform that "
+            "makes the same of synthetic ones"
         )
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in _MODE_OF_CHANNELS):
         raise DatasetError(f"{where} is {_describe_shape(tuple(image.shape), isinstance(image, torch.Tensor))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ganserve.client._client import Client
 from ganserve.client._local import LocalGenerator
 from ganserve.contract.errors import ConfigError, DatasetError, InvalidRequestError
 
+from ._folder import ClassFolders
 from ._images import ImageType, Presentation, Transform, to_pixels
 
 
@@ -33,8 +35,8 @@ class Transformed(Dataset[Any]):
         """Asks the source for its model.
 
         Args:
-            real: a map-style data set of ``(image, …)`` or of mappings, as for `mix`: PIL images or uint8 tensors or
-                arrays, not yet transformed.
+            real: a folder with a folder of images for each class, or a map-style data set of ``(image, …)`` or of
+                mappings, as for `mix`: PIL images or uint8 tensors or arrays, not yet transformed.
             translator: a client of a translator, as in ``client.for_model("night")``, or a `LocalGenerator`.
             images: what an image is, as in `SyntheticDataset`.
             transform: called with each transformed image.
@@ -46,7 +48,7 @@ class Transformed(Dataset[Any]):
         """
         if not callable(getattr(translator, "transform", None)):
             raise ConfigError(f"{translator!r} transforms nothing; give a Client or a LocalGenerator of a translator")
-        self._real = real
+        self._real = ClassFolders(real) if isinstance(real, (str, Path)) else real
         self._translator = translator.pinned()
         self._presentation = Presentation.choose(images, transform)
         self._image_key = image_key

@@ -209,7 +209,7 @@ def _shape_faults(port: Port, *, is_named: bool) -> Iterator[Fault]:
         yield ArtifactError(
             f"takes {port.text}, which is {'images' if len(port.axes) > 3 else 'images or sequences'} and not one "
             "latent vector; images have 1 or 3 channels in the layout that --layout says. If these are latents, say so "
-            f"with --latents {port.name}"
+            f"with --latents {port.name}{f'; if it is a mask, with --mask {port.name}' if len(port.axes) > 3 else ''}"
         )
     elif port.element not in FLOATS or len(port.axes) < 2 or not port.has_rows:
         yield ArtifactError(

@@ -187,7 +187,7 @@ def export_scorer(
 
 def _doubts_of(card: ModelCard, comparisons: list[Comparison]) -> Iterator[str]:
     if not any(score.quantiles for score in card.scores):
-        yield "its numbers have no percentiles, for want of real images that it was not trained on; give test data"
+        yield "its numbers have no percentiles, for want of real images that it was not trained on; give --test-data"
     if all(comparison.lowest == comparison.highest for comparison in comparisons):
         yield "it gives all images the same number"
 
