@@ -5,7 +5,7 @@
 
 A GAN and the evaluation's classifier learn the other classes and then score all test images; those of the class that
 was left out are the anomalies. A class that is done has a line in OUT/anomalies.jsonl and is not done again, so it can
-be stopped and started. A class takes about ten minutes on a CPU core.
+be stopped and started. A class takes ten to thirty minutes on a CPU core.
 """
 
 from __future__ import annotations
