@@ -29,7 +29,7 @@ LARGEST_WEIGHT = 8
 def make_scorer(
     models: Path,
     parity: Parity,
-    name: str = "tiny-discriminator",
+    name: str = "tiny-classifier",
     *,
     version: int = 1,
     classes: Sequence[str] = CLASSES,

@@ -63,9 +63,9 @@ def rows_of(path: str) -> list[dict[str, str]]:
 def test_the_worst_images_come_first_and_those_that_cannot_be_read_before_them(
     models: Path, server: ServerProcess, photos: dict[str, Images], run_command: RunCommand
 ) -> None:
-    done = run_command("score", "photos", "there.csv", "--model", "tiny-discriminator", "--server", server.address)
+    done = run_command("score", "photos", "there.csv", "--model", "tiny-classifier", "--server", server.address)
     assert done.returncode == 0, done.stderr
-    assert "there.csv: 13 images by tiny-discriminator:1@" in done.stdout
+    assert "there.csv: 13 images by tiny-classifier:1@" in done.stdout
     assert "there.sheet.png: the worst of them, and below the line the best" in done.stdout
     assert "1 file could not be read" in done.stdout
     torn, *rows = rows_of("there.csv")
@@ -81,13 +81,13 @@ def test_the_worst_images_come_first_and_those_that_cannot_be_read_before_them(
         assert (row["class"], row["error"]) == ("", "")
     with Image.open("there.sheet.png") as picture:
         assert picture.mode == "RGB"
-    done = run_command("score", "photos", "here.csv", "--bundle", models / "tiny-discriminator" / "1")
+    done = run_command("score", "photos", "here.csv", "--bundle", models / "tiny-classifier" / "1")
     assert done.returncode == 0, done.stderr
     assert rows_of("here.csv") == rows_of("there.csv")
 
 
 def test_folders_may_be_classes(models: Path, photos: dict[str, Images], run_command: RunCommand) -> None:
-    bundle = models / "tiny-discriminator" / "1"
+    bundle = models / "tiny-classifier" / "1"
     done = run_command("score", "photos", "scores.csv", "--class-folders", "--bundle", bundle)
     assert done.returncode == 0, done.stderr
     _, *rows = rows_of("scores.csv")
@@ -115,14 +115,14 @@ def test_a_scorer_without_percentiles_orders_by_its_numbers(models: Path, run_co
 @pytest.mark.usefixtures("photos")
 def test_one_image_and_images_of_other_sizes(models: Path, run_command: RunCommand) -> None:
     Image.fromarray(sample_textures(1, 0, 1, (40, 21, 1))[0, ..., 0]).save("large.webp")
-    done = run_command("score", "large.webp", "scores.csv", "--bundle", models / "tiny-discriminator" / "1")
+    done = run_command("score", "large.webp", "scores.csv", "--bundle", models / "tiny-classifier" / "1")
     assert done.returncode == 0, done.stderr
     assert [row["file"] for row in rows_of("scores.csv")] == ["large.webp"]
 
 
 @pytest.mark.usefixtures("photos")
 def test_files_of_which_none_can_be_read_are_an_error(models: Path, run_command: RunCommand) -> None:
-    done = run_command("score", "photos/cat/torn.png", "scores.csv", "--bundle", models / "tiny-discriminator" / "1")
+    done = run_command("score", "photos/cat/torn.png", "scores.csv", "--bundle", models / "tiny-classifier" / "1")
     assert done.returncode == 3
     assert "none of 1 file could be read; these 40 bytes are not a readable image" in done.stderr
     assert not Path("scores.csv").exists()
@@ -132,12 +132,12 @@ def test_files_of_which_none_can_be_read_are_an_error(models: Path, run_command:
 @pytest.mark.parametrize(
     ("words", "bundle", "text"),
     [
-        (("photos", "scores.txt"), "tiny-discriminator", "scores.txt: name the table .csv"),
-        (("photos", "photos/scores.csv"), "tiny-discriminator", "would lie among the images that are scored"),
-        (("nowhere", "scores.csv"), "tiny-discriminator", "nowhere: there is no such file or folder"),
+        (("photos", "scores.txt"), "tiny-classifier", "scores.txt: name the table .csv"),
+        (("photos", "photos/scores.csv"), "tiny-classifier", "would lie among the images that are scored"),
+        (("nowhere", "scores.csv"), "tiny-classifier", "nowhere: there is no such file or folder"),
         (("photos", "scores.csv"), "tiny", "this model is a generator; give the name of a scorer"),
         (("photos", "scores.csv"), "blur2x", "this model is a translator; give the name of a scorer"),
-        (("photos/dog", "scores.csv", "--class-folders"), "tiny-discriminator", "lies in no folder of a class"),
+        (("photos/dog", "scores.csv", "--class-folders"), "tiny-classifier", "lies in no folder of a class"),
         (("photos", "scores.csv", "--class-folders"), "plain", "the scorer knows no class"),
     ],
 )
@@ -171,7 +171,7 @@ def test_generate_chooses_transforms_and_makes_again(
     with Image.open(tmp_path / "here" / "7-000002.png") as picture:
         assert np.array_equal(np.asarray(picture), expected[2])
     told = json.loads((tmp_path / "here" / "samples.json").read_text())
-    assert (told["best_of"], told["scorer"][:21]) == (4, "tiny-discriminator:1@")
+    assert (told["best_of"], told["scorer"].partition("@")[0]) == (4, "tiny-classifier:1")
     assert told["then"] == [f"blur2x:1@{expected.then[0].digest}"]
     address = address_of(tmp_path / "here" / "7-000002.png")
     assert (address.best_of, address.scorer, address.then) == (4, told["scorer"], told["then"])
@@ -192,7 +192,7 @@ def test_generate_chooses_transforms_and_makes_again(
     ("flags", "text"),
     [
         (("--best-of", "1"), "best_of is 1"),
-        (("--scorer", "tiny-discriminator"), "give best_of too"),
+        (("--scorer", "tiny-classifier"), "give best_of too"),
         (("--best-of", "2", "--scorer", "nobody"), "nobody"),
         (("--then", "tiny"), "tiny is a generator; give translators"),
         (("--like", "sample.png", "--best-of", "2"), "--like"),
@@ -245,7 +245,7 @@ def test_the_models_of_a_server_are_told_in_a_line_each(server: ServerProcess, r
     done = run_command("models", "--server", server.address)
     assert done.returncode == 0, done.stderr
     assert "6×5×3 → 4 scores" in done.stdout
-    done = run_command("models", "--server", server.address, "--model", "tiny-discriminator")
+    done = run_command("models", "--server", server.address, "--model", "tiny-classifier")
     assert "realness, cat, dog, emu" in done.stdout
-    with Client(server.address, model="tiny-discriminator") as client:
+    with Client(server.address, model="tiny-classifier") as client:
         assert "6×5×3 → 4 scores" in repr(client.get_model())

@@ -152,7 +152,7 @@ class Client:
                 ``best_of * j`` to ``best_of * j + best_of - 1``, all of its class, that the scorer gives the highest
                 number. `Samples.scores` tells it.
             scorer: the scorer, as in ``"digits-classifier"``, ``name:version`` or ``name:alias``; without it, the
-                discriminator that `ganserve export --scorer` wrote beside the model.
+                classifier that `ganserve export --scorer` wrote beside the model, ``NAME-classifier``.
             then: translators that the samples pass through on the server, in order, such as ``["sr2x"]``.
             format: how the images travel. Files arrive in `Samples.files` and are decoded when arrays are asked for.
             quality: 1 to 100, for JPEG and WebP; without it, JPEG takes 95 and WebP is lossless.

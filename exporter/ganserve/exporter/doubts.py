@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.contract.bundle import IMAGES_OUTPUT, LABELS_INPUT, golden_rows, signature_of
-from ganserve.contract.card import is_conditional
+from ganserve.contract.card import is_conditional, kind_of
 from ganserve.runtime.runners import CpuRunner
 from ganserve.v1.model_pb2 import ModelCard
 
@@ -34,10 +34,11 @@ def doubts_of(model: bytes, card: ModelCard, comparisons: list[Comparison]) -> l
     """
     lowest = min(comparison.lowest for comparison in comparisons)
     highest = max(comparison.highest for comparison in comparisons)
-    found = f"the generator's values go from {lowest:.3g} to {highest:.3g}, where -1 is black and 1 is white"
+    kind = kind_of(card)
+    found = f"the {kind}'s values go from {lowest:.3g} to {highest:.3g}, where -1 is black and 1 is white"
     if max(-lowest, highest) > _WELL_BEYOND:
         return [f"{found}; what lies beyond is clipped"]  # which may be what makes images the same
-    doubts = [*_doubts_of_sameness(_some_images(model, card))]
+    doubts = [*_doubts_of_sameness(_some_images(model, card), kind)]
     if lowest > -_NEARLY_GREY or highest < _NEARLY_GREY:
         doubts.insert(0, f"{found}; half of the range is not used, as where black is 0 and not -1")
     return doubts
@@ -62,17 +63,20 @@ def _some_images(model: bytes, card: ModelCard) -> NDArray[np.uint8]:
     )
 
 
-def _doubts_of_sameness(images: NDArray[np.uint8]) -> Iterator[str]:
+def _doubts_of_sameness(images: NDArray[np.uint8], kind: str) -> Iterator[str]:
     """Of images (labels, latents, H, W, C)."""
     num_labels, num_latents = images.shape[:2]
     if _spread(images, axis=1) <= _SAME_LEVELS:
         alike = " for each label" if num_labels > 1 else ""
+        if kind == "translator":
+            yield f"{num_latents} different images give one image{alike}: the translator ignores its images"
+            return
         yield (
             f"{num_latents} different latents give one image{alike}: the generator ignores its latents, or they are "
             "wiped out, as by a truncation (psi) of 0"
         )
     if num_labels > 1 and _spread(images, axis=0) <= _SAME_LEVELS:
-        yield "the same latents give the same image with every label: the generator ignores its labels"
+        yield f"the same latents give the same image with every label: the {kind} ignores its labels"
 
 
 def _spread(images: NDArray[np.uint8], *, axis: int) -> int:

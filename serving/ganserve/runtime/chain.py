@@ -155,7 +155,7 @@ def find_stages(query: SampleQuery, model: M, find: Callable[[ModelSelector, str
         check_candidates(query.best_of.candidates)
         if not query.best_of.scorer.name:
             raise InvalidRequestError(
-                "best_of names no scorer; give one, as in scorer='digits-discriminator'", field="query.best_of.scorer"
+                "best_of names no scorer; give one, as in scorer='digits-classifier'", field="query.best_of.scorer"
             )
         scorer = find(query.best_of.scorer, "query.best_of.scorer")
     return Stages(model, scorer, [find(selector, f"query.then[{place}]") for place, selector in enumerate(query.then)])

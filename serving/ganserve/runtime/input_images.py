@@ -30,7 +30,7 @@ def read_images(query: SampleQuery, card: ModelCard) -> dict[str, Images]:
         return {}
     if not query.HasField("images"):
         raise InvalidRequestError(
-            "this model takes images; give one a sample, as the client's `transform` and `score` do",
+            "this model takes images; give one a sample, as `transform` and `score` of the client and the command do",
             field="query.images",
         )
     sent = query.images

@@ -74,6 +74,7 @@ def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         ("threads.py", ["--steps", "0"], '"0" for --steps.'),
         ("threads.py", ["--preset", "nothing"], "nothing"),
         ("training.py", ["--batch-size", "0"], '"0" for --batch-size.'),
+        ("anomalies.py", ["--data", "a", "--out", "b", "--steps", "0"], '"0" for --steps.'),
         ("augmentation.py", ["--data", "a", "--out", "b", "--per-class", "0"], "for --per-class."),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",

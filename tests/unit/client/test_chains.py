@@ -140,11 +140,11 @@ def test_sample_j_is_the_best_of_candidates_nj_and_on(
     assert list(made.scores) == ["own_class"]
     assert made.scores["own_class"].tolist() == scores
     assert made.best_of == candidates
-    assert (made.scorer.name, made.scorer.version) == ("tiny-discriminator", 2)
+    assert (made.scorer.name, made.scorer.version) == ("tiny-classifier", 2)
 
 
 def test_it_does_not_matter_how_they_are_asked_for(source: Any) -> None:
-    asked = {"seed": 7, "best_of": 5, "scorer": "tiny-discriminator:1"}
+    asked = {"seed": 7, "best_of": 5, "scorer": "tiny-classifier:1"}
     whole = source.generate(40, **asked)
     order = [7, 39, 0, 7, 21]
     scattered = source.generate(indices=order, **asked)
@@ -172,7 +172,7 @@ def test_it_does_not_matter_how_they_are_asked_for(source: Any) -> None:
 def test_an_unconditional_generator_takes_the_scorers_first_number(models: Path, server: ServerProcess) -> None:
     with LocalGenerator(models / "plain" / "1") as here, Client(server.address, model="plain") as there:
         candidates = here.generate(15, seed=2, first_index=30).numpy()
-        for name, version in (("tiny-discriminator:2", 2), ("plain-discriminator", 1)):
+        for name, version in (("tiny-classifier:2", 2), ("plain-discriminator", 1)):
             scores = scores_of(candidates, 4, version)[:, 0] if version == 2 else scores_of(candidates, 1)[:, 0]
             best = scores.reshape(5, 3).argmax(1) + np.arange(0, 15, 3)
             for source in (here, there):
@@ -211,7 +211,7 @@ def test_counts_hold_for_what_is_chosen(source: Any) -> None:
 def test_golden_choices(source: Any, generator: LocalGenerator, labels: str) -> None:
     numbers, expected, _ = choice(generator, range(8), CANDIDATES, seed=7, labels=labels, version=1)
     assert tuple(numbers) == GOLDEN[labels]
-    made = source.generate(8, seed=7, labels=labels, best_of=CANDIDATES, scorer="tiny-discriminator:1")
+    made = source.generate(8, seed=7, labels=labels, best_of=CANDIDATES, scorer="tiny-classifier:1")
     assert np.array_equal(made.numpy(), expected.numpy())
 
 
@@ -248,7 +248,15 @@ def test_what_is_chosen_is_transformed(source: Any, models: Path) -> None:
     made = source.generate(6, seed=4, best_of=3, then="blur2x")
     assert np.array_equal(made.numpy(), expected)
     assert made.scores["own_class"].tolist() == chosen.scores["own_class"].tolist()
-    assert "the best of 3 each by tiny-discriminator:2, then blur2x:1" in repr(made)
+    assert "the best of 3 each by tiny-classifier:2, then blur2x:1" in repr(made)
+
+
+def test_an_endless_stream_chooses_too(source: Any, generator: LocalGenerator) -> None:
+    expected = generator.generate(12, seed=7, best_of=3)
+    stream = source.stream(seed=7, best_of=3, batch_size=6)
+    assert np.array_equal(np.concatenate([next(stream).numpy() for _ in range(2)]), expected.numpy())
+    batches = source.batches(6, seed=7, best_of=3)
+    assert np.array_equal(next(batches).numpy(), expected.numpy()[:6])
 
 
 def test_an_asyncio_client_gives_the_same(server: ServerProcess, generator: LocalGenerator) -> None:

@@ -30,7 +30,7 @@ CHAIN: dict[str, Any] = {"seed": 7, "best_of": 4, "then": ["sr2x:1", f"sr2x@{LAR
 
 @pytest.fixture
 def script() -> Script:
-    return Script(further={"digits-discriminator": SCORER, "sr2x": LARGER})
+    return Script(further={"digits-classifier": SCORER, "sr2x": LARGER})
 
 
 def test_all_requests_of_a_call_name_the_very_models(connect: Connect, server: ScriptedServer, script: Script) -> None:
@@ -43,7 +43,7 @@ def test_all_requests_of_a_call_name_the_very_models(connect: Connect, server: S
     assert {tuple(selector.digest for selector in query.then) for query in queries} == {(LARGER, LARGER)}
     assert len(samples.scores["own_class"]) == 25
     asked = [request.model.name for request in script.asked(GetModelRequest)]
-    assert asked.count("digits-discriminator") == 1
+    assert asked.count("digits-classifier") == 1
     assert asked.count("sr2x") == 1  # the other one is known by its digest
 
 
@@ -53,11 +53,11 @@ def test_a_name_is_asked_for_again_every_few_seconds(
     client = connect(server.address)
     client.generate(2, **CHAIN)
     client.generate(2, **CHAIN)
-    assert [request.model.name for request in script.asked(GetModelRequest)].count("digits-discriminator") == 1
+    assert [request.model.name for request in script.asked(GetModelRequest)].count("digits-classifier") == 1
     monkeypatch.setattr(core, "_LOOK_AGAIN_S", 0.0)
     client = connect(server.address)
     client.generate(2, **CHAIN)
-    script.further["digits-discriminator"] = "12" * 32
+    script.further["digits-classifier"] = "12" * 32
     scorer = client.generate(2, **CHAIN).scorer
     assert scorer is not None
     assert scorer.digest == "12" * 32
@@ -119,7 +119,7 @@ def test_a_reply_of_other_models_is_refused(
         ({"then": ["sr2x", ""]}, InvalidRequestError, "name", None),
         ({"best_of": 1}, InvalidRequestError, "best_of is 1", "query.best_of.candidates"),
         ({"best_of": 2.5}, InvalidRequestError, "best_of is 2.5", "query.best_of.candidates"),
-        ({"scorer": "digits-discriminator"}, InvalidRequestError, "give best_of too", "query.best_of"),
+        ({"scorer": "digits-classifier"}, InvalidRequestError, "give best_of too", "query.best_of"),
     ],
 )
 def test_what_cannot_be_asked_for_is_told(

@@ -61,15 +61,15 @@ def server(models: Path, start_server: StartServer) -> Iterator[ServerProcess]:
 def score(request: pytest.FixtureRequest, models: Path, server: ServerProcess) -> Score:
     """Scores images by a model, in every way."""
 
-    def here(images: Any, model: str = "tiny-discriminator", **options: Any) -> Scores:
+    def here(images: Any, model: str = "tiny-classifier", **options: Any) -> Scores:
         with LocalGenerator(models / model / "1") as source:
             return source.score(images, **options)
 
-    def there(images: Any, model: str = "tiny-discriminator", **options: Any) -> Scores:
+    def there(images: Any, model: str = "tiny-classifier", **options: Any) -> Scores:
         with Client(server.address, model="tiny") as client:
             return client.score(images, model=model, **options)
 
-    def by_asyncio(images: Any, model: str = "tiny-discriminator", **options: Any) -> Scores:
+    def by_asyncio(images: Any, model: str = "tiny-classifier", **options: Any) -> Scores:
         async def ask() -> Scores:
             async with AsyncClient(server.address, model=model) as client:
                 return await client.score(images, **options)
@@ -83,14 +83,14 @@ def test_every_client_gives_the_scorers_numbers(score: Score) -> None:
     scores = score(IMAGES)
     expected = scores_of(IMAGES)
     assert len(scores) == 7
-    assert (scores.model.name, scores.model.version) == ("tiny-discriminator", 1)
+    assert (scores.model.name, scores.model.version) == ("tiny-classifier", 1)
     assert list(scores.all) == ["realness", *CLASSES]
     assert np.array_equal(np.stack(list(scores.all.values()), 1), expected)
     assert np.array_equal(scores.score, expected[:, 0])
     assert np.array_equal(scores.percentile, percentiles(expected[:, 0], scorer_card().scores[0].quantiles))
     assert scores.likeliest is not None
     assert scores.likeliest.tolist() == [CLASSES[place] for place in expected[:, 1:].argmax(1)]
-    assert repr(scores).startswith(f"<scores of 7 images by tiny-discriminator:1@{scores.model.digest[:12]}: ")
+    assert repr(scores).startswith(f"<scores of 7 images by tiny-classifier:1@{scores.model.digest[:12]}: ")
 
 
 def test_the_number_of_its_own_class_counts_where_it_is_known(score: Score) -> None:
@@ -131,7 +131,7 @@ def test_grey_and_colour_are_brought_to_the_scorers_channels(score: Score) -> No
     assert np.array_equal(score(IMAGES, "grey").score, scores_of(np.stack(in_grey))[:, 0])
 
 
-@pytest.mark.parametrize(("model", "mode"), [("tiny-discriminator", "stretch"), ("crop", "crop"), ("pad", "pad")])
+@pytest.mark.parametrize(("model", "mode"), [("tiny-classifier", "stretch"), ("crop", "crop"), ("pad", "pad")])
 def test_other_sizes_are_brought_to_the_scorers_as_its_training_images_were(
     score: Score, model: str, mode: ResizeMode
 ) -> None:
@@ -170,18 +170,18 @@ def test_what_cannot_be_scored_is_told(
 
 def test_a_client_for_another_model_shares_the_connections(server: ServerProcess) -> None:
     with Client(server.address, model="tiny") as client:
-        scorer = client.for_model("tiny-discriminator:1")
-        assert scorer.get_model().name == "tiny-discriminator"
-        assert np.array_equal(scorer.score(IMAGES).score, client.score(IMAGES, model="tiny-discriminator").score)
+        scorer = client.for_model("tiny-classifier:1")
+        assert scorer.get_model().name == "tiny-classifier"
+        assert np.array_equal(scorer.score(IMAGES).score, client.score(IMAGES, model="tiny-classifier").score)
         assert client.get_model().name == "tiny"
         assert len(client.generate(3, seed=1)) == 3
 
     async def ask() -> tuple[str, str]:
         async with AsyncClient(server.address, model="tiny") as client:
-            scorer = client.for_model("tiny-discriminator")
+            scorer = client.for_model("tiny-classifier")
             return (await scorer.get_model()).name, (await client.get_model()).name
 
-    assert asyncio.run(ask()) == ("tiny-discriminator", "tiny")
+    assert asyncio.run(ask()) == ("tiny-classifier", "tiny")
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_a_part_of_samples_and_parts_that_are_joined_keep_their_scores(chosen: S
     assert joined.percentiles["own_class"].tolist() == chosen.percentiles["own_class"].tolist()
     assert (joined.best_of, joined.scorer, joined.then) == (chosen.best_of, chosen.scorer, chosen.then)
     assert repr(joined) == repr(chosen)
-    assert repr(chosen).endswith(", the best of 3 each by tiny-discriminator:1, then blur2x:1>")
+    assert repr(chosen).endswith(", the best of 3 each by tiny-classifier:1, then blur2x:1>")
 
 
 def test_an_address_names_the_models_by_their_digests(models: Path, chosen: Samples, tmp_path: Path) -> None:
@@ -208,14 +208,14 @@ def test_an_address_names_the_models_by_their_digests(models: Path, chosen: Samp
     (path,) = (tmp_path / "out").rglob("7-000004.png")
     address = address_of(path)
     assert address.best_of == 3
-    assert address.scorer == f"tiny-discriminator:1@{chosen.scorer.digest}"
+    assert address.scorer == f"tiny-classifier:1@{chosen.scorer.digest}"
     assert address.then == [f"blur2x:1@{chosen.then[0].digest}"]
     assert Address.from_json(address.to_json()) == address
     with LocalGenerator(models / "tiny" / "1") as source:
         assert np.array_equal(address.generate(source).numpy()[0], chosen[4])
         plain = next(iter(Samples.join([source.generate(1, seed=1)]).numpy()))
         assert plain.shape == SHAPE
-    wrong = json.loads(address.to_json()) | {"scorer": f"tiny-discriminator:1@{'0' * 64}"}
+    wrong = json.loads(address.to_json()) | {"scorer": f"tiny-classifier:1@{'0' * 64}"}
     with LocalGenerator(models / "tiny" / "1") as source, pytest.raises(PreconditionError):
         Address.from_json(json.dumps(wrong)).generate(source)
 

@@ -118,6 +118,11 @@ def test_a_file_that_fixes_size_and_batch_is_run_at_it(tmp_path: Path) -> None:
     [
         ({"size": None}, ArtifactError, "takes images of any size, image float .*say with --size which one"),
         ({"size": (0, 32)}, ConfigError, "--size is 0x32; give height and width"),
+        (
+            {"size": (32, 100_000)},
+            ConfigError,
+            "--size is 32x100000; give height and width, as in 256x256, of up to 1,024",
+        ),
         ({"mask": "hole"}, ConfigError, "has no input 'hole', which --mask names"),
         ({"input_range": (0.0, 0.0)}, ConfigError, "--input-range is 0 0; black and white must be two finite values"),
     ],

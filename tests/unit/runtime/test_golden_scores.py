@@ -20,7 +20,7 @@ from ...scorers import make_scorer, mix_with_the_batch
 
 QUERY = SampleQuery(
     address=SampleAddress(seed=1, count=3),
-    best_of=BestOf(candidates=4, scorer=ModelSelector(name="tiny-discriminator")),
+    best_of=BestOf(candidates=4, scorer=ModelSelector(name="tiny-classifier")),
 )
 
 
@@ -76,9 +76,7 @@ def test_what_depends_on_the_batch_scores_and_does_not_choose(
 ) -> None:
     scorer = load(make_scorer(tmp_path, tiny_parity, change=mix_with_the_batch))
     assert not scorer.proof.is_steady
-    with pytest.raises(
-        PreconditionError, match="tiny-discriminator depend on the batch on cpu, so what they"
-    ) as caught:
+    with pytest.raises(PreconditionError, match="tiny-classifier depend on the batch on cpu, so what they") as caught:
         Chain.open(QUERY, Stages(load(make_bundle(tmp_path)), scorer, []))
     assert caught.value.field == "query.best_of.scorer"
 

@@ -52,7 +52,7 @@ from ...translators import make_translator
 if TYPE_CHECKING:
     from ganserve.v1.generator_pb2_grpc import GeneratorServiceAsyncStub
 
-SCORER = ModelSelector(name="tiny-discriminator")
+SCORER = ModelSelector(name="tiny-classifier")
 IMAGE_SHAPE = ImageShape(height=SHAPE[0], width=SHAPE[1], channels=SHAPE[2])
 MOST_ROWS = 400
 BOUND = 4_500
@@ -93,7 +93,7 @@ class Stage:
 
 @pytest.fixture
 def play(tmp_path: Path, make_bundle: Callable[..., Path], tiny_parity: Parity) -> Play:
-    """Plays a story with the models `tiny`, `tiny-discriminator` and `blur2x`."""
+    """Plays a story with the models `tiny`, `tiny-classifier` and `blur2x`."""
 
     async def run(story: Story) -> None:
         repository = Repository(device="cpu", num_lanes=1, max_batch=8, max_queued_rows=MOST_ROWS, max_wait_s=30.0)
@@ -307,7 +307,7 @@ LATENTS = ExplicitLatents(dim=7, values=np.zeros((2, 7), "<f4").tobytes())
             "best_of chooses among the samples of an",
         ),
         (query_of(then=("blur2x",) * 9), "query.then", "9 translators one after the other; give at most 8"),
-        (query_of(then=("blur2x", SCORER.name)), "query.then[1]", "tiny-discriminator is a scorer; give translators"),
+        (query_of(then=("blur2x", SCORER.name)), "query.then[1]", "tiny-classifier is a scorer; give translators"),
         (
             scoring(sample_textures(0, 0, 2, SHAPE), encoding=ImageEncoding(format=ImageFormat.IMAGE_FORMAT_PNG)),
             "query.encoding.format",

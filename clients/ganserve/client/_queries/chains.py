@@ -13,7 +13,7 @@ from ganserve.v1.model_pb2 import ModelIdentity
 from .checks import whole_number
 from .requests import model_selector, named
 
-_USUAL_SCORER: Final = "{}-discriminator"
+_USUAL_SCORER: Final = "{}-classifier"
 
 
 def set_chain(query: SampleQuery, best_of: int | None, scorer: str | None, then: str | Sequence[str] | None) -> None:
@@ -22,7 +22,7 @@ def set_chain(query: SampleQuery, best_of: int | None, scorer: str | None, then:
     Args:
         query: of an address.
         best_of: candidates a sample; None chooses nothing.
-        scorer: chooses; None is the discriminator that was exported beside the model.
+        scorer: chooses; None is the classifier that was exported beside the model.
         then: translators, in order.
 
     Raises:

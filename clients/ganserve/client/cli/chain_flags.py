@@ -26,7 +26,7 @@ class ChainOptions:
     """Of how many candidates each sample is the best, 2 to 64, as a scorer has it."""
 
     scorer: str | None = None
-    """Name of the scorer; the model's own discriminator, MODEL-discriminator, by default."""
+    """Name of the scorer; the classifier of the model's images, MODEL-classifier, by default."""
 
     then: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     """A translator that the samples pass through, such as sr2x. Give it several times for several, in order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -15,6 +15,9 @@ Layout = Literal["nchw", "nhwc"]
 LabelsAs = Literal["index", "one-hot"]
 Channels = Literal["all", "rgb"]
 Noise = Literal["refuse", "zero"]
+
+_LARGEST_SIDE: Final = 1024
+"""Of the images that a model is run at. It is tried on nine times as much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +63,11 @@ class Convention:
         self.level_scale(is_uint8=False)
         self.input_scale()
         self.latent_middle_and_half()
-        if self.size is not None and min(self.size) < 1:
-            raise ConfigError(f"--size is {'x'.join(map(str, self.size))}; give height and width, as in 256x256")
+        if self.size is not None and not 1 <= min(self.size) <= max(self.size) <= _LARGEST_SIDE:
+            raise ConfigError(
+                f"--size is {'x'.join(map(str, self.size))}; give height and width, as in 256x256, of up to "
+                f"{_LARGEST_SIDE:,} a side: larger images are cut into tiles"
+            )
         if self.image is not None and min(self.image) < 1:
             raise ConfigError(f"--image is {'x'.join(map(str, self.image))}; give height, width and channels")
 

@@ -27,7 +27,7 @@ CHAIN: dict[str, Any] = {"best_of": 3, "then": "blur2x"}
 def models(tmp_path_factory: pytest.TempPathFactory, tiny_parity: Parity, make_bundle: MakeBundle) -> Path:
     folder = tmp_path_factory.mktemp("models")
     make_bundle(folder, "pets")
-    make_scorer(folder, tiny_parity, "pets-discriminator")
+    make_scorer(folder, tiny_parity, "pets-classifier")
     make_scorer(folder, tiny_parity, "other", version=2)
     make_translator(folder, tiny_parity, tile=SHAPE[:2], is_tiled=False)
     return folder
@@ -68,7 +68,7 @@ def test_the_models_are_pinned_when_the_data_set_is_made(source: LocalGenerator)
     assert made.scorer is not None
     assert dataset.recipe.chain == {
         "best_of": 3,
-        "scorer": f"pets-discriminator:1@{made.scorer.digest}",
+        "scorer": f"pets-classifier:1@{made.scorer.digest}",
         "then": [f"blur2x:1@{made.then[0].digest}"],
     }
     assert SyntheticDataset(source, 4, seed=3).recipe.chain == {}

@@ -90,12 +90,12 @@ def test_an_image_is_scored_as_a_client_scores_it(
     with_models: PlayStory,
 ) -> None:
     async def story(stage: Stage) -> None:
-        reply = await stage.post("/v1/models/tiny-discriminator/score", FILE)
+        reply = await stage.post("/v1/models/tiny-classifier/score", FILE)
         assert reply.status == 200
         told = reply.json()
-        with LocalGenerator(stage.models / "tiny-discriminator" / "1") as here:
+        with LocalGenerator(stage.models / "tiny-classifier" / "1") as here:
             expected = here.score([TEXTURE])
-        assert told["model"] == {"name": "tiny-discriminator", "version": 1, "digest": expected.model.digest}
+        assert told["model"] == {"name": "tiny-classifier", "version": 1, "digest": expected.model.digest}
         assert {entry["name"]: entry["score"] for entry in told["scores"]} == {
             name: values[0] for name, values in expected.all.items()
         }
@@ -115,8 +115,8 @@ def test_an_image_is_scored_as_a_client_scores_it(
         ("blur2x/score", FILE, 400, "this model is a translator; give the name of a scorer"),
         ("tiny/transform", FILE, 400, "this model is a generator; give the name of a translator"),
         ("tiny/score", FILE, 400, "this model is a generator; give the name of a scorer"),
-        ("tiny-discriminator/transform", FILE, 400, "this model is a scorer; give the name of a translator"),
-        ("tiny-discriminator/score?x=1", FILE, 400, "there is no parameter 'x'; leave it out"),
+        ("tiny-classifier/transform", FILE, 400, "this model is a scorer; give the name of a translator"),
+        ("tiny-classifier/score?x=1", FILE, 400, "there is no parameter 'x'; leave it out"),
         ("nothing/transform", FILE, 404, "there is no model 'nothing'"),
     ],
 )
@@ -188,7 +188,7 @@ def test_samples_of_a_scorer_are_no_picture(
     with_models: PlayStory,
 ) -> None:
     async def story(stage: Stage) -> None:
-        reply = await stage.get("/v1/models/tiny-discriminator/samples/7/0.png")
+        reply = await stage.get("/v1/models/tiny-classifier/samples/7/0.png")
         assert reply.status == 400
         assert "this model takes images" in reply.json()["detail"]
 

@@ -21,7 +21,7 @@ from .conftest import Play, Stage
 def test_pictures_of_a_scorer_are_refused(play: Play, tiny_parity: Parity, path: str, text: str) -> None:
     async def story(stage: Stage) -> None:
         await stage.repository.open(make_scorer(stage.models, tiny_parity))
-        reply = await stage.get(f"/v1/models/tiny-discriminator/{path}")
+        reply = await stage.get(f"/v1/models/tiny-classifier/{path}")
         assert (reply.status, reply.headers["content-type"]) == (400, "application/problem+json")
         assert text in reply.json()["detail"]
         assert (await stage.get("/v1/models/tiny/samples/7/3.png")).status == 200
@@ -33,7 +33,7 @@ def test_a_scorer_is_told_of_by_its_numbers(play: Play, tiny_parity: Parity) -> 
     async def story(stage: Stage) -> None:
         await stage.repository.open(make_scorer(stage.models, tiny_parity))
         models = (await stage.get("/v1/models")).json()["models"]
-        (scorer,) = (model for model in models if model["identity"]["name"] == "tiny-discriminator")
+        (scorer,) = (model for model in models if model["identity"]["name"] == "tiny-classifier")
         assert scorer["card"]["kind"] == "MODEL_KIND_SCORER"
         assert [score["name"] for score in scorer["card"]["scores"]] == ["realness", "cat", "dog", "emu"]
 

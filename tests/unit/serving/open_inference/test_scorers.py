@@ -26,7 +26,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, tiny_parity: Parity) -> li
 
 
 def request_of(images: Any, *, as_bytes: bool) -> ModelInferRequest:
-    request = ModelInferRequest(model_name="tiny-discriminator")
+    request = ModelInferRequest(model_name="tiny-classifier")
     tensor = request.inputs.add(name="image", datatype="UINT8", shape=images.shape)
     if as_bytes:
         request.raw_input_contents.append(images.tobytes())
@@ -57,7 +57,7 @@ def test_what_is_no_level_of_a_pixel_is_told(play: Play) -> None:
 
 def test_its_description_names_them(play: Play) -> None:
     async def story(stage: Stage) -> None:
-        told = await stage.inference.ModelMetadata(ModelMetadataRequest(name="tiny-discriminator"))
+        told = await stage.inference.ModelMetadata(ModelMetadataRequest(name="tiny-classifier"))
         assert [(one.name, one.datatype, list(one.shape)) for one in told.inputs if one.name == "image"] == [
             ("image", "UINT8", [-1, *SHAPE])
         ]
@@ -69,7 +69,7 @@ def test_its_description_names_them(play: Play) -> None:
 def test_without_images_there_are_no_numbers(play: Play) -> None:
     async def story(stage: Stage) -> None:
         for request in (
-            ModelInferRequest(model_name="tiny-discriminator"),
+            ModelInferRequest(model_name="tiny-classifier"),
             request_of(IMAGES[:, :3], as_bytes=True),
         ):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
