@@ -82,7 +82,7 @@ def score(
 
     For example:
 
-        ganserve score photos/ scores.csv --model pets-discriminator
+        ganserve score photos/ scores.csv --model pets-classifier
         ganserve score pets/ scores.csv --class-folders --bundle models/pets-classifier/1
 
     Args:
