@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,11 +32,9 @@ from ganserve.training import checkpoint as checkpoints
 from ganserve.training.datasets import ImageDataset, load, load_test
 from ganserve.training.evaluation import FeatureExtractor, feature_extractor_for
 from ganserve.training.memory import images_per_batch
-from ganserve.training.networks import build_discriminator
-from ganserve.training.networks.dcgan import DcganDiscriminator
+from ganserve.training.networks import Discriminator
 from ganserve.training.pixels import from_levels
 from ganserve.training.rundir import RunDir
-from ganserve.training.state import image_shape_of
 
 HEADINGS = {
     "discriminator": "discriminator, best class",
@@ -123,7 +121,7 @@ def leave_out(
     classifier = feature_extractor_for(others, device=CPU)
     learnt_s = time.monotonic()
     rows = np.random.default_rng(SEED).permutation(len(others.images))[:MAX_REFERENCES]
-    discriminator = discriminator_of(folder / "run")
+    discriminator = checkpoints.load(RunDir(folder / "run").checkpoint("last")).discriminator()
     scores = all_scores(discriminator, classifier, others.images[np.sort(rows)], test.images)
     is_normal = test.labels != label
     found = {
@@ -172,22 +170,8 @@ def ganserve(*words: object) -> None:
         sys.exit(done.returncode)
 
 
-def discriminator_of(folder: Path) -> DcganDiscriminator:
-    """The discriminator of a run's last checkpoint, in eval mode on the CPU."""
-    saved = checkpoints.load(RunDir(folder).checkpoint("last"))
-    discriminator = build_discriminator(
-        saved.config.arch,
-        image_shape_of(saved.card),
-        num_classes=len(saved.card.class_names),
-        base_width=saved.config.base_width,
-        norm=saved.config.resolved_discriminator_norm,
-    )
-    saved.restore_network(discriminator, "discriminator")
-    return cast(DcganDiscriminator, discriminator.eval())
-
-
 def all_scores(
-    discriminator: DcganDiscriminator,
+    discriminator: Discriminator,
     classifier: FeatureExtractor,
     references: NDArray[np.uint8],
     images: NDArray[np.uint8],
@@ -207,10 +191,10 @@ def all_scores(
     """
     trunk_of, traits_of, logits_of, pixels_of = seen(discriminator, classifier, images)
     known_trunk, known_traits, _, known_pixels = seen(discriminator, classifier, references)
-    linear, by_class = logits(discriminator, trunk_of)
+    head = discriminator.head
     scores = {
-        "discriminator": by_class.amax(dim=1),
-        "discriminator_linear": linear,
+        "discriminator": head.class_logits(trunk_of).amax(dim=1),
+        "discriminator_linear": head.linear(trunk_of).squeeze(1),
         "discriminator_neighbours": -neighbour_distances(trunk_of, known_trunk),
         "classifier": logits_of.log_softmax(dim=1).amax(dim=1),
         "classifier_neighbours": -neighbour_distances(traits_of, known_traits),
@@ -221,7 +205,7 @@ def all_scores(
 
 @torch.no_grad()
 def seen(
-    discriminator: DcganDiscriminator, classifier: FeatureExtractor, levels: NDArray[np.uint8]
+    discriminator: Discriminator, classifier: FeatureExtractor, levels: NDArray[np.uint8]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What networks see in images, uint8 (N, H, W, C), float32 each.
 
@@ -231,17 +215,9 @@ def seen(
     parts = []
     for some in np.array_split(levels, -(-len(levels) // images_per_batch(*levels.shape[1:3]))):
         images = from_levels(torch.from_numpy(some))
-        parts.append((discriminator.layers(images), *classifier(images), images.flatten(1)))
+        parts.append((discriminator.features(images), *classifier(images), images.flatten(1)))
     trunk, features, class_logits, pixels = (torch.cat(each) for each in zip(*parts, strict=True))
     return trunk, features, class_logits, pixels
-
-
-@torch.no_grad()
-def logits(discriminator: DcganDiscriminator, trunk: Tensor) -> tuple[Tensor, Tensor]:
-    """trunk: (N, F), what the head reads -> logits of the linear layer alone (N,), and for each class (N, K)."""
-    linear = discriminator.head.linear(trunk)
-    class_vectors = cast(torch.nn.Embedding, discriminator.head.embedding).weight
-    return linear.squeeze(1), linear + trunk @ class_vectors.T
 
 
 def neighbour_distances(features: Tensor, references: Tensor) -> Tensor:
