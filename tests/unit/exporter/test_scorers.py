@@ -129,7 +129,7 @@ def test_the_bundles_choose_and_score(models: Path) -> None:
             assert made.percentiles["own_class"].shape == (4,)
         assert np.array_equal(
             source.generate(4, seed=1, best_of=4).numpy(),
-            source.generate(4, seed=1, best_of=4, scorer="pets-discriminator").numpy(),
+            source.generate(4, seed=1, best_of=4, scorer="pets-classifier").numpy(),
         )
     card = inspect_bundle(models / "pets-classifier" / "1").card
     assert (card.architecture, card.loss) == ("classifier", "cross-entropy")
