@@ -114,12 +114,9 @@ class AsyncClient:
         timeout_s: float | None = None,
     ) -> AsyncIterator[Images]:
         """As `Client.transform`."""
-        core = self._core if model is None else self._core.for_model(model)
-        served = await AsyncCalls(core, self._connections).model(core.deadline(timeout_s))
-        core = core.pinned_to(served)
-        calls = AsyncCalls(core, self._connections)
-        for batch in core.transforms(served.card, images, masks, label, seed, indices):
-            samples = await calls.samples(batch.query, core.deadline(timeout_s))
+        client = await (self if model is None else self.for_model(model)).pinned(timeout_s=timeout_s)
+        for batch in client._core.transforms(images, masks, label, seed, indices):
+            samples = await client._calls.samples(batch.query, client._core.deadline(timeout_s))
             for image in batch.images(samples.numpy()):
                 yield image
 
@@ -132,13 +129,10 @@ class AsyncClient:
         timeout_s: float | None = None,
     ) -> Scores:
         """As `Client.score`."""
-        core = self._core if model is None else self._core.for_model(model)
-        served = await AsyncCalls(core, self._connections).model(core.deadline(timeout_s))
-        core = core.pinned_to(served)
-        calls = AsyncCalls(core, self._connections)
-        queries = core.score_queries(served.card, images)
-        parts = [await calls.samples(query, core.deadline(timeout_s)) for query in queries]
-        return Scores.of(served.card, parts, classes)
+        client = await (self if model is None else self.for_model(model)).pinned(timeout_s=timeout_s)
+        card, queries = client._core.score_queries(images)
+        parts = [await client._calls.samples(query, client._core.deadline(timeout_s)) for query in queries]
+        return Scores.of(card, parts, classes)
 
     async def resume(self, error: RequestError, *, timeout_s: float | None = None) -> Samples:
         """As `Client.resume`."""
@@ -249,17 +243,11 @@ class AsyncClient:
 
     async def pinned(self, *, timeout_s: float | None = None) -> AsyncClient:
         """As `Client.pinned`."""
-        client = copy.copy(self)
-        client._core = self._core.pinned_to(await self.get_model(timeout_s=timeout_s))
-        client._calls = AsyncCalls(client._core, self._connections)
-        return client
+        return self._with(self._core.pinned_to(await self.get_model(timeout_s=timeout_s)))
 
     def for_model(self, model: str) -> AsyncClient:
         """As `Client.for_model`."""
-        client = copy.copy(self)
-        client._core = self._core.for_model(model)
-        client._calls = AsyncCalls(client._core, self._connections)
-        return client
+        return self._with(self._core.for_model(model))
 
     async def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """As `Client.get_model`."""
@@ -281,6 +269,13 @@ class AsyncClient:
     async def close(self) -> None:
         """Closes the channels of the running loop, and lets go of those of other loops."""
         await self._connections.close()
+
+    def _with(self, core: Core) -> AsyncClient:
+        """The same client, over the same connections, for the model of another core."""
+        client = copy.copy(self)
+        client._core = core
+        client._calls = AsyncCalls(core, self._connections)
+        return client
 
     def __repr__(self) -> str:
         return self._core.describe(type(self).__name__)

@@ -298,12 +298,9 @@ class Client:
         Yields:
             uint8 (height, width, 1 or 3) times the model's scale.
         """
-        core = self._core if model is None else self._core.for_model(model)
-        served = Calls(core, self._connections).model(core.deadline(timeout_s))
-        core = core.pinned_to(served)  # whose tiles are cut
-        calls = Calls(core, self._connections)
-        for batch in core.transforms(served.card, images, masks, label, seed, indices):
-            yield from batch.images(calls.samples(batch.query, core.deadline(timeout_s)).numpy())
+        client = (self if model is None else self.for_model(model)).pinned(timeout_s=timeout_s)
+        for batch in client._core.transforms(images, masks, label, seed, indices):
+            yield from batch.images(client._calls.samples(batch.query, client._core.deadline(timeout_s)).numpy())
 
     def score(
         self,
@@ -323,12 +320,10 @@ class Client:
             classes: the class of each image, by name or label, where they are known: then the number for it counts.
             timeout_s: most seconds for some 256 images; without it, the client's own.
         """
-        core = self._core if model is None else self._core.for_model(model)
-        served = Calls(core, self._connections).model(core.deadline(timeout_s))
-        core = core.pinned_to(served)
-        calls = Calls(core, self._connections)
-        queries = core.score_queries(served.card, images)
-        return Scores.of(served.card, [calls.samples(query, core.deadline(timeout_s)) for query in queries], classes)
+        client = (self if model is None else self.for_model(model)).pinned(timeout_s=timeout_s)
+        card, queries = client._core.score_queries(images)
+        parts = [client._calls.samples(query, client._core.deadline(timeout_s)) for query in queries]
+        return Scores.of(card, parts, classes)
 
     def stream(
         self,
@@ -455,20 +450,14 @@ class Client:
         What has to come of one model over many calls takes its samples from such a client: data sets, dumps and
         evaluations do so by themselves. It shares this one's connections, and is closed with it.
         """
-        client = copy.copy(self)
-        client._core = self._core.pinned_to(self.get_model(timeout_s=timeout_s))
-        client._calls = Calls(client._core, self._connections)
-        return client
+        return self._with(self._core.pinned_to(self.get_model(timeout_s=timeout_s)))
 
     def for_model(self, model: str) -> Client:
         """A client for another model of the same servers, by name, ``name:version`` or ``name:alias``.
 
         It shares this one's connections, and is closed with it.
         """
-        client = copy.copy(self)
-        client._core = self._core.for_model(model)
-        client._calls = Calls(client._core, self._connections)
-        return client
+        return self._with(self._core.for_model(model))
 
     def get_model(self, *, timeout_s: float | None = None) -> ModelInfo:
         """The client's model as a server runs it now: identity, card, state and limits."""
@@ -499,6 +488,13 @@ class Client:
         """Closes this process's channels. Calls under way end with `CallCancelledError`, and others are cancelled."""
         self._submissions.close()
         self._connections.close()
+
+    def _with(self, core: Core) -> Client:
+        """The same client, over the same connections, for the model of another core."""
+        client = copy.copy(self)
+        client._core = core
+        client._calls = Calls(core, self._connections)
+        return client
 
     def __repr__(self) -> str:
         return self._core.describe(type(self).__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from ganserve.contract.errors import ArtifactError, PreconditionError
 from ganserve.contract.text import printable
 
-from ._queries.chains import further_name
 from .formats.xmp import find_address, find_recipe, is_marked
 
 _MOST_OF_RECIPE: Final = 400
@@ -51,7 +50,7 @@ class Address:
     spread: float | None = None
     best_of: int | None = None
     scorer: str | None = None
-    then: list[str] | None = None
+    then: Sequence[str] | None = None
 
     def generate(self, source: SampleSource) -> Samples:
         """Makes the sample again.
@@ -134,9 +133,7 @@ def addresses(samples: Samples) -> Iterator[Address]:
             label=label,
             truncation=samples.truncation,
             spread=samples.spread,
-            best_of=samples.best_of,
-            scorer=None if samples.scorer is None else further_name(samples.scorer),
-            then=[further_name(model) for model in samples.then] or None,
+            **samples.chain,
         )
 
 

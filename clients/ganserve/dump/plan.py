@@ -10,13 +10,14 @@ from typing import Any, Final
 from google.protobuf import json_format
 
 from ganserve.client import Samples, SampleSource
+from ganserve.client._queries.chains import chain_of
 from ganserve.client._samples.model_info import short_name
 from ganserve.client.formats.contents import Contents
 from ganserve.client.formats.table import FORMS, Form
 from ganserve.contract.errors import ConfigError, PreconditionError
 from ganserve.contract.images import ImageFormatName
 from ganserve.v1.dump_pb2 import DumpPlan
-from ganserve.v1.generator_pb2 import ClassReference, LabelPolicy, ModelSelector, SampleQuery
+from ganserve.v1.generator_pb2 import ClassReference, LabelPolicy, ModelSelector
 from ganserve.v1.model_pb2 import Provenance, Reproducibility
 
 from .listing import writing_listing
@@ -79,7 +80,7 @@ class Plan:
             shape=(image.height, image.width, image.channels),
             class_names=self.message.class_names,
             image_format=check_image_format(self.message.image_format, self.form, self.message.format),
-            is_chained=bool(_chain_arguments(self.message.query)),
+            is_chained=any(chain_of(self.message.query).values()),
         )
 
     def samples(self, shard: int, source: SampleSource) -> Generator[Samples]:
@@ -101,7 +102,7 @@ class Plan:
             truncation=address.truncation if address.HasField("truncation") else None,
             spread=address.spread if address.HasField("spread") else None,
             **_label_arguments(self.message.query.labels),
-            **_chain_arguments(self.message.query),
+            **chain_of(self.message.query),
         )
         with closing(batches):
             for samples in batches:
@@ -160,20 +161,6 @@ def _label_arguments(policy: LabelPolicy) -> dict[str, Any]:
             return {}
         case kind:
             return {"labels": kind}
-
-
-def _chain_arguments(query: SampleQuery) -> dict[str, Any]:
-    """The arguments of a call that name other models."""
-    arguments: dict[str, Any] = {}
-    if query.HasField("best_of"):
-        arguments |= {"best_of": query.best_of.candidates, "scorer": _pinned(query.best_of.scorer)}
-    if query.then:
-        arguments["then"] = [_pinned(selector) for selector in query.then]
-    return arguments
-
-
-def _pinned(model: ModelSelector) -> str:
-    return f"{model.name}:{model.version}@{model.digest}"
 
 
 def _key(reference: ClassReference) -> int | str:

@@ -9,7 +9,7 @@ from typing import Final
 from PIL import features
 
 from ganserve.client import CountsLike, LabelsLike, ModelInfo, Samples, SampleSource
-from ganserve.client._queries.chains import further_name, set_chain
+from ganserve.client._queries.chains import set_chain
 from ganserve.client._queries.requests import address_query
 from ganserve.client._samples.model_info import short_name
 from ganserve.client.formats.table import Form
@@ -102,8 +102,7 @@ def make_plan(
         then=then,
     )
     if first.is_chained:
-        pinned = [further_name(model) for model in first.then]
-        set_chain(query, first.best_of, first.scorer and further_name(first.scorer), pinned or None)
+        set_chain(query, **first.chain)
     _check_reproducible(first, served, within_one_level)
     num_samples = query.address.count
     shards = default_num_shards(num_samples, first.shape, format) if num_shards is None else num_shards

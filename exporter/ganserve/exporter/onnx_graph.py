@@ -130,6 +130,14 @@ def scorer_to_onnx(scorer: nn.Module, card: ModelCard, *, opset: int = OPSET, de
     return proto.SerializeToString(deterministic=True)
 
 
+def with_card(model: bytes, card: ModelCard) -> bytes:
+    """The same graph, with another card embedded."""
+    proto = onnx.ModelProto.FromString(model)
+    del proto.metadata_props[:]
+    proto.metadata_props.add(key=CARD_KEY, value=to_json(card))
+    return proto.SerializeToString(deterministic=True)
+
+
 def _traced(
     module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], opset: int, device: Device, what: str
 ) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from ganserve.contract.errors import ArtifactError
+from ganserve.contract.errors import ArtifactError, InvalidRequestError
 from ganserve.contract.scores import PERCENTS, knows_classes
 from ganserve.contract.text import counted
 from ganserve.v1.model_pb2 import ImageRole, ImageShape, ModelCard, ModelKind
@@ -134,6 +134,12 @@ def takes_images(card: ModelCard) -> bool:
 def kind_of(card: ModelCard) -> str:
     """What it is, for people."""
     return "scorer" if is_scorer(card) else "translator" if is_translator(card) else "generator"
+
+
+def check_kind(card: ModelCard, kind: str, *, field: str) -> None:
+    """Raises InvalidRequestError, which names the field, where a model is of another kind, as `kind_of` calls it."""
+    if kind_of(card) != kind:
+        raise InvalidRequestError(f"this model is a {kind_of(card)}; give the name of a {kind}", field=field)
 
 
 def larger_images(card: ModelCard) -> str:

@@ -83,7 +83,8 @@ _FILE_FORMATS_BY_NUMBER: Final = {form.number: form for form in FILE_FORMATS}
 _PILLOW_NAMES: Final = tuple(form.pillow_name for form in FILE_FORMATS)
 NUM_RGB: Final = 3
 _SMALLEST_TO_SEE: Final = 48  # pixels
-_DEEP_MODES: Final = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+DEEP_MODES: Final = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+"""Of PIL images with more than 8 bits a channel."""
 _GREY_MODES: Final = frozenset({"1", "L", "LA", "I;16"})
 
 
@@ -184,7 +185,7 @@ def from_pil(image: Image.Image) -> Images:
     Raises:
         InvalidRequestError: it has more bits.
     """
-    if image.mode in _DEEP_MODES:
+    if image.mode in DEEP_MODES:
         raise InvalidRequestError(f"the PIL image has the mode {image.mode}, more than 8 bits a channel; convert it")
     return _pixels(image, 1 if image.mode in _GREY_MODES else NUM_RGB)
 

@@ -73,7 +73,7 @@ class Chain(Generic[M]):
 
     @classmethod
     def open(cls, query: SampleQuery, stages: Stages[M]) -> Chain[M]:
-        """Checks a query against the cards of its models.
+        """Checks a query against the cards of its models, which `find_stages` has found.
 
         Raises:
             InvalidRequestError: naming the field at fault and how to mend it.
@@ -88,7 +88,6 @@ class Chain(Generic[M]):
         if stages.scorer is None:
             return cls.of(source, stages)
         candidates = query.best_of.candidates
-        check_candidates(candidates)
         if query.WhichOneof("source") != "address":
             raise InvalidRequestError(
                 "best_of chooses among the samples of an address; give no latents", field="query.best_of"

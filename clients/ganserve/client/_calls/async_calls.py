@@ -59,11 +59,10 @@ class AsyncCalls:
             await self.settle(query, deadline)
             return await self._assemble(Assembly(query), deadline)
 
-    async def settle(self, query: SampleQuery, deadline: Deadline) -> SampleQuery:
+    async def settle(self, query: SampleQuery, deadline: Deadline) -> None:
         """As `Calls.settle`."""
         for ask in self._core.ask_for_further(query):
             await self.answer(ask, self._core.attempts_at_any(deadline))
-        return query
 
     async def rest(self, partial: Partial, deadline: Deadline) -> Samples:
         """As `Calls.rest`."""

@@ -60,11 +60,10 @@ class Calls:
             self.settle(query, deadline)
             return self._samples_call(Assembly(query), deadline).samples()
 
-    def settle(self, query: SampleQuery, deadline: Deadline) -> SampleQuery:
-        """The query itself, which from now on asks for the very models that it names beside its own."""
+    def settle(self, query: SampleQuery, deadline: Deadline) -> None:
+        """Has a query ask for the very models that the names beside its own stand for now."""
         for ask in self._core.ask_for_further(query):
             self.answer(ask, self._core.attempts_at_any(deadline))
-        return query
 
     def begin(self, query: SampleQuery, deadline: Deadline) -> SamplesCall:
         """As `samples`, of a query that is settled, ahead of whoever waits for them."""

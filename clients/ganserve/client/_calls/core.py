@@ -288,19 +288,24 @@ class Core:
 
     def transforms(
         self,
-        card: ModelCard,
         images: Iterable[ImageLike],
         masks: Iterable[ImageLike] | None,
         label: int | str | None,
         seed: int | None,
         indices: Iterable[int] | None,
     ) -> Iterator[Batch]:
-        """Queries that transform images by the client's model, which has that card. Raises InvalidRequestError."""
-        return batches(self._model, card, images, masks, label_policy(label), seed, indices)
+        """Queries that transform images, of a core that is pinned. Raises InvalidRequestError."""
+        return batches(self._model, self._pinned_card(), images, masks, label_policy(label), seed, indices)
 
-    def score_queries(self, card: ModelCard, images: Iterable[ImageLike]) -> Iterator[SampleQuery]:
-        """Queries for the scores of images by the client's model, which has that card. Raises InvalidRequestError."""
-        return score_queries(self._model, card, images)
+    def score_queries(self, images: Iterable[ImageLike]) -> tuple[ModelCard, Iterator[SampleQuery]]:
+        """The scorer's card and queries for scores, of a core that is pinned. Raises InvalidRequestError."""
+        card = self._pinned_card()
+        return card, score_queries(self._model, card, images)
+
+    def _pinned_card(self) -> ModelCard:
+        """That of the model that `pinned_to` was told."""
+        assert self._known is not None  # noqa: S101 - a core is pinned before it cuts images
+        return self._known.card
 
     def _learn(self, reply: GetModelResponse) -> ModelInfo:
         alias = "" if self._model.digest else self._model.alias

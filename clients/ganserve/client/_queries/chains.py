@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TypedDict
 
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.scores import LEAST_CANDIDATES, MOST_CANDIDATES
@@ -14,6 +14,14 @@ from .checks import whole_number
 from .requests import model_selector, named
 
 _USUAL_SCORER: Final = "{}-classifier"
+
+
+class ChainArguments(TypedDict):
+    """Arguments of `Client.generate` that name other models."""
+
+    best_of: int | None
+    scorer: str | None
+    then: Sequence[str] | None
 
 
 def set_chain(query: SampleQuery, best_of: int | None, scorer: str | None, then: str | Sequence[str] | None) -> None:
@@ -52,7 +60,17 @@ def further_model(name: str) -> ModelSelector:
     return named(model_selector(text, None, digest))
 
 
-def further_name(model: ModelIdentity) -> str:
+def chain_of(query: SampleQuery) -> ChainArguments:
+    """What `set_chain` was told, of a query whose further models are known by version and digest."""
+    has_choice = query.HasField("best_of")
+    return ChainArguments(
+        best_of=query.best_of.candidates if has_choice else None,
+        scorer=further_name(query.best_of.scorer) if has_choice else None,
+        then=[further_name(selector) for selector in query.then] or None,
+    )
+
+
+def further_name(model: ModelIdentity | ModelSelector) -> str:
     """The text by which `further_model` names this very model."""
     return f"{model.name}:{model.version}@{model.digest}"
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from ganserve.contract.card import is_scorer, kind_of
+from ganserve.contract.card import check_kind
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.images import Images
 from ganserve.contract.resizing import fitted
@@ -27,8 +27,7 @@ def score_queries(model: ModelSelector, card: ModelCard, images: Iterable[ImageL
     Raises:
         InvalidRequestError: the model is no scorer, or an image cannot be read; the field names its position.
     """
-    if not is_scorer(card):
-        raise InvalidRequestError(f"this model is a {kind_of(card)}; give the name of a scorer", field="model")
+    check_kind(card, "scorer", field="model")
     check_many(images)
     numbered = enumerate(images)
     while some := list(islice(numbered, _AT_ONCE)):

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from ganserve.contract.card import is_translator, kind_of
+from ganserve.contract.card import check_kind
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.images import Images
 from ganserve.contract.tiling import TiledImage
@@ -147,8 +147,7 @@ def batches(
 
 
 def _check_model(card: ModelCard, *, has_masks: bool, has_seed: bool) -> None:
-    if not is_translator(card):
-        raise InvalidRequestError(f"this model is a {kind_of(card)}; give the name of a translator", field="model")
+    check_kind(card, "translator", field="model")
     if has_seed and not card.latent_dim:
         raise InvalidRequestError(
             "this model takes no latents, so that a seed changes nothing; leave it out", field="seed"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-
-from ganserve.client._queries.chains import further_name
 
 if TYPE_CHECKING:
     from .samples import Samples
@@ -28,7 +27,7 @@ class Recipe:
     spread: float | None = None
     best_of: int | None = None
     scorer: str | None = None
-    then: tuple[str, ...] | None = None
+    then: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +57,7 @@ def recipe_line(samples: Samples, recipe: Recipe | InterpolationRecipe | None) -
 def _seen(samples: Samples) -> dict[str, Any]:
     """Which samples they are. Those of explicit latents have no indices that would tell."""
     seen: dict[str, Any] = {"n": len(samples), "truncation": samples.truncation, "spread": samples.spread}
-    if samples.scorer is not None:
-        seen |= {"best_of": samples.best_of, "scorer": further_name(samples.scorer)}
-    if samples.then:
-        seen["then"] = [further_name(model) for model in samples.then]
+    seen |= samples.chain
     if samples.seed is not None:
         is_range = bool((np.diff(samples.indices) == 1).all())
         seen |= {"first_index": samples.first_index} if is_range else {"indices": samples.indices.tolist()}

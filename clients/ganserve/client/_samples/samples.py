@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ganserve.client._queries.chains import ChainArguments, further_name
 from ganserve.contract.errors import ArtifactError, ConfigError, ServerError
 from ganserve.contract.images import Images, decode, encode, is_raw, make_contact_sheet, to_pil
 from ganserve.contract.tensors import unpack_pixels
@@ -130,6 +131,15 @@ class Samples:
     def is_chained(self) -> bool:
         """Whether other models chose or transformed them."""
         return self.scorer is not None or bool(self.then)
+
+    @property
+    def chain(self) -> ChainArguments:
+        """Arguments of `generate` that name these very models: `best_of`, `scorer` and `then`."""
+        return ChainArguments(
+            best_of=self.best_of,
+            scorer=None if self.scorer is None else further_name(self.scorer),
+            then=[further_name(model) for model in self.then] or None,
+        )
 
     def between(self, start: int, stop: int) -> Samples:
         """Samples at positions `start … stop - 1`. Shares its arrays with these."""

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from ganserve.client._queries.chains import ChainArguments
+
 _CHAIN = Group("Better and other images", sort_key=3)
-
-
-class ChainArguments(TypedDict):
-    """What `Client.generate` takes."""
-
-    best_of: int | None
-    scorer: str | None
-    then: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +24,6 @@ class ChainOptions:
 
     then: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     """A translator that the samples pass through, such as sr2x. Give it several times for several, in order."""
-
-    @property
-    def is_given(self) -> bool:
-        """Whether samples pass any other model."""
-        return self.best_of is not None or bool(self.then)
 
 
 ChainFlags = Annotated[ChainOptions | None, Parameter(name="*", group=_CHAIN)]

@@ -10,7 +10,6 @@ from typing import Annotated, Final
 
 from cyclopts import Group, Parameter
 
-from ganserve.client._queries.chains import further_name
 from ganserve.client._sample_address import Address, address_of
 from ganserve.client._samples.model_info import ModelInfo, short_name
 from ganserve.client._samples.outputs import OutputOptions, open_output
@@ -150,9 +149,7 @@ def generate(
             counts=counts,
             truncation=truncation,
             spread=spread,
-            best_of=first.best_of,
-            scorer=first.scorer and further_name(first.scorer),
-            then=tuple(further_name(model) for model in first.then) or None,
+            **first.chain,
         )
         contents = Contents(
             count=wanted.n,

@@ -11,7 +11,6 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganserve.client._queries.chains import further_name
 from ganserve.contract.files import uncompressed_zip
 
 from .contents import Contents
@@ -61,13 +60,8 @@ class NpzWriter:
         arrays: dict[str, NDArray[Any]] = {"indices": np.concatenate(self._indices)}
         if self._last.seed is not None:
             arrays["seed"] = np.array(self._last.seed, np.uint64)
-        for name in ("truncation", "spread", "best_of"):
-            if (value := getattr(self._last, name)) is not None:
-                arrays[name] = np.array(value)
-        if self._last.scorer is not None:
-            arrays["scorer"] = np.array(further_name(self._last.scorer))
-        if self._last.then:
-            arrays["then"] = np.array([further_name(model) for model in self._last.then])
+        asked = {"truncation": self._last.truncation, "spread": self._last.spread, **self._last.chain}
+        arrays |= {name: np.array(value) for name, value in asked.items() if value is not None}
         arrays["digest"] = np.array(self._last.model.digest)
         if self._labels:
             arrays["labels"] = np.concatenate(self._labels)

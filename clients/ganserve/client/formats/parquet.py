@@ -12,7 +12,6 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ganserve.client._queries.chains import further_name
 from ganserve.contract.errors import ConfigError
 from ganserve.contract.extras import install_advice
 
@@ -83,18 +82,16 @@ class ParquetWriter:
             self._write(self._waiting[0].join(self._waiting))
 
     def _write(self, samples: Samples) -> None:
-        arrow, count = self._arrow, len(samples)
+        arrow, count, chain = self._arrow, len(samples), samples.chain
         columns = {
             "label": samples.labels,
             "index": samples.indices,
             "seed": arrow.repeat(arrow.scalar(samples.seed, arrow.uint64()), count),
             "truncation": arrow.repeat(arrow.scalar(samples.truncation, arrow.float64()), count),
             "spread": arrow.repeat(arrow.scalar(samples.spread, arrow.float64()), count),
-            "best_of": arrow.repeat(arrow.scalar(samples.best_of, arrow.uint32()), count),
-            "scorer": arrow.repeat(
-                arrow.scalar(samples.scorer and further_name(samples.scorer), arrow.string()), count
-            ),
-            "then": [[further_name(model) for model in samples.then]] * count,
+            "best_of": arrow.repeat(arrow.scalar(chain["best_of"], arrow.uint32()), count),
+            "scorer": arrow.repeat(arrow.scalar(chain["scorer"], arrow.string()), count),
+            "then": [chain["then"] or []] * count,
             "model": arrow.repeat(f"{samples.model.name}:{samples.model.version}", count),
             "digest": arrow.repeat(samples.model.digest, count),
         }

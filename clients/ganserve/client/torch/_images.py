@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ganserve.contract.errors import ConfigError, DatasetError
-from ganserve.contract.images import Images, to_pil
+from ganserve.contract.images import DEEP_MODES, Images, to_pil
 
 ImageType = Literal["tensor", "pil", "numpy"]
 Transform = Callable[..., Any]
@@ -19,7 +19,6 @@ Tensor = torch.Tensor
 
 _MODE_OF_CHANNELS: Final = {1: "L", 3: "RGB"}
 _GREY_MODES: Final = ("1", "L")
-_DEEP_MODES: Final = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def to_pixels(image: Any, where: str) -> Images:
         DatasetError: anything else, such as floats.
     """
     if isinstance(image, Image.Image):
-        if image.mode in _DEEP_MODES:
+        if image.mode in DEEP_MODES:
             raise DatasetError(f"{where} has mode {image.mode}, more than 8 bits a channel; convert it before")
         return _with_channels(np.asarray(image.convert("L" if image.mode in _GREY_MODES else "RGB")))
     if isinstance(image, torch.Tensor):

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganserve.client._async_client import AsyncClient
-from ganserve.client._queries.chains import further_name
 from ganserve.client._queries.checks import whole_number
 from ganserve.client._queries.labels import CountsLike, LabelsLike, label_policy
 from ganserve.client._queries.requests import address_query
@@ -113,12 +112,7 @@ class Recipe:
             return recipe
         recipe = replace(recipe, chain={"best_of": best_of, "scorer": scorer, "then": then})
         first = recipe.fetch([0])  # which tells the very models that there are, and what they make
-        chain = {
-            "best_of": first.best_of,
-            "scorer": first.scorer and further_name(first.scorer),
-            "then": [further_name(model) for model in first.then] or None,
-        }
-        return replace(recipe, chain=chain, shape=first.shape)
+        return replace(recipe, chain=first.chain, shape=first.shape)
 
     def with_labels(self, labels: Sequence[int]) -> Recipe:
         """The same samples, of which index `i` has entry `i` of the labels, modulo their number."""

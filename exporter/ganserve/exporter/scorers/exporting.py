@@ -21,7 +21,7 @@ from ganserve.contract.rows import Rows
 from ganserve.contract.scores import quantiles_of
 from ganserve.exporter.bundle import Target
 from ganserve.exporter.checkpoint_choice import choose
-from ganserve.exporter.onnx_graph import OPSET, scorer_to_onnx
+from ganserve.exporter.onnx_graph import OPSET, scorer_to_onnx, with_card
 from ganserve.exporter.parity import Comparison, OnProgress
 from ganserve.exporter.pipeline import Export, check_graph, write_compared
 from ganserve.exporter.tolerance import tolerance_of
@@ -176,10 +176,10 @@ def export_scorer(
     tolerance = tolerance_of(atol, "fp32")
     model_card.check(card, source="the scorer")
     scorer = scorer.eval()
-    if real is not None:
-        plain = scorer_to_onnx(scorer, card, opset=opset, device=device)
-        card = _with_quantiles(card, _scores(plain, card, real.images), real)
     model = scorer_to_onnx(scorer, card, opset=opset, device=device)
+    if real is not None:
+        card = _with_quantiles(card, _scores(model, card, real.images), real)
+        model = with_card(model, card)
     check_graph(model)
     comparisons = check_scores(scorer, card, model, tolerance, on_progress)
     return write_compared(model, card, comparisons, target, "fp32", tolerance, doubts=_doubts_of(card, comparisons))

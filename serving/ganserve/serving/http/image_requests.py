@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ganserve.contract import images as codec
-from ganserve.contract.card import is_conditional, is_scorer, is_translator, kind_of, scale_of
+from ganserve.contract.card import check_kind, is_conditional, scale_of
 from ganserve.contract.errors import ArtifactError, InvalidRequestError
 from ganserve.contract.images import FileFormat, Images
 from ganserve.contract.resizing import fitted
@@ -47,10 +47,7 @@ class ImageRequests:
         """The image that a translator makes of the one that was sent, of whatever size the model allows."""
         data = await body_of(request.scope)  # before anything is refused: who still sends would not read why
         model = self._answers.find(read_selector(request.path_params["model"]), field="query.model")
-        if not is_translator(model.card):
-            raise InvalidRequestError(
-                f"this model is a {kind_of(model.card)}; give the name of a translator", field="query.model"
-            )
+        check_kind(model.card, "translator", field="query.model")
         if len(model.card.inputs) > 1:
             raise InvalidRequestError("this model takes a mask beside its image; ask for it over gRPC", field="body")
         parameters = Parameters(request.query_params)
@@ -69,10 +66,7 @@ class ImageRequests:
         """The numbers that a scorer gives the image that was sent, which is brought to its size."""
         data = await body_of(request.scope)
         model = self._answers.find(read_selector(request.path_params["model"]), field="query.model")
-        if not is_scorer(model.card):
-            raise InvalidRequestError(
-                f"this model is a {kind_of(model.card)}; give the name of a scorer", field="query.model"
-            )
+        check_kind(model.card, "scorer", field="query.model")
         Parameters(request.query_params).check_all_taken()
         async with self._large_requests.place_for(data), in_time(request):
             image = await asyncio.to_thread(_decode_fitted, data, model.card)
