@@ -5,6 +5,7 @@ A process that imports PyTorch by itself takes seconds to begin, and the tests s
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import resource
@@ -204,4 +205,7 @@ def _run(
     os.environ.update(environment)
     if preexec_fn is not None:
         preexec_fn()
-    sys.exit(function(*arguments))
+    try:
+        sys.exit(function(*arguments))
+    finally:
+        atexit._run_exitfuncs()  # as a process of its own would: multiprocessing leaves them out
