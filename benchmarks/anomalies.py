@@ -29,7 +29,9 @@ from ganserve.augment_eval.table import markdown
 from ganserve.contract.errors import ConfigError, DatasetError
 from ganserve.flags import Count
 from ganserve.training import checkpoint as checkpoints
+from ganserve.training.config import DeviceName
 from ganserve.training.datasets import ImageDataset, load, load_test
+from ganserve.training.device import choose_device
 from ganserve.training.evaluation import FeatureExtractor, feature_extractor_for
 from ganserve.training.memory import images_per_batch
 from ganserve.training.networks import Discriminator
@@ -49,7 +51,6 @@ MIN_CLASSES = 3
 NUM_NEIGHBOURS = 5
 MAX_REFERENCES = 10_000
 SEED = 0
-CPU = torch.device("cpu")
 _ROWS_AT_ONCE = 500
 
 
@@ -60,6 +61,7 @@ def main(
     steps: Count = 2_000,
     classes: str = "",
     mirror: bool = False,
+    device: DeviceName = "auto",
 ) -> None:
     """Leave out one class at a time, score all test images, and print a Markdown table of AUROCs.
 
@@ -75,7 +77,10 @@ def main(
         Numbers of those to leave out, such as 0,3,1, in the order given. Empty: all.
     mirror
         Whether the GAN sees images mirrored half of the time.
+    device
+        Where to train and score. `auto` is CUDA where there is one, else the CPU.
     """
+    chosen = choose_device(device)
     training, test = load(data), load_test(data)
     if test is None or test.labels is None or test.class_names != training.class_names:
         raise DatasetError(f"{data}: needs test images of its own, of the classes that the training images have")
@@ -90,7 +95,8 @@ def main(
     for label in labels:
         name = training.class_names[label]
         if name not in found:
-            found[name] = leave_out(label, training, test, out / f"without-{label}", steps=steps, mirror=mirror)
+            folder = out / f"without-{label}"
+            found[name] = leave_out(label, training, test, folder, steps=steps, mirror=mirror, device=chosen)
             with (out / "anomalies.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found[name]) + "\n")
     print(table([found[name] for name in training.class_names if name in found]))
@@ -106,7 +112,14 @@ def read(path: Path, steps: int) -> dict[str, dict[str, Any]]:
 
 
 def leave_out(
-    label: int, training: ImageDataset, test: ImageDataset, folder: Path, *, steps: int, mirror: bool
+    label: int,
+    training: ImageDataset,
+    test: ImageDataset,
+    folder: Path,
+    *,
+    steps: int,
+    mirror: bool,
+    device: torch.device,
 ) -> dict[str, Any]:
     """Learns the other classes in `folder`, and tells by each score how well it ranks them above `label`.
 
@@ -115,13 +128,13 @@ def leave_out(
     """
     name, began_s = training.class_names[label], time.monotonic()
     source = write_others(label, training, folder)
-    train(source, folder / "run", steps=steps, mirror=mirror)
+    train(source, folder / "run", steps=steps, mirror=mirror, device=device)
     trained_s = time.monotonic()
     others = load(str(source))
-    classifier = feature_extractor_for(others, device=CPU)
+    classifier = feature_extractor_for(others, device=device)
     learnt_s = time.monotonic()
     rows = np.random.default_rng(SEED).permutation(len(others.images))[:MAX_REFERENCES]
-    discriminator = checkpoints.load(RunDir(folder / "run").checkpoint("last")).discriminator()
+    discriminator = checkpoints.load(RunDir(folder / "run").checkpoint("last")).discriminator().to(device)
     scores = all_scores(discriminator, classifier, others.images[np.sort(rows)], test.images)
     is_normal = test.labels != label
     found = {
@@ -151,11 +164,11 @@ def write_others(label: int, training: ImageDataset, folder: Path) -> Path:
     return path
 
 
-def train(source: Path, folder: Path, *, steps: int, mirror: bool) -> None:
+def train(source: Path, folder: Path, *, steps: int, mirror: bool, device: torch.device) -> None:
     """Trains a GAN in `folder`, or goes on with the one that is there, by the command and without evaluations."""
     last = RunDir(folder).checkpoint("last")
     if not last.exists():
-        flags = ["--steps", steps, "--evaluate-every", 0, *(["--mirror"] if mirror else [])]
+        flags = ["--steps", steps, "--evaluate-every", 0, "--device", device.type, *(["--mirror"] if mirror else [])]
         ganserve("train", "--data", source, "--out", folder, *flags)
     elif checkpoints.load(last).step < steps:
         ganserve("train", "--resume", folder)
@@ -185,7 +198,7 @@ def all_scores(
 
     Args:
         discriminator: a conditional one, in eval mode.
-        classifier: in eval mode.
+        classifier: on the same device, in eval mode.
         references: real images of the classes that both have learnt, uint8 (M, H, W, C).
         images: uint8 (N, H, W, C).
     """
@@ -200,7 +213,7 @@ def all_scores(
         "classifier_neighbours": -neighbour_distances(traits_of, known_traits),
         "pixel_neighbours": -neighbour_distances(pixels_of, known_pixels),
     }
-    return {name: values.numpy() for name, values in scores.items()}
+    return {name: values.cpu().numpy() for name, values in scores.items()}
 
 
 @torch.no_grad()
@@ -210,11 +223,11 @@ def seen(
     """What networks see in images, uint8 (N, H, W, C), float32 each.
 
     The features that the discriminator's head reads (N, F), the classifier's features (N, 128) and logits
-    (N, num_classes), and the pixels themselves, (N, H * W * C) in [-1, 1].
+    (N, num_classes), and the pixels themselves, (N, H * W * C) in [-1, 1]; all on the discriminator's device.
     """
-    parts = []
+    parts, device = [], discriminator.head.linear.weight.device
     for some in np.array_split(levels, -(-len(levels) // images_per_batch(*levels.shape[1:3]))):
-        images = from_levels(torch.from_numpy(some))
+        images = from_levels(torch.from_numpy(some).to(device))
         parts.append((discriminator.features(images), *classifier(images), images.flatten(1)))
     trunk, features, class_logits, pixels = (torch.cat(each) for each in zip(*parts, strict=True))
     return trunk, features, class_logits, pixels

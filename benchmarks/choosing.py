@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from command import run as run_command
 from ganserve.client import LocalGenerator
+from ganserve.training.config import DeviceName
 from ganserve.training.evaluation import Evaluator, classification_accuracy_scores
 from ganserve.training.evaluation.runs import FinishedRun
 from ganserve.training.pixels import from_levels
@@ -48,7 +49,7 @@ class ChosenSamples(nn.Module):
         """z: (N, latent_dim), of which the number counts; labels: (N,) -> images (N, C, H, W) in [-1, 1]."""
         samples = self._source.generate(len(z), seed=self._seed, labels=labels.tolist(), **self._chosen_by)
         self._seed += 1
-        return from_levels(torch.from_numpy(samples.numpy()))
+        return from_levels(torch.from_numpy(samples.numpy()).to(z.device))
 
 
 def main(
@@ -62,6 +63,7 @@ def main(
     num_images: int = 10_000,
     cas_images: int = 20_000,
     cas_seeds: int = 2,
+    device: DeviceName = "auto",
 ) -> None:
     """Judge samples that were chosen among candidates.
 
@@ -85,9 +87,11 @@ def main(
         Samples that a classifier learns from.
     cas_seeds
         Classifiers that are trained.
+    device
+        Where to judge and to train classifiers. `auto` is CUDA where there is one, else the CPU.
     """
     out.mkdir(parents=True, exist_ok=True)
-    finished = FinishedRun.open(run, device="cpu")
+    finished = FinishedRun.open(run, device=device)
     judge = Judge(finished, num_images=num_images, cas_images=cas_images, cas_seeds=cas_seeds)
     rows = []
     with LocalGenerator(models / name / "1") as source:
@@ -107,6 +111,7 @@ class Judge:
     def __init__(self, finished: FinishedRun, *, num_images: int, cas_images: int, cas_seeds: int) -> None:
         self._cas_images = cas_images
         self._cas_seeds = cas_seeds
+        self._device = finished.device
         self._test = finished.test_images(None)
         self._evaluator = Evaluator(
             finished.dataset,
@@ -115,7 +120,7 @@ class Judge:
             conditional=True,
             num_images=num_images,
             seed=0,
-            device=torch.device("cpu"),
+            device=finished.device,
         )
 
     def figures(self, source: LocalGenerator, chosen_by: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +134,7 @@ class Judge:
             test=self._test,
             num_images=self._cas_images,
             seeds=range(self._cas_seeds),
-            device=torch.device("cpu"),
+            device=self._device,
         )
         return {**scores.to_dict(), "cas": accuracies, "seconds": time.monotonic() - began_s}
 
