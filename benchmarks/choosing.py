@@ -94,7 +94,7 @@ def main(
     finished = FinishedRun.open(run, device=device)
     judge = Judge(finished, num_images=num_images, cas_images=cas_images, cas_seeds=cas_seeds)
     rows = []
-    with LocalGenerator(models / name / "1") as source:
+    with LocalGenerator(models / name / "1", device="cpu") as source:  # where a choice never depends on the batch
         for number, scorer in settings(candidates, scorers):
             place = out / f"{name}-{scorer}-{number}.json"
             if not place.exists():
