@@ -77,7 +77,7 @@ class Chain(Generic[M]):
 
         Raises:
             InvalidRequestError: naming the field at fault and how to mend it.
-            PreconditionError: the scorer's numbers depend on the batch where it runs.
+            PreconditionError: what is chosen among, or the scorer's numbers, depend on the batch where they run.
         """
         source = open_source(query, stages.model.card)
         if is_scorer(stages.model.card) and not is_raw(query.encoding):
@@ -93,6 +93,8 @@ class Chain(Generic[M]):
                 "best_of chooses among the samples of an address; give no latents", field="query.best_of"
             )
         columns = _check_scorer(stages.scorer, stages.model.card)
+        _check_steady(stages.model, "images", "query.best_of")
+        _check_steady(stages.scorer, "numbers", "query.best_of.scorer")
         drawn = candidates_of(source, candidates)
         return cls(stages=stages, source=source, candidates=candidates, _drawn=drawn, _columns=columns)
 
@@ -186,12 +188,6 @@ def _check_scorer(scorer: ChainModel, card: ModelCard) -> NDArray[np.intp]:
     if is_scorer(card):
         raise InvalidRequestError("best_of goes with a generator", field="query.best_of")
     _check_shape(card.image, scorer, field)
-    if not scorer.loaded.proof.is_steady:
-        raise PreconditionError(
-            f"the numbers of {name} depend on the batch on {scorer.loaded.engine.lanes.device}, so what they choose "
-            "would not be a function of the address; serve it with --device cpu",
-            field=field,
-        )
     if not is_conditional(card) or not knows_classes(scorer.card):
         return np.zeros(max(1, len(card.class_names)), np.intp)
     columns = []
@@ -203,6 +199,16 @@ def _check_scorer(scorer: ChainModel, card: ModelCard) -> NDArray[np.intp]:
             )
         columns.append(column)
     return np.array(columns, np.intp)
+
+
+def _check_steady(model: ChainModel, made: str, field: str) -> None:
+    """Raises PreconditionError where the golden samples were not the same bits in every batch."""
+    if not model.loaded.proof.is_steady:
+        raise PreconditionError(
+            f"the {made} of {model.loaded.identity.name} depend on the batch on {model.loaded.engine.lanes.device}, so "
+            "the choice would not be a function of the address; serve it with --device cpu",
+            field=field,
+        )
 
 
 def _check_then(stages: Stages[M]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,9 +77,19 @@ def test_what_depends_on_the_batch_scores_and_does_not_choose(
 ) -> None:
     scorer = load(make_scorer(tmp_path, tiny_parity, change=mix_with_the_batch))
     assert not scorer.proof.is_steady
-    with pytest.raises(PreconditionError, match="tiny-classifier depend on the batch on cpu, so what they") as caught:
+    with pytest.raises(PreconditionError, match="tiny-classifier depend on the batch on cpu, so the") as caught:
         Chain.open(QUERY, Stages(load(make_bundle(tmp_path)), scorer, []))
     assert caught.value.field == "query.best_of.scorer"
+
+
+def test_of_what_depends_on_the_batch_nothing_is_chosen(
+    bundle: Path, tmp_path: Path, make_bundle: Callable[..., Path]
+) -> None:
+    generator = load(make_bundle(tmp_path))
+    generator = dataclasses.replace(generator, proof=dataclasses.replace(generator.proof, is_steady=False))
+    with pytest.raises(PreconditionError, match="the images of tiny depend on the batch on cpu, so the") as caught:
+        Chain.open(QUERY, Stages(generator, load(bundle), []))
+    assert caught.value.field == "query.best_of"
 
 
 def test_only_generators_have_something_to_choose_among(bundle: Path) -> None:
