@@ -101,8 +101,34 @@ def test_another_model_does_not_go_on_where_one_has_begun(
     assert run_command("transform", photos, tmp_path / "large", "--bundle", one).returncode == 0
     done = run_command("transform", photos, tmp_path / "large", "--bundle", other)
     assert done.returncode == 2
-    assert "holds images by another model, class or seed, as " in done.stderr
+    assert "holds images by another model, class, seed or --resize, as " in done.stderr
     assert "transform.json" in done.stderr
+
+
+def test_what_was_refused_leaves_nothing_behind(
+    photos: Path, tmp_path: Path, run_command: RunCommand, tiny_parity: Parity
+) -> None:
+    whole = make_translator(tmp_path / "models", tiny_parity, "whole", is_tiled=False)
+    command = ("transform", photos, tmp_path / "large", "--bundle", whole)
+    refused = run_command(*command, "--skip-bad")
+    assert refused.returncode == 3
+    assert refused.stderr.endswith("resize='crop' brings others to it\n")  # and nothing of --skip-bad
+    assert not (tmp_path / "large").exists()
+    done = run_command(*command, "--resize", "crop")
+    assert done.returncode == 0, done.stderr
+    assert opened(tmp_path / "large" / "a.png")[0].shape == (24, 20, 3)
+    again = run_command(*command, "--resize", "pad")
+    assert again.returncode == 2
+    assert "by another model, class, seed or --resize" in again.stderr
+
+
+def test_images_that_are_not_read_are_told(models: Path, photos: Path, tmp_path: Path, run_command: RunCommand) -> None:
+    for name in ("x.BMP", "more/y.tif"):
+        (photos / name).write_bytes(b"of another kind")
+    done = run_command("transform", photos, tmp_path / "large", "--bundle", models / "blur2x" / "1")
+    assert done.returncode == 0
+    assert "warning: left out: 2 images of other kinds, such as " in done.stderr
+    assert ".png, .jpg, .webp files are read" in done.stderr
 
 
 def test_one_file(models: Path, photos: Path, tmp_path: Path, run_command: RunCommand) -> None:

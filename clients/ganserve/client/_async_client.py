@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from ganserve.contract.errors import RequestError, UnavailableError
 from ganserve.contract.images import ImageFormatName, Images
 from ganserve.contract.interpolation import SeedAndIndex
+from ganserve.contract.resizing import ResizeMode
 
 from ._calls.async_calls import AsyncCalls
 from ._calls.batches import BatchPlan, read_ahead_async
@@ -111,11 +112,12 @@ class AsyncClient:
         label: int | str | None = None,
         seed: int | None = None,
         indices: Iterable[int] | None = None,
+        resize: ResizeMode | None = None,
         timeout_s: float | None = None,
     ) -> AsyncIterator[Images]:
         """As `Client.transform`."""
         client = await (self if model is None else self.for_model(model)).pinned(timeout_s=timeout_s)
-        for batch in client._core.transforms(images, masks, label, seed, indices):
+        for batch in client._core.transforms(images, masks, label, seed, indices, resize):
             samples = await client._calls.samples(batch.query, client._core.deadline(timeout_s))
             for image in batch.images(samples.numpy()):
                 yield image

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from ganserve.contract.errors import RequestError, UnavailableError
 from ganserve.contract.images import ImageFormatName, Images
 from ganserve.contract.interpolation import SeedAndIndex
+from ganserve.contract.resizing import ResizeMode
 
 from ._calls.batches import BatchPlan, read_ahead
 from ._calls.calls import Calls
@@ -275,6 +276,7 @@ class Client:
         label: int | str | None = None,
         seed: int | None = None,
         indices: Iterable[int] | None = None,
+        resize: ResizeMode | None = None,
         timeout_s: float | None = None,
     ) -> Iterator[Images]:
         """Images made of images by a translator, such as one for super-resolution, in their order.
@@ -293,13 +295,15 @@ class Client:
             seed: for a translator that takes latents too: image `i` gets those of index `i`, so that ``[photo] * 8``
                 are eight variants of a photo. Without it, one is drawn.
             indices: the index of each image under the seed, in place of its position.
+            resize: how images of other sizes are brought to that of a model that takes no tiles: `stretch` may distort,
+                `crop` takes the middle, `pad` puts a smaller copy on black. Without it they are refused.
             timeout_s: most seconds for some 256 tiles; without it, the client's own.
 
         Yields:
             uint8 (height, width, 1 or 3) times the model's scale.
         """
         client = (self if model is None else self.for_model(model)).pinned(timeout_s=timeout_s)
-        for batch in client._core.transforms(images, masks, label, seed, indices):
+        for batch in client._core.transforms(images, masks, label, seed, indices, resize):
             yield from batch.images(client._calls.samples(batch.query, client._core.deadline(timeout_s)).numpy())
 
     def score(

@@ -16,6 +16,7 @@ from ganserve.contract.errors import ArtifactError, CallCancelledError, ConfigEr
 from ganserve.contract.extras import install_advice
 from ganserve.contract.images import ImageFormatName, Images
 from ganserve.contract.interpolation import SeedAndIndex
+from ganserve.contract.resizing import ResizeMode
 from ganserve.v1.generator_pb2 import ModelSelector, SampleQuery
 
 from ._calls.batches import BatchPlan, read_ahead
@@ -149,10 +150,11 @@ class LocalGenerator:
         label: int | str | None = None,
         seed: int | None = None,
         indices: Iterable[int] | None = None,
+        resize: ResizeMode | None = None,
     ) -> Iterator[Images]:
         """As `Client.transform`."""
         card = self.get_model().card
-        for batch in batches(self._selector(), card, images, masks, label_policy(label), seed, indices):
+        for batch in batches(self._selector(), card, images, masks, label_policy(label), seed, indices, resize):
             yield from batch.images(self._answer(batch.query).numpy())
 
     def score(self, images: Iterable[ImageLike], *, classes: Sequence[int | str] | None = None) -> Scores:

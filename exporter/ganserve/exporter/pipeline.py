@@ -157,13 +157,17 @@ def write_verified(
     dtype: Dtype = "fp32",
     atol: float | None = None,
     on_progress: OnProgress | None = None,
+    doubts: Iterable[str] = (),
 ) -> Export:
-    """Writes a graph as a bundle after it has proven to be a servable model that makes what `reference` makes."""
+    """Writes a graph as a bundle after it has proven to be a servable model that makes what `reference` makes.
+
+    It warns of `doubts`, and of those that it has itself.
+    """
     tolerance = tolerance_of(atol, dtype)
     check_graph(graph.model)
     comparisons = check_parity(reference, card, graph, tolerance, on_progress)
-    doubts = doubts_of(graph.model, card, comparisons)
-    return write_compared(graph.model, card, comparisons, target, dtype, tolerance, doubts=doubts)
+    all_doubts = [*doubts, *doubts_of(graph.model, card, comparisons)]
+    return write_compared(graph.model, card, comparisons, target, dtype, tolerance, doubts=all_doubts)
 
 
 def check_graph(model: bytes) -> None:

@@ -146,7 +146,7 @@ def larger_images(card: ModelCard) -> str:
     """What a translator makes of images that are larger than those it takes, for people."""
     if card.HasField("halo"):
         return f"are cut into tiles, with a halo of {card.halo}"
-    return "are not taken: it has to see an image as a whole, or its file fixes height and width"
+    return "are not taken"
 
 
 def scale_of(card: ModelCard) -> int:

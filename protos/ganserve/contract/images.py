@@ -85,7 +85,8 @@ NUM_RGB: Final = 3
 _SMALLEST_TO_SEE: Final = 48  # pixels
 DEEP_MODES: Final = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 """Of PIL images with more than 8 bits a channel."""
-_GREY_MODES: Final = frozenset({"1", "L", "LA", "I;16"})
+_DEEP_GREY_MODES: Final = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+_GREY_MODES: Final = frozenset({"1", "L", "LA", *_DEEP_GREY_MODES})
 
 
 def file_format(name: FileFormatName) -> FileFormat:
@@ -132,6 +133,8 @@ def encode(image: Images, encoding: ImageEncoding) -> bytes:
 
 def decode(data: bytes, channels: int) -> Images:
     """uint8 (height, width, channels) from a PNG, JPEG or WebP file, whatever metadata it carries.
+
+    Of 16 bits a channel the upper eight are taken, here and in all that reads files.
 
     Raises:
         ArtifactError: the bytes are not such a file, or it is torn.
@@ -234,6 +237,8 @@ def _opened(data: bytes, num_bytes: int) -> Iterator[Image.Image]:
 
 
 def _pixels(picture: Image.Image, channels: int) -> Images:
+    if picture.mode in _DEEP_GREY_MODES:  # which Pillow would clip
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     return pixels.reshape(*pixels.shape[:2], channels)
 

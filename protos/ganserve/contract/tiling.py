@@ -42,8 +42,7 @@ class Tiling:
         if not card.HasField("halo") and (height, width) != tile:
             raise InvalidRequestError(
                 f"the image is {height}×{width}, and this model takes whole images of {tile[0]}×{tile[1]} alone: it "
-                "has to see all of one, or its file fixes their size; resize it, or import a file with free height "
-                "and width at another --size",
+                "has to see all of one, or its file fixes their size; resize='crop' brings others to it",
                 field="images",
             )
         halo = card.halo if (height, width) != tile else 0

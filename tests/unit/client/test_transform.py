@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 from ganserve.client import AsyncClient, Client, InvalidRequestError, LocalGenerator
 from ganserve.client._queries.transforms import batches
 from ganserve.contract.images import Images
+from ganserve.contract.resizing import Resize, ResizeMode, resize_array
 from ganserve.contract.textures import sample_textures
 from ganserve.v1.bundle_pb2 import Parity
 from ganserve.v1.generator_pb2 import GenerateRequest, InputImages, ModelSelector, SampleQuery, StreamSamplesRequest
@@ -80,6 +81,12 @@ def inpainter() -> ModelCard:
     mask = ImageInput(name="mask", role=ImageRole.IMAGE_ROLE_MASK, shape=ImageShape(height=4, width=4, channels=1))
     image = ImageInput(name="image", role=ImageRole.IMAGE_ROLE_IMAGE, shape=shape)
     return ModelCard(kind=ModelKind.MODEL_KIND_TRANSLATOR, image=shape, inputs=[image, mask], halo=0)
+
+
+def take_masks(card: ModelCard) -> None:
+    shape = card.inputs[0].shape
+    mask = ImageShape(height=shape.height, width=shape.width, channels=1)
+    card.inputs.append(ImageInput(name="mask", role=ImageRole.IMAGE_ROLE_MASK, shape=mask))
 
 
 def mask_pixels(mask: Any) -> Images:
@@ -202,6 +209,37 @@ def test_a_model_that_sees_whole_images_takes_those_of_its_size_alone(models: Pa
         assert len(list(source.transform([texture(*TILE)] * 3))) == 3
         with pytest.raises(InvalidRequestError, match="13×10, and this model takes whole images of 12×10 alone"):
             list(source.transform([texture(13, 10)]))
+
+
+@pytest.mark.parametrize("mode", get_args(ResizeMode))
+def test_what_sees_whole_images_takes_others_resized(models: Path, mode: ResizeMode) -> None:
+    images = [texture(30, 17), texture(*TILE), texture(5, 60, 1)]
+    height, width = TILE
+    with LocalGenerator(models / "whole" / "1") as source:
+        for image, made in zip(images, source.transform(images, resize=mode), strict=True):
+            (expected,) = source.transform([resize_array(image, Resize(height=height, width=width, mode=mode))])
+            assert np.array_equal(made, expected)
+
+
+def test_resizing_that_cannot_be_is_told(models: Path, source: LocalGenerator) -> None:
+    with pytest.raises(InvalidRequestError, match="takes images of any size, in tiles; leave resize out") as caught:
+        list(source.transform([texture(30, 17)], resize="crop"))
+    assert caught.value.field == "resize"
+    unknown: Any = "shrink"
+    with (
+        LocalGenerator(models / "whole" / "1") as whole,
+        pytest.raises(InvalidRequestError, match="resize='shrink': give stretch or crop or pad"),
+    ):
+        list(whole.transform([texture(30, 17)], resize=unknown))
+
+
+def test_a_mask_is_resized_with_its_image(tmp_path: Path, tiny_parity: Parity) -> None:
+    bundle = make_translator(tmp_path, tiny_parity, is_tiled=False, change=take_masks)
+    with LocalGenerator(bundle) as source:
+        (made,) = source.transform([texture(30, 17)], masks=[texture(30, 17, 1)], resize="pad")
+        assert made.shape == (SCALE * TILE[0], SCALE * TILE[1], 3)
+        with pytest.raises(InvalidRequestError, match="the mask is 12×10×1, and its image is 30×17"):
+            list(source.transform([texture(30, 17)], masks=[texture(*TILE, 1)], resize="pad"))
 
 
 def test_generators_and_translators_are_not_taken_for_each_other(server: ServerProcess) -> None:

@@ -159,6 +159,17 @@ def test_other_files_are_never_opened(format: str) -> None:  # noqa: A002
     assert " at 0x" not in str(caught.value)
 
 
+def test_of_16_bits_the_upper_8_are_taken() -> None:
+    levels = np.arange(0, 65_536, 257, dtype=np.uint16).reshape(16, 16)
+    buffer = io.BytesIO()
+    Image.fromarray(levels).save(buffer, "PNG")
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    assert np.array_equal(images.decode(buffer.getvalue(), 1), grey)
+    assert np.array_equal(images.decode(buffer.getvalue(), 3), grey.repeat(3, axis=2))
+    assert np.array_equal(images.decode_input(buffer.getvalue(), 1, (16, 16)), grey)
+    assert np.array_equal(images.decode_photograph(buffer.getvalue())[0], grey)
+
+
 @pytest.mark.parametrize("image_format", FILES)
 def test_altered_files_are_refused_or_read(image_format: ImageFormat.ValueType) -> None:
     file = images.encode(noise(3)[0], ImageEncoding(format=image_format))

@@ -76,6 +76,7 @@ def test_a_public_architecture_makes_what_pytorch_makes(name: str, dynamo: bool,
     made = bring(name, path, tmp_path / "models")
     card = inspect_bundle(made.folder).card
     assert card.HasField("halo") == (name in TILED)
+    assert any("it does not make what it makes of the whole" in told for told in made.warnings) == (name not in TILED)
     scale = TILED.get(name, 1)
     assert image_shape(card) == (SIZE * scale, SIZE * scale, inputs_of(name)["image"].shape[1])
     (image,) = sample_textures(5, 0, 1, (SIZE, SIZE, image_shape(card)[2]))
@@ -108,6 +109,7 @@ def test_a_file_that_fixes_size_and_batch_is_run_at_it(tmp_path: Path) -> None:
     made = bring("srresnet", path, tmp_path / "models", size=None)
     card = inspect_bundle(made.folder).card
     assert not card.HasField("halo")
+    assert any("not taken: the file fixes height and width; export it with free ones" in told for told in made.warnings)
     with LocalGenerator(made.folder) as source:
         assert [len(image) for image in source.transform(sample_textures(0, 0, 3, (SIZE, SIZE, 3)))] == [2 * SIZE] * 3
 

@@ -42,6 +42,7 @@ from ganserve.contract.errors import (
     UnsupportedError,
 )
 from ganserve.contract.grpc_keys import PROFILE_KEY
+from ganserve.contract.resizing import ResizeMode
 from ganserve.contract.text import counted
 from ganserve.v1.generator_pb2 import (
     GenerateResponse,
@@ -293,9 +294,10 @@ class Core:
         label: int | str | None,
         seed: int | None,
         indices: Iterable[int] | None,
+        resize: ResizeMode | None,
     ) -> Iterator[Batch]:
         """Queries that transform images, of a core that is pinned. Raises InvalidRequestError."""
-        return batches(self._model, self._pinned_card(), images, masks, label_policy(label), seed, indices)
+        return batches(self._model, self._pinned_card(), images, masks, label_policy(label), seed, indices, resize)
 
     def score_queries(self, images: Iterable[ImageLike]) -> tuple[ModelCard, Iterator[SampleQuery]]:
         """The scorer's card and queries for scores, of a core that is pinned. Raises InvalidRequestError."""

@@ -6,13 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, repeat
-from typing import Final
+from typing import Final, get_args
 
 import numpy as np
 
 from ganserve.contract.card import check_kind
 from ganserve.contract.errors import InvalidRequestError
 from ganserve.contract.images import Images
+from ganserve.contract.resizing import Resize, ResizeMode, resize_array
 from ganserve.contract.tiling import TiledImage
 from ganserve.v1.generator_pb2 import ImageEncoding, InputImages, LabelPolicy, ModelSelector, SampleQuery
 from ganserve.v1.model_pb2 import ModelCard
@@ -98,11 +99,14 @@ def batches(
     labels: LabelPolicy | None,
     seed: int | None,
     indices: Iterable[int] | None = None,
+    resize: ResizeMode | None = None,
 ) -> Iterator[Batch]:
     """Queries for the tiles of all images, in order, some 256 each.
 
     For a model that takes latents too, those of one index of the seed go with all tiles of an image: its position,
     unless `indices` say another.
+
+    With `resize`, images and masks of other sizes are brought to the model's in that way.
 
     Raises:
         InvalidRequestError: the model is no translator, takes a mask or latents that are not given or the other way
@@ -111,6 +115,7 @@ def batches(
     """
     _check_model(card, has_masks=masks is not None, has_seed=seed is not None)
     seed = checked_seed(seed) if card.latent_dim else None
+    to_size = None if resize is None else _resize_to(card, resize)
     index_of_image = count() if indices is None else iter(indices)
     joiner, waiting = _Joiner(), _Tiles()
 
@@ -131,9 +136,9 @@ def batches(
         field = f"images[{place}]"
         try:
             array = read_input(image)
-            tiled = TiledImage.of(array, card)
+            tiled = TiledImage.of(_brought(array, to_size), card)
             field = f"masks[{place}]"
-            mask_of_image = None if mask is None else _mask(mask, array.shape[:2])
+            mask_of_image = None if mask is None else _brought(_mask(mask, array.shape[:2]), to_size)
         except InvalidRequestError as error:
             while len(waiting):
                 yield next_batch()
@@ -156,6 +161,19 @@ def _check_model(card: ModelCard, *, has_masks: bool, has_seed: bool) -> None:
     if takes_masks != has_masks:
         told = "takes a mask with each image" if takes_masks else "takes no masks"
         raise InvalidRequestError(f"this model {told}", field="masks")
+
+
+def _resize_to(card: ModelCard, mode: ResizeMode) -> Resize:
+    if card.HasField("halo"):
+        raise InvalidRequestError("this model takes images of any size, in tiles; leave resize out", field="resize")
+    if mode not in get_args(ResizeMode):
+        raise InvalidRequestError(f"resize={mode!r}: give {' or '.join(get_args(ResizeMode))}", field="resize")
+    taken = card.inputs[0].shape
+    return Resize(height=taken.height, width=taken.width, mode=mode)
+
+
+def _brought(image: Images, to_size: Resize | None) -> Images:
+    return image if to_size is None else resize_array(image, to_size)
 
 
 def _pairs(

@@ -20,6 +20,7 @@ from ganserve.contract import images as codec
 from ganserve.contract.errors import ArtifactError, ConfigError, InvalidRequestError
 from ganserve.contract.files import new_file
 from ganserve.contract.images import FileFormat, file_format_of
+from ganserve.contract.resizing import ResizeMode
 from ganserve.contract.text import counted
 from ganserve.flags import Timeout
 from ganserve.v1.generator_pb2 import ImageEncoding
@@ -41,6 +42,7 @@ def transform(
     masks: Annotated[Path | None, Parameter(group=_IMAGES)] = None,
     label: Annotated[str | None, Parameter(group=_IMAGES)] = None,
     seed: Annotated[int | None, Parameter(group=_IMAGES)] = None,
+    resize: Annotated[ResizeMode | None, Parameter(group=_IMAGES)] = None,
     skip_bad: Annotated[bool, Parameter(negative="", show_default=False, group=_IMAGES)] = False,
     overwrite: Annotated[bool, Parameter(negative="", show_default=False, group=_IMAGES)] = False,
     model: Annotated[str | None, Parameter(group=MODEL)] = None,
@@ -60,7 +62,7 @@ def transform(
     For example:
 
         ganserve transform photos/ larger/ --model sr2x
-        ganserve transform horse.jpg zebra.jpg --bundle models/zebras/1
+        ganserve transform horses/ zebras/ --bundle models/zebras/1 --resize crop
         ganserve transform photos/ mended/ --masks masks/ --model inpaint
 
     Args:
@@ -69,6 +71,8 @@ def transform(
         masks: A mask, or a folder of masks with the names of their images, .png in place of .jpg: white is made anew.
         label: The class (cat, or its label 3), for a model that knows classes.
         seed: Seed of the latents, for a model that takes some beside its images; 0 by default.
+        resize: How images of other sizes are brought to that of a model that takes no tiles: stretch (may distort),
+            crop (the middle) or pad (on black). Without it they are refused.
         skip_bad: Leave out images that cannot be read, and tell them, in place of stopping there.
         overwrite: Make again what is there.
         model: Name of the model, name:version as `ganserve models` lists them, or name:alias.
@@ -93,11 +97,12 @@ def transform(
         client = opened.pinned()
         served = client.get_model()
         key = None if label is None else class_key(label, served.class_names)
+        record: dict[str, Any] = {}
         if served.card.latent_dim and seed is None:
             seed = 0  # so that the same command goes on with the same latents
         if source.is_dir():
-            record = {"model": served.name, "digest": served.digest, "label": key, "seed": seed}
-            _keep_record(out, record, overwrite=overwrite)
+            record = {"model": served.name, "digest": served.digest, "label": key, "seed": seed, "resize": resize}
+            _check_record(out, record, overwrite=overwrite)
         if num_there == len(found):
             print(f"{out}: {counted(len(found), 'image')}, all there already")
             return
@@ -108,9 +113,13 @@ def transform(
             label=key,
             seed=seed,
             indices=[place[image] for image, _ in targets],
+            resize=resize,
         )
-        with showing_progress(len(targets)) as progress, _naming_files():
+        with showing_progress(len(targets)) as progress, _naming_files([image for image, _ in targets]):
             for (_, target), image in zip(targets, made, strict=True):
+                if record:
+                    _keep_record(out, record)
+                    record = {}
                 form = _format_of(target)
                 with new_file(target) as partial:
                     partial.write_bytes(codec.encode(image, ImageEncoding(format=form.number)))
@@ -133,26 +142,32 @@ def _faults_of(images: Sequence[Path]) -> dict[Path, str]:
 
 
 @contextmanager
-def _naming_files() -> Iterator[None]:
+def _naming_files(images: Sequence[Path]) -> Iterator[None]:
     """Makes what is wrong with an image a fault of its file, which the text names."""
     try:
         yield
     except InvalidRequestError as error:
         if not error.field.startswith("images["):
             raise
-        raise ArtifactError(f"{error} (--skip-bad leaves out what cannot be read)") from error
+        place = int(error.field.removeprefix("images[").removesuffix("]"))
+        cure = " (--skip-bad leaves out what cannot be read)" if _faults_of(images[place : place + 1]) else ""
+        raise ArtifactError(f"{error}{cure}") from error
 
 
-def _keep_record(out: Path, record: dict[str, Any], *, overwrite: bool) -> None:
-    """Writes beside the images what made them. Raises ConfigError where something else made those that are there."""
+def _check_record(out: Path, record: dict[str, Any], *, overwrite: bool) -> None:
+    """Raises ConfigError where something else made the images that are there."""
     path = out / _RECORD
-    text = json.dumps(record)
-    if path.exists() and not overwrite and path.read_text(encoding="utf-8") != text:
+    if path.exists() and not overwrite and path.read_text(encoding="utf-8") != json.dumps(record):
         raise ConfigError(
-            f"{out} holds images by another model, class or seed, as {path} says; give another folder, or --overwrite"
+            f"{out} holds images by another model, class, seed or --resize, as {path} says; give another folder, or "
+            "--overwrite"
         )
-    with new_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+
+
+def _keep_record(out: Path, record: dict[str, Any]) -> None:
+    """Writes beside the images what made them."""
+    with new_file(out / _RECORD) as partial:
+        partial.write_text(json.dumps(record), encoding="utf-8")
 
 
 def _targets(source: Path, out: Path) -> Iterator[tuple[Path, Path]]:

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from ganserve.client._client import Client
 from ganserve.client._local import LocalGenerator
 from ganserve.contract.errors import ConfigError, DatasetError, InvalidRequestError
+from ganserve.contract.resizing import ResizeMode
 
 from ._folder import ClassFolders
 from ._images import ImageType, Presentation, Transform, to_pixels
@@ -31,6 +32,7 @@ class Transformed(Dataset[Any]):
         images: ImageType | None = None,
         transform: Transform | None = None,
         image_key: str = "image",
+        resize: ResizeMode | None = None,
     ) -> None:
         """Asks the source for its model.
 
@@ -41,6 +43,7 @@ class Transformed(Dataset[Any]):
             images: what an image is, as in `SyntheticDataset`.
             transform: called with each transformed image.
             image_key: of items that are mappings.
+            resize: how images of other sizes are brought to the translator's, as in `Client.transform`.
 
         Raises:
             ConfigError: no such source, or `images` or a `transform` that cannot be used.
@@ -52,6 +55,7 @@ class Transformed(Dataset[Any]):
         self._translator = translator.pinned()
         self._presentation = Presentation.choose(images, transform)
         self._image_key = image_key
+        self._resize = resize
 
     def __len__(self) -> int:
         return len(self._real)
@@ -66,7 +70,7 @@ class Transformed(Dataset[Any]):
             to_pixels(self._image_of(item), f"real image {place}") for item, place in zip(items, places, strict=True)
         ]
         try:
-            made = list(self._translator.transform([np.ascontiguousarray(image) for image in pixels]))
+            made = list(self._translator.transform(map(np.ascontiguousarray, pixels), resize=self._resize))
         except InvalidRequestError as error:
             raise DatasetError(f"real images cannot be transformed: {error}") from error
         return [

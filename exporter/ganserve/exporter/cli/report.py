@@ -44,7 +44,7 @@ def run_and_report(title: str, models: Path, make: Callable[[OnProgress], Export
     facts = f"{export.size_bytes / 1024**2:.2f} MiB, digest {export.digest[:12]}"
     lines = (
         *([f"checkpoint: {export.checkpoint}"] if export.checkpoint else []),
-        *([f"larger images {model_card.larger_images(export.card)}"] if model_card.is_translator(export.card) else []),
+        *([f"larger images {model_card.larger_images(export.card)}"] if export.card.HasField("halo") else []),
         *(f"warning: {warning}" for warning in export.warnings),
         f"{export.folder}, {facts}, in {time.monotonic() - start_s:.1f} s",
         f"Next: ganserve serve --models {shlex.quote(str(models))} --listen 127.0.0.1:50051",

@@ -31,7 +31,7 @@ def measure_halo(original: Original, card: ModelCard) -> int | None:
         Pixels of the input on each side; None where an image has to be taken as a whole.
     """
     height, width = card.inputs[0].shape.height, card.inputs[0].shape.width
-    if not original.takes_any_size or card.latent_dim or card.class_names:
+    if not original.takes_any_size or _has_other_inputs(card):
         return None
     whole_shape = (_TILES_A_SIDE * height, _TILES_A_SIDE * width)
     images = {
@@ -59,6 +59,23 @@ def measure_halo(original: Original, card: ModelCard) -> int | None:
         if int(np.abs(inside - expected).max()) <= _MOST_LEVELS:
             return halo
     return None
+
+
+def why_not_tiled(original: Original, card: ModelCard) -> str:
+    """Why there is no halo, and how to have one, for people."""
+    if not original.takes_any_size:
+        return "the file fixes height and width; export it with free ones to have larger images cut into tiles"
+    if _has_other_inputs(card):
+        return "it takes latents or a class, so tiles of an image would not fit together"
+    shape = card.inputs[0].shape
+    return (
+        f"in tiles of {shape.height}×{shape.width} it does not make what it makes of the whole, as with instance norm "
+        "or attention; if it has neither, give a larger --size"
+    )
+
+
+def _has_other_inputs(card: ModelCard) -> bool:
+    return bool(card.latent_dim or card.class_names)
 
 
 def _hard_images(shape: tuple[int, int, int], number: int) -> Images:

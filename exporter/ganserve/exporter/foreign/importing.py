@@ -23,7 +23,7 @@ from ganserve.v1.model_pb2 import ImageShape, ModelCard, ModelKind
 
 from .batch import batch_faults, free_batch, how_to_export
 from .convention import Convention
-from .halo import measure_halo
+from .halo import measure_halo, why_not_tiled
 from .noise import take_out_noise
 from .original import Original
 from .ports import Roles
@@ -70,12 +70,18 @@ def import_onnx(
     original = Original(proto, roles, convention, source)
     card = _card(proto, roles, original, convention, num_noises, source)
     model_card.check(card, source=source)
-    if roles.image is not None and (halo := measure_halo(original, card)) is not None:
-        card.halo = halo
+    doubts = []
+    if roles.image is not None:
+        if (halo := measure_halo(original, card)) is not None:
+            card.halo = halo
+        else:
+            doubts.append(f"larger images are not taken: {why_not_tiled(original, card)}")
     wrapped = wrap(_with_free_batch(proto, roles, original, source), roles, original.images, card, convention)
     dtype: Dtype = "fp16" if _is_half(proto) else "fp32"
     try:
-        return write_verified(wrapped, card, original.run, target, dtype=dtype, atol=atol, on_progress=on_progress)
+        return write_verified(
+            wrapped, card, original.run, target, dtype=dtype, atol=atol, on_progress=on_progress, doubts=doubts
+        )
     except ArtifactError as error:
         if original.batch_size is None:
             raise
