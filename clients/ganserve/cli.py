@@ -43,7 +43,9 @@ COMMANDS: Final = {
         "ganserve.client.cli.bench_client:bench_client", "Measure how fast samples come from a server."
     ),
     "export": _Command("ganserve.exporter.cli.export:export", "Export a generator to a verified model.", "export"),
-    "import": _Command("ganserve.exporter.cli.import_:import_", "Bring in a generator or translator from elsewhere.", "export"),
+    "import": _Command(
+        "ganserve.exporter.cli.import_:import_", "Bring in a generator or translator from elsewhere.", "export"
+    ),
     "rename": _Command("ganserve.exporter.cli.rename:rename", "Give a bundle another name.", "export"),
     "inspect": _Command("ganserve.runtime.cli:inspect", "Say what is in a model's bundle.", "serve"),
     "serve": _Command("ganserve.serving.cli:app", "Serve models over gRPC.", "serve", is_app=True),

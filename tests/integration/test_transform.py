@@ -101,7 +101,7 @@ def test_another_model_does_not_go_on_where_one_has_begun(
     assert run_command("transform", photos, tmp_path / "large", "--bundle", one).returncode == 0
     done = run_command("transform", photos, tmp_path / "large", "--bundle", other)
     assert done.returncode == 2
-    assert "holds images by another model, class, seed or --resize, as " in done.stderr
+    assert "holds images made with another model, class, seed, --resize or --masks, as " in done.stderr
     assert "transform.json" in done.stderr
 
 
@@ -119,7 +119,7 @@ def test_what_was_refused_leaves_nothing_behind(
     assert opened(tmp_path / "large" / "a.png")[0].shape == (24, 20, 3)
     again = run_command(*command, "--resize", "pad")
     assert again.returncode == 2
-    assert "by another model, class, seed or --resize" in again.stderr
+    assert "made with another model, class, seed, --resize" in again.stderr
 
 
 def test_images_that_are_not_read_are_told(models: Path, photos: Path, tmp_path: Path, run_command: RunCommand) -> None:

@@ -19,7 +19,7 @@ from ganserve.contract.textures import sample_textures
 from ganserve.v1.bundle_pb2 import Parity
 from ganserve.v1.model_pb2 import ModelCard
 
-from ...translators import make_translator
+from ...translators import TILE, make_translator
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     photo.save("photo.png")
     Path("photos").mkdir()
     photo.save("photos/holiday.webp")
+    Path("horses").mkdir()
+    photo.save("horses/grey.png")
     return tmp_path
 
 
@@ -57,10 +59,15 @@ def test_every_command_and_snippet_runs(
     make_translator(reader / "models", tiny_parity, "night")
     pets = [(torch.zeros(3, 20, 16, dtype=torch.uint8), label) for label in range(3)]
     text = (DOCUMENTS / "image-to-image.md").read_text()
-    bring, serve, transform = (shlex.split(line)[1:] for line in re.findall(r"^    (ganserve .*)$", text, re.MULTILINE))
+    make_translator(reader / "models", tiny_parity, "zebras", is_tiled=False)
+    bring, serve, transform, resized = (
+        shlex.split(line)[1:] for line in re.findall(r"^    (ganserve .*)$", text, re.MULTILINE)
+    )
     assert run_command(*bring).returncode == 0
     with start_server(None, *serve[1:]) as server:
         done = run_command(*transform, "--server", server.address)
+        assert done.returncode == 0, done.stderr
+        done = run_command(*resized, "--server", server.address)
         assert done.returncode == 0, done.stderr
         monkeypatch.setattr(core, "parse_addresses", lambda _: (server.address,))
         names = run_document("image-to-image.md", pets=pets)
@@ -70,5 +77,7 @@ def test_every_command_and_snippet_runs(
     assert capsys.readouterr().out == "(180, 260, 3)\n"
     with Image.open(reader / "larger" / "holiday.webp") as larger:
         assert larger.size == (260, 180)
+    with Image.open(reader / "zebras" / "grey.png") as zebra:
+        assert zebra.size == (2 * TILE[1], 2 * TILE[0])
     (here,) = re.findall(r"`(ganserve transform .*)`", text)
     assert "all there already" in run_command(*shlex.split(here)[1:]).stdout

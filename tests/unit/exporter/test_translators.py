@@ -151,6 +151,26 @@ def test_a_mask_of_images_of_another_size_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layout", ["nchw", "nhwc"])
+def test_pixels_of_uint8_are_images_and_no_labels(layout: str, tmp_path: Path) -> None:
+    class Inverse(torch.nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return (255 - image.float()).to(torch.uint8)
+
+    shape = (2, 3, SIZE, SIZE) if layout == "nchw" else (2, SIZE, SIZE, 3)
+    sides = {2: "height", 3: "width"} if layout == "nchw" else {1: "height", 2: "width"}
+    axes = {"image": {0: "batch", **sides}}
+    file = tmp_path / "f.onnx"
+    example = torch.zeros(shape, dtype=torch.uint8)
+    torch.onnx.export(Inverse(), (example,), file, input_names=["image"], dynamic_axes=axes, dynamo=False)
+    made = bring("inverse", file, tmp_path / "models", layout=layout)
+    (image,) = sample_textures(5, 0, 1, (2 * SIZE, SIZE, 3))
+    with LocalGenerator(made.folder) as source:
+        (ours,) = source.transform([image])
+    assert np.array_equal(ours, 255 - image)
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_channels_may_come_last(tmp_path: Path) -> None:
     class ChannelsLast(torch.nn.Module):
         def __init__(self) -> None:

@@ -101,7 +101,14 @@ def transform(
         if served.card.latent_dim and seed is None:
             seed = 0  # so that the same command goes on with the same latents
         if source.is_dir():
-            record = {"model": served.name, "digest": served.digest, "label": key, "seed": seed, "resize": resize}
+            record = {
+                "model": served.name,
+                "digest": served.digest,
+                "label": key,
+                "seed": seed,
+                "resize": resize,
+                "masks": None if masks is None else str(masks.absolute()),
+            }
             _check_record(out, record, overwrite=overwrite)
         if num_there == len(found):
             print(f"{out}: {counted(len(found), 'image')}, all there already")
@@ -159,8 +166,8 @@ def _check_record(out: Path, record: dict[str, Any], *, overwrite: bool) -> None
     path = out / _RECORD
     if path.exists() and not overwrite and path.read_text(encoding="utf-8") != json.dumps(record):
         raise ConfigError(
-            f"{out} holds images by another model, class, seed or --resize, as {path} says; give another folder, or "
-            "--overwrite"
+            f"{out} holds images made with another model, class, seed, --resize or --masks, as {path} says; give "
+            "another folder, or --overwrite"
         )
 
 

@@ -29,11 +29,11 @@ def find_roles(graph: onnx.GraphProto, convention: Convention) -> tuple[Roles | 
     constants = [(by_name[name], value) for name, value in convention.constants.items() if name in by_name]
     named = [by_name[name] for name in convention.latents if name in by_name]
     rest = [port for port in inputs if port.name not in {*convention.latents, *convention.constants}]
-    labels = _labels(rest, convention)
-    rest = [port for port in rest if port is not labels]
     mask = next((port for port in rest if port.name == convention.mask), None)
     image = next((port for port in rest if port is not mask and _is_image(port, convention)), None)
     rest = [port for port in rest if port is not mask and port is not image]
+    labels = _labels(rest, convention)
+    rest = [port for port in rest if port is not labels]
     floats = [port for port in rest if port.element in FLOATS]
     latents = named if convention.latents else [port for port in floats if len(port.axes) > 1] or floats
     rest = [port for port in rest if port not in latents]

@@ -111,7 +111,8 @@ def _refuse(listing: Listing, faults: Sequence[Fault]) -> None:
             _describe(
                 listing,
                 faults,
-                f"mend or remove them (`ganserve data inspect` lists all){size}, or leave them out with --skip-bad",
+                f"mend or remove them (`ganserve data inspect` lists all){size}, or leave them out with the --skip-bad "
+                "of `ganserve train` and `ganserve data pack`",
             )
         )
 
