@@ -14,6 +14,7 @@ from ganserve.client import LocalGenerator
 from ganserve.contract.card import image_shape
 from ganserve.contract.errors import ArtifactError, ConfigError
 from ganserve.contract.images import Images
+from ganserve.contract.latents import sample_latents
 from ganserve.contract.textures import sample_textures
 from ganserve.exporter import Export, Target
 from ganserve.exporter.foreign import Convention, import_onnx
@@ -168,6 +169,29 @@ def test_pixels_of_uint8_are_images_and_no_labels(layout: str, tmp_path: Path) -
     with LocalGenerator(made.folder) as source:
         (ours,) = source.transform([image])
     assert np.array_equal(ours, 255 - image)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_latents_beside_an_image_make_variants_that_have_addresses(tmp_path: Path) -> None:
+    class Tinted(torch.nn.Module):
+        def forward(self, image: Tensor, z: Tensor) -> Tensor:
+            return torch.tanh(image + z[:, :3, None, None])
+
+    example = (torch.zeros(2, 3, SIZE, SIZE), torch.zeros(2, 5))
+    axes = {"image": {0: "batch", 2: "height", 3: "width"}, "z": {0: "batch"}}
+    file = tmp_path / "f.onnx"
+    torch.onnx.export(Tinted(), example, file, input_names=list(axes), dynamic_axes=axes, dynamo=False)
+    made = bring("tinted", file, tmp_path / "models")
+    assert any("takes latents or a class, so tiles" in told for told in made.warnings)
+    (photo,) = sample_textures(5, 0, 1, (SIZE, SIZE, 3))
+    with LocalGenerator(made.folder) as source:
+        variants = np.stack(list(source.transform([photo] * 4, seed=7)))
+        (third,) = source.transform([photo], seed=7, indices=[3])
+    assert np.array_equal(third, variants[3])
+    values = torch.from_numpy(photo).permute(2, 0, 1) / 127.5 - 1
+    tints = torch.from_numpy(sample_latents(7, 0, 4, 5))
+    expected = (torch.tanh(values + tints[:, :3, None, None]).permute(0, 2, 3, 1) + 1) * 127.5
+    assert np.abs(variants - expected.numpy()).max() <= 1
 
 
 @pytest.mark.filterwarnings("ignore")
